@@ -1,0 +1,24 @@
+"""The one place that reads a `pm.Model`: its log-density by rows, and the proof of it."""
+
+from __future__ import annotations
+
+from pymc_sgld.model_graph.block_function import BlockFunction
+from pymc_sgld.model_graph.building import row_model
+from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
+from pymc_sgld.model_graph.identity import verify
+from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
+from pymc_sgld.model_graph.row_model import RowModel, RowTerm
+
+__all__ = [
+    "BlockFunction",
+    "CannotTakeRows",
+    "RowError",
+    "RowGroup",
+    "RowLeaf",
+    "RowModel",
+    "RowTerm",
+    "Rows",
+    "register_row_rule",
+    "row_model",
+    "verify",
+]

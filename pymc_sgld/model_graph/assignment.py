@@ -1,0 +1,138 @@
+"""Decide which axis of each observed variable holds the rows, and which group they join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pymc.model import Model
+
+from pymc_sgld.model_graph.errors import RowError
+from pymc_sgld.model_graph.evaluation import Evaluator
+from pymc_sgld.model_graph.factors import Observed, minibatch_length
+from pymc_sgld.model_graph.naming import listed
+
+type RowsArgument = str | Mapping[str, int | None]
+
+MAX_FULL = 32
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to split an observed variable: along `axis`, as rows of a group."""
+
+    axis: int
+    group: str
+    total_size: int
+    length: int  # as written in the graph: the batch size under pm.Minibatch
+
+
+def check_rows_argument(rows: RowsArgument, model: Model, observed: tuple[Observed, ...]) -> None:
+    """Refuse names in `rows` that the model does not have."""
+    if isinstance(rows, str):
+        dims = sorted({d for o in observed for d in o.dims if d is not None})
+        if rows != "auto" and rows not in dims:
+            raise RowError(
+                f"Row dimension '{rows}' is unknown: no observed variable has it. Dimensions of "
+                f"observed variables are {listed(dims) or '(none)'}; pass one of these, or "
+                'rows="auto", or rows={"<observed>": <axis>}.'
+            )
+        return
+    names = [o.name for o in observed]
+    unknown = [name for name in rows if name not in names]
+    if unknown:
+        raise RowError(
+            f"rows names {listed(unknown)}, but the observed variables are {listed(names)}. "
+            "Use one of these names."
+        )
+
+
+def candidates(
+    observed: Observed, rows: RowsArgument, evaluator: Evaluator, max_full: int
+) -> list[Candidate] | None:
+    """Return the ways to split an observed variable, best first; None keeps it whole."""
+    ndim = observed.logp.type.ndim
+    if isinstance(rows, str) and rows != "auto":
+        if rows not in observed.dims:
+            return None
+        axes = [observed.dims.index(rows)]
+    elif not isinstance(rows, str) and observed.name in rows:
+        axis = rows[observed.name]
+        if axis is None:
+            return None
+        axes = [axis + ndim if axis < 0 else axis]
+    elif observed.minibatch is not None:
+        axes = [0]
+    else:
+        axes = _automatic_axes(observed, evaluator, max_full)
+    _check_axes(observed, axes)
+    return [_candidate(observed, axis, evaluator) for axis in axes]
+
+
+def _automatic_axes(observed: Observed, evaluator: Evaluator, max_full: int) -> list[int]:
+    ndim = observed.logp.type.ndim
+    lengths = [evaluator.length(observed.value, i) for i in range(ndim)]
+    # The first axis, unless it is short; then the longest. Any choice is exact.
+    return sorted(range(ndim), key=lambda i: (lengths[i] <= max_full, i != 0, -lengths[i]))
+
+
+def _check_axes(observed: Observed, axes: list[int]) -> None:
+    ndim = observed.logp.type.ndim
+    if ndim == 0:
+        raise RowError(
+            f"Cannot minibatch '{observed.name}': its log-density is one number for all rows "
+            f"together ({observed.op_name}); the rows are not conditionally independent. Use "
+            f"pm.sample() (NUTS), or a state-space form, or rows={{'{observed.name}': None}} to "
+            "evaluate it in full at every step."
+        )
+    for axis in axes:
+        if not 0 <= axis < ndim:
+            raise RowError(
+                f"Cannot minibatch '{observed.name}' along axis {axis}: its log-density "
+                f"({observed.op_name}) has {ndim} axes of independent entries; the others are "
+                f"joint. Pass rows={{'{observed.name}': 0}} or another axis below {ndim}."
+            )
+
+
+def _candidate(observed: Observed, axis: int, evaluator: Evaluator) -> Candidate:
+    if observed.minibatch is not None:
+        length, total_size = minibatch_length(observed.minibatch, evaluator)
+        if axis != 0:
+            raise RowError(
+                f"Cannot minibatch '{observed.name}' along axis {axis}: pm.Minibatch draws along "
+                f"axis 0. Pass rows={{'{observed.name}': 0}}."
+            )
+    else:
+        length = total_size = evaluator.length(observed.value, axis)
+    _check_total_size(observed, axis, total_size)
+    dim = observed.dims[axis] if axis < len(observed.dims) else None
+    group = dim if dim is not None else f"rows_{total_size}"
+    return Candidate(axis, group, total_size, length)
+
+
+def _check_total_size(observed: Observed, axis: int, n_rows: int) -> None:
+    given = observed.total_size
+    if given is None:
+        if observed.minibatch is not None:
+            raise RowError(
+                f"'{observed.name}' is observed on a pm.Minibatch without total_size, so PyMC "
+                f"would not rescale its likelihood. Write total_size={n_rows} in "
+                f"'{observed.name}', or pass the full data instead of a pm.Minibatch."
+            )
+        return
+    others = [t for i, t in enumerate(given) if i != axis and t is not None]
+    if others:
+        raise RowError(
+            f"total_size={list(given)} of '{observed.name}' scales another axis than the rows "
+            f"(axis {axis}). Give total_size={n_rows} for the rows alone."
+        )
+    if given[axis] is None:
+        raise RowError(
+            f"total_size={list(given)} of '{observed.name}' says nothing of the rows (axis "
+            f"{axis}). Write total_size={n_rows}."
+        )
+    if given[axis] != n_rows:
+        raise RowError(
+            f"total_size={given[axis]} of '{observed.name}' differs from the {n_rows} rows of its "
+            f"data. Write total_size={n_rows}, or leave it out: row_model knows the length."
+        )

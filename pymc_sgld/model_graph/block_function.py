@@ -1,0 +1,181 @@
+"""The compiled value and gradient of a row model on blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from pymc_sgld.model_graph.errors import RowError
+
+if TYPE_CHECKING:
+    from pymc_sgld.model_graph.row_model import RowModel
+
+_CHUNK_BYTES = 16_000_000
+
+
+def compile_block_function(row_model: RowModel, mode: Any) -> Any:
+    """Compile ``f(position, prior_weight, *group_weights, *blocks) -> (value, gradient)``.
+
+    Parameters
+    ----------
+    row_model : RowModel
+    mode : str or pytensor Mode
+
+    Returns
+    -------
+    callable
+        Value is ``prior_weight * prior + sum over groups of weight * sum of row log-densities``.
+    """
+    dtype = row_model.position.type.dtype
+    prior_weight = pt.scalar("prior_weight", dtype=dtype)
+    weights = [pt.scalar(f"weight_{g.name}", dtype=dtype) for g in row_model.groups]
+    value = prior_weight * row_model.prior
+    for term in row_model.terms:
+        value = value + weights[term.group] * term.logp.sum()
+    value = pt.cast(value, dtype)
+    return pytensor.function(
+        [row_model.position, prior_weight, *weights, *(leaf.block for leaf in row_model.leaves)],
+        [value, row_model.gradient(value)],
+        mode=mode,
+        on_unused_input="ignore",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class BlockFunction:
+    """A compiled block function together with the arrays whose rows it is fed.
+
+    Holds no model and no graph of it, so it can be sent to other processes.
+
+    Attributes
+    ----------
+    function : callable
+        ``f(position, prior_weight, *group_weights, *blocks) -> (value, gradient)``.
+    arrays : tuple
+        Full array of every leaf, rows on axis 0.
+    array_groups : tuple of int
+        Group of every array.
+    total_sizes : tuple of int
+        Number of rows of every group.
+    dtype : str
+        Floating-point type of the position.
+    """
+
+    function: Any
+    arrays: tuple[Any, ...]
+    array_groups: tuple[int, ...]
+    total_sizes: tuple[int, ...]
+    dtype: str
+
+    def batch(
+        self,
+        position: np.ndarray,
+        rows: Sequence[np.ndarray],
+        *,
+        prior_weight: float = 1.0,
+        weights: Sequence[float] | None = None,
+    ) -> tuple[float, np.ndarray]:
+        """Return value and gradient of the estimated log-density on chosen rows.
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+        rows : sequence of int ndarray
+            Row numbers for each group.
+        prior_weight : float
+            Factor of the prior.
+        weights : sequence of float, optional
+            Factor of each group's sum over its rows; N / n if not given.
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray, shape (n_dim,)
+        """
+        if len(rows) != len(self.total_sizes):
+            raise RowError(
+                f"rows has {len(rows)} entries but the model has {len(self.total_sizes)} row "
+                "groups. Pass one array of row numbers for each group."
+            )
+        if weights is None:
+            sizes = [np.size(r) for r in rows]
+            if 0 in sizes:
+                raise RowError(
+                    "A batch of 0 rows has no N / n. Give at least one row for each group, or "
+                    "pass weights."
+                )
+            weights = [n / size for n, size in zip(self.total_sizes, sizes, strict=True)]
+        return self._call(position, prior_weight, weights, rows)
+
+    def full(self, position: np.ndarray, chunk: int | None = None) -> tuple[float, np.ndarray]:
+        """Return value and gradient on all rows, in chunks of bounded memory.
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+        chunk : int, optional
+            Rows at a time; chosen from the width of the rows if not given.
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray, shape (n_dim,)
+        """
+        chunk = self.default_chunk() if chunk is None else chunk
+        if chunk < 1:
+            raise RowError(f"chunk must be at least 1 row, found {chunk}.")
+        value, gradient = 0.0, np.zeros(np.shape(position), dtype=self.dtype)
+        for start in range(0, max(self.total_sizes), chunk):
+            pieces: list[Any] = []
+            weights = []
+            for n in self.total_sizes:
+                # A group that has run out keeps one row, which does not count.
+                over = start >= n
+                pieces.append(slice(0, 1) if over else slice(start, start + chunk))
+                weights.append(0.0 if over else 1.0)
+            part, slope = self._call(position, float(start == 0), weights, pieces)
+            value += part
+            gradient += slope
+        return value, gradient
+
+    def row_gradients(self, position: np.ndarray, group: int, rows: np.ndarray) -> np.ndarray:
+        """Return the gradient of each row's log-likelihood, unscaled and without the prior.
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+        group : int
+            Which row group.
+        rows : ndarray of int
+
+        Returns
+        -------
+        ndarray, shape (len(rows), n_dim)
+        """
+        weights = [float(g == group) for g in range(len(self.total_sizes))]
+        result = np.empty((len(rows), np.size(position)), dtype=self.dtype)
+        for i, row in enumerate(np.asarray(rows)):
+            pieces: list[Any] = [slice(0, 1)] * len(self.total_sizes)
+            pieces[group] = slice(int(row), int(row) + 1)
+            result[i] = self._call(position, 0.0, weights, pieces)[1]
+        return result
+
+    def default_chunk(self) -> int:
+        """Return the rows whose data take about 16 MB, at least 256."""
+        bytes_per_row = sum(
+            array.dtype.itemsize * max(1, int(np.prod(array.shape[1:]))) for array in self.arrays
+        )
+        return max(256, _CHUNK_BYTES // max(1, bytes_per_row))
+
+    def _call(
+        self, position: np.ndarray, prior_weight: float, weights: Sequence[float], rows: Any
+    ) -> tuple[float, np.ndarray]:
+        scalars = [np.asarray(w, dtype=self.dtype) for w in (prior_weight, *weights)]
+        blocks = [a[rows[g]] for a, g in zip(self.arrays, self.array_groups, strict=True)]
+        value, gradient = self.function(np.asarray(position, dtype=self.dtype), *scalars, *blocks)
+        return float(value), np.asarray(gradient)

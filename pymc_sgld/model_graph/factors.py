@@ -1,0 +1,170 @@
+"""Read a PyMC model: its log-density as separate factors, before any is split by rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+
+from pymc.model import Model
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.traversal import ancestors, walk
+from pytensor.tensor.shape import Shape, Shape_i
+
+from pymc_sgld.model_graph.errors import RowError
+from pymc_sgld.model_graph.evaluation import Evaluator
+from pymc_sgld.model_graph.naming import listed
+from pymc_sgld.model_graph.private_api import (
+    MinibatchOp,
+    MinibatchRandomVariable,
+    transformed_conditional_logp,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """One observed variable: its elementwise log-likelihood and what is known of its rows."""
+
+    name: str
+    logp: Variable
+    value: Variable
+    op_name: str
+    dims: tuple[str | None, ...]
+    total_size: tuple[int | None, ...] | None
+    minibatch: Apply | None
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """The factors of a model's log-density; their sum is ``model.logp()`` without scaling."""
+
+    free: tuple[tuple[str, Variable], ...]
+    observed: tuple[Observed, ...]
+    potentials: tuple[tuple[str, Variable], ...]
+
+
+def read_factors(model: Model) -> Factors:
+    """Split a model's log-density into its factors, without any ``total_size`` scaling.
+
+    Raises
+    ------
+    RowError
+        If the model has nothing to minibatch or free variables that are discrete.
+    """
+    _check_supported(model)
+    inner = {rv: _unwrapped(rv) for rv in model.basic_RVs}
+    values = {inner[rv]: model.rvs_to_values[rv] for rv in model.basic_RVs}
+    transforms = {
+        inner.get(rv, rv): transform for rv, transform in model.rvs_to_transforms.items()
+    }
+    logps = transformed_conditional_logp(
+        list(values), rvs_to_values=values, rvs_to_transforms=transforms
+    )
+    by_rv = dict(zip(model.basic_RVs, map(_as_tensor, logps), strict=True))
+    potentials = model.replace_rvs_by_values(model.potentials) if model.potentials else []
+    return Factors(
+        free=tuple((rv.name, by_rv[rv]) for rv in model.free_RVs),
+        observed=tuple(_observed(model, rv, inner[rv], by_rv[rv]) for rv in model.observed_RVs),
+        potentials=tuple(
+            (p.name, _as_tensor(q)) for p, q in zip(model.potentials, potentials, strict=True)
+        ),
+    )
+
+
+def _check_supported(model: Model) -> None:
+    if not model.observed_RVs and not model.potentials:
+        raise RowError(
+            "Nothing to minibatch: the model has no observed variable. Give the likelihood "
+            "observed=..., or use pm.sample() for a model without data."
+        )
+    discrete = [v.name for v in model.free_RVs if v.dtype not in ("float64", "float32")]
+    if discrete:
+        raise RowError(
+            f"Cannot take gradients with respect to {listed(discrete)}: discrete free variables "
+            "have no gradient. Marginalise them with pymc_extras.marginalize(model, "
+            f"[{listed(discrete)}]), or use pm.sample(), which combines NUTS with discrete steps."
+        )
+    if not model.free_RVs:
+        raise RowError(
+            "Nothing to sample: the model has no free variable. Add priors for the parameters."
+        )
+
+
+def _unwrapped(rv: Variable) -> Variable:
+    is_scaled = rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable)
+    return rv.owner.inputs[0] if is_scaled else rv
+
+
+def _as_tensor(var: Variable) -> Variable:
+    return pt.as_tensor(var, allow_xtensor_conversion=True)
+
+
+def _observed(model: Model, rv: Variable, inner: Variable, logp: Variable) -> Observed:
+    total_size: tuple[int | None, ...] | None = None
+    if inner is not rv:
+        given = rv.owner.inputs[1:]
+        total_size = tuple(None if t.type.__class__.__name__ == "NoneTypeT" else _number(t)
+                           for t in given)
+    dims = model.named_vars_to_dims.get(rv.name, ())
+    return Observed(
+        name=rv.name,
+        logp=logp,
+        value=model.rvs_to_values[rv],
+        op_name=type(inner.owner.op).__name__,
+        dims=tuple(dims),
+        total_size=total_size,
+        minibatch=minibatch_of(rv.name, logp),
+    )
+
+
+def _number(var: Variable) -> int:
+    return int(var.data) if isinstance(var, Constant) else int(np.asarray(var.eval()))
+
+
+def minibatch_of(name: str, logp: Variable) -> Apply | None:
+    """Return the `pm.Minibatch` node a log-likelihood is written on, if any."""
+    nodes = minibatch_nodes([logp])
+    n_calls = len({draw_of(node) for node in nodes})
+    if n_calls > 1:
+        raise RowError(
+            f"Cannot minibatch '{name}': its data come from {n_calls} separate pm.Minibatch "
+            "calls, which draw different rows. Write one call: "
+            "X, y = pm.Minibatch(X, y, batch_size=...)."
+        )
+    return nodes[0] if nodes else None
+
+
+def draw_of(node: Apply) -> Variable:
+    """Return what identifies a `pm.Minibatch` call: its random generator.
+
+    The log-likelihood graph may hold several copies of one call's node.
+    """
+    return node.inputs[-1]
+
+
+def minibatch_nodes(variables: list[Variable]) -> list[Apply]:
+    """Return the `pm.Minibatch` nodes whose values (not only shapes) enter expressions."""
+
+    def expand(var: Variable) -> Any:
+        node = var.owner
+        return None if node is None or isinstance(node.op, Shape | Shape_i) else node.inputs
+
+    found = [
+        v.owner for v in walk(variables, expand)
+        if v.owner is not None and isinstance(v.owner.op, MinibatchOp)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def uses_minibatch(model: Model) -> bool:
+    """Whether a model is written on `pm.Minibatch`."""
+    graphs = [*model.basic_RVs, *model.potentials, *model.rvs_to_values.values()]
+    return any(v.owner is not None and isinstance(v.owner.op, MinibatchOp) for v in ancestors(graphs))
+
+
+def minibatch_length(node: Apply, evaluator: Evaluator) -> tuple[int, int]:
+    """Return (batch size, number of rows of the source) of a `pm.Minibatch` node."""
+    batch = node.outputs[0].type.shape[0]
+    return int(batch), evaluator.length(node.inputs[0], 0)

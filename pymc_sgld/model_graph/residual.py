@@ -1,0 +1,170 @@
+"""After the push: fold what is constant, refuse what would still cost O(N) at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pytensor.scalar as ps
+import pytensor.tensor as pt
+
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.traversal import ancestors, io_toposort, toposort
+from pytensor.scalar.basic import ScalarType
+from pytensor.sparse.type import SparseTensorType
+from pytensor.tensor.shape import Shape, Shape_i
+from pytensor.tensor.subtensor import AdvancedSubtensor
+from pytensor.tensor.type import TensorType
+
+from pymc_sgld.model_graph.errors import CannotTakeRows
+from pymc_sgld.model_graph.evaluation import Evaluator
+from pymc_sgld.model_graph.factors import minibatch_nodes
+from pymc_sgld.model_graph.naming import name_of, names_below, op_name
+
+
+class Liveness:
+    """Which variables of a pushed graph change from step to step.
+
+    A variable is live if it depends on a block or on a parameter; the shape of a parameter
+    expression is fixed, that of a block expression is not.
+    """
+
+    def __init__(
+        self, outputs: Sequence[Variable], parameters: set[Variable], blocks: set[Variable]
+    ) -> None:
+        self.on_block: dict[Variable, bool] = {}
+        self.live: dict[Variable, bool] = {}
+        self.nodes = list(toposort(outputs))
+        for var in ancestors(outputs):
+            if var.owner is None:
+                self.on_block[var] = var in blocks
+                self.live[var] = var in blocks or var in parameters
+        for node in self.nodes:
+            block = any(self.on_block[x] for x in node.inputs)
+            is_shape = isinstance(node.op, Shape | Shape_i)
+            live = block or (not is_shape and any(self.live[x] for x in node.inputs))
+            for out in node.outputs:
+                self.on_block[out] = block
+                self.live[out] = live
+
+
+def frontier(outputs: Sequence[Variable], liveness: Liveness) -> list[Variable]:
+    """Return the largest expressions that are the same at every step."""
+    edges = [x for node in liveness.nodes if _is_live(node, liveness) for x in node.inputs]
+    dead = [v for v in [*edges, *outputs] if not liveness.live[v] and v.owner is not None]
+    return list(dict.fromkeys(dead))
+
+
+def _is_live(node: Apply, liveness: Liveness) -> bool:
+    return any(liveness.live[out] for out in node.outputs)
+
+
+def fold(
+    outputs: Sequence[Variable],
+    parameters: set[Variable],
+    blocks: set[Variable],
+    evaluator: Evaluator,
+) -> tuple[list[Variable], dict[Variable, Variable]]:
+    """Evaluate once what is the same at every step, and put the values in as constants.
+
+    Returns
+    -------
+    outputs : list of Variable
+    origin : dict
+        Constant to the expression it stands for.
+
+    Raises
+    ------
+    CannotTakeRows
+        If a folded expression depends on a `pm.Minibatch`, whose values or length a step
+        must not freeze.
+    """
+    liveness = Liveness(outputs, parameters, blocks)
+    dead = [v for v in frontier(outputs, liveness) if isinstance(v.type, TensorType | ScalarType)]
+    dead = [v for v in dead if not isinstance(v.type, SparseTensorType)]
+    if minibatch_nodes(dead):
+        raise CannotTakeRows(
+            "a statistic of the pm.Minibatch rows (such as their mean) enters; it would differ "
+            "from the statistic of all rows. Compute it beforehand from the full data"
+        )
+    constants = {
+        var: _constant(var, value)
+        for var, value in zip(dead, evaluator.values(dead), strict=True)
+    }
+    _check_batch_lengths(dead, evaluator)
+    return rebuild(outputs, constants), {new: old for old, new in constants.items()}
+
+
+def _constant(var: Variable, value: np.ndarray) -> Variable:
+    if isinstance(var.type, ScalarType):
+        return ps.constant(value, dtype=var.type.dtype)
+    return pt.constant(np.asarray(value, dtype=var.type.dtype))
+
+
+def _check_batch_lengths(dead: Sequence[Variable], evaluator: Evaluator) -> None:
+    """Refuse numbers that equal the length of a `pm.Minibatch`."""
+    shapes = [
+        v for v in ancestors(dead)
+        if v.owner is not None
+        and isinstance(v.owner.op, Shape | Shape_i)
+        and evaluator.has_minibatch(v)
+    ]
+    for var, value in zip(shapes, evaluator.values(shapes), strict=True):
+        for node in minibatch_nodes(list(var.owner.inputs)):
+            if node.outputs[0].type.shape[0] in np.atleast_1d(value):
+                raise CannotTakeRows(
+                    f"the length of a pm.Minibatch enters as a number (shape of "
+                    f"{names_below(var)}); write the number of rows meant"
+                )
+
+
+def rebuild(outputs: Sequence[Variable], replace: dict[Variable, Variable]) -> list[Variable]:
+    """Copy a graph with variables replaced; types may become more specific."""
+    memo = dict(replace)
+    leaves = [v for v in ancestors(outputs, blockers=list(replace)) if v.owner is None]
+    inputs = list(dict.fromkeys([*replace, *leaves]))
+    for node in io_toposort(inputs, outputs):
+        new_inputs = [memo.get(x, x) for x in node.inputs]
+        if all(new is old for new, old in zip(new_inputs, node.inputs, strict=True)):
+            continue
+        new_node = node.clone_with_new_inputs(new_inputs, strict=False)
+        for old, new in zip(node.outputs, new_node.outputs, strict=True):
+            if old not in memo:
+                new.name = old.name
+                memo[old] = new
+    return [memo.get(out, out) for out in outputs]
+
+
+def refuse_whole_rows(
+    outputs: Sequence[Variable],
+    parameters: set[Variable],
+    blocks: set[Variable],
+    lengths: Iterable[int],
+    evaluator: Evaluator,
+    origin: dict[Variable, Variable],
+) -> None:
+    """Raise if an array with one entry per row still enters the work of every step.
+
+    An indexed table is exempt: picking rows of it costs the rows picked.
+    """
+    long = {n for n in lengths if n > 1}
+    liveness = Liveness(outputs, parameters, blocks)
+    for node in liveness.nodes:
+        if not _is_live(node, liveness) or isinstance(node.op, Shape | Shape_i):
+            continue
+        for position, x in enumerate(node.inputs):
+            is_table = position == 0 and isinstance(node.op, AdvancedSubtensor)
+            if liveness.live[x] or is_table or not isinstance(x.type, TensorType):
+                continue
+            if x.owner is None and not isinstance(x, Constant | SharedVariable):
+                continue
+            if long.intersection(evaluator.shape(x)):
+                source = origin.get(x, x)
+                what = name_of(source) if source.owner is None else names_below(source)
+                raise CannotTakeRows(
+                    f"{what} still enters in full through {op_name(node)}, "
+                    f"so every step would cost O(N). If this "
+                    "is a mean over rows of X @ b, write X.mean(0) @ b. "
+                    "row_model(..., allow_full_terms=True) keeps it (exact, slow)"
+                )

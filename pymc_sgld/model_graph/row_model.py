@@ -1,0 +1,185 @@
+"""From a `pm.Model` to prior + sum over row terms, evaluated on blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from pymc.model import Model
+from pytensor.graph.basic import Variable
+
+from pymc_sgld.model_graph.block_function import BlockFunction, compile_block_function
+from pymc_sgld.model_graph.errors import RowError
+from pymc_sgld.model_graph.evaluation import Evaluator
+from pymc_sgld.model_graph.naming import listed
+from pymc_sgld.model_graph.push import RowGroup, RowLeaf
+
+
+@dataclass(frozen=True, eq=False)
+class RowTerm:
+    """Per-row log-likelihood of one observed variable or potential.
+
+    Attributes
+    ----------
+    name : str
+        Name of the observed variable or potential.
+    group : int
+        Position of its `RowGroup` in ``RowModel.groups``.
+    logp : TensorVariable
+        Log-likelihood of each row of the batch, other axes summed.  # (n,)
+    """
+
+    name: str
+    group: int
+    logp: Variable
+
+
+@dataclass(frozen=True, eq=False)
+class RowModel:
+    """A model's log-density as prior plus a sum over rows; made by `row_model`.
+
+    The log-density with Jacobians is ``prior + sum over terms of (N / n) * logp.sum()`` for
+    a batch of n of the N rows of the term's group, and exact for n = N.
+
+    Attributes
+    ----------
+    model : pm.Model
+    value_vars : tuple of TensorVariable
+        Unconstrained free variables in model order.
+    n_dim : int
+        Length of the position.
+    position : TensorVariable
+        All value variables in one vector; `prior` and `terms` are graphs of it.  # (n_dim,)
+    slices : tuple of TensorVariable
+        The parts of `position`, shaped as the value variables. Gradients are cheaper with
+        respect to these: see `gradient`.
+    prior : TensorVariable
+        Log-density of the free variables with Jacobians, and all that is kept whole.  # ()
+    terms : tuple of RowTerm
+    groups : tuple of RowGroup
+    leaves : tuple of RowLeaf
+    notes : tuple of str
+        What was decided on the way: terms kept whole, axes chosen.
+    """
+
+    model: Model
+    value_vars: tuple[Variable, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    position: Variable
+    slices: tuple[Variable, ...]
+    prior: Variable
+    terms: tuple[RowTerm, ...]
+    groups: tuple[RowGroup, ...]
+    leaves: tuple[RowLeaf, ...]
+    notes: tuple[str, ...]
+    evaluator: Evaluator = field(repr=False)
+    _compiled: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_dim(self) -> int:
+        """Length of the position vector."""
+        return sum(int(np.prod(shape)) for shape in self.shapes)
+
+    def ravel(self, point: Mapping[str, Any]) -> np.ndarray:
+        """Return the position of a point given by value variable name.
+
+        Parameters
+        ----------
+        point : dict of str to array
+            Unconstrained values, named as ``model.initial_point()`` names them.
+
+        Returns
+        -------
+        ndarray, shape (n_dim,)
+        """
+        missing = [v.name for v in self.value_vars if v.name not in point]
+        if missing:
+            raise RowError(
+                f"The point lacks {listed(missing)}. Give every value variable, named as "
+                "model.initial_point() names them."
+            )
+        parts = []
+        for var, shape in zip(self.value_vars, self.shapes, strict=True):
+            value = np.asarray(point[var.name], dtype=self.position.type.dtype)
+            if value.shape != shape:
+                raise RowError(
+                    f"'{var.name}' has shape {value.shape} in the point but {shape} in the model. "
+                    "Pass it in the shape of model.initial_point()."
+                )
+            parts.append(value.reshape(-1))
+        return np.concatenate(parts)
+
+    def unravel(self, position: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the point of a position: value variable name to array (0-d for scalars).
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+        """
+        point = {}
+        start = 0
+        for var, shape in zip(self.value_vars, self.shapes, strict=True):
+            stop = start + int(np.prod(shape))
+            part = np.asarray(position[start:stop], dtype=var.type.dtype).reshape(shape)
+            point[var.name] = np.array(part)
+            start = stop
+        return point
+
+    def gradient(self, cost: Variable) -> Variable:
+        """Return the gradient of a scalar graph of `position`, as one vector.
+
+        Parameters
+        ----------
+        cost : TensorVariable
+            Scalar built from `prior` and `terms`.
+
+        Returns
+        -------
+        TensorVariable, shape (n_dim,)
+        """
+        parts = pytensor.grad(cost, list(self.slices), disconnected_inputs="ignore")
+        flat = [pt.cast(g.reshape((-1,)), self.position.type.dtype) for g in parts]
+        return flat[0] if len(flat) == 1 else pt.concatenate(flat)
+
+    def check_fresh(self) -> None:
+        """Raise if data that this object has already evaluated were changed since."""
+        stale = self.evaluator.stale()
+        if stale:
+            raise RowError(
+                f"{listed(stale)} changed after row_model read the model, and parts of it have "
+                "been evaluated already. Call row_model again after pm.set_data."
+            )
+
+    def block_function(self, mode: Any = None) -> BlockFunction:
+        """Return the compiled value and gradient on blocks of rows.
+
+        Parameters
+        ----------
+        mode : str or pytensor Mode, optional
+            ``"NUMBA"`` if not given. One function is compiled for each mode and kept.
+        """
+        self.check_fresh()
+        mode = "NUMBA" if mode is None else mode
+        if mode not in self._compiled:
+            self._compiled[mode] = compile_block_function(self, mode)
+        return BlockFunction(
+            self._compiled[mode],
+            tuple(leaf.values() for leaf in self.leaves),
+            tuple(leaf.group for leaf in self.leaves),
+            tuple(group.total_size for group in self.groups),
+            self.position.type.dtype,
+        )
+
+    def describe(self) -> str:
+        """Return a table of the terms, their groups and their data, one line each."""
+        lines = [f"{self.n_dim} parameters: {listed(v.name for v in self.value_vars)}"]
+        for index, group in enumerate(self.groups):
+            terms = listed(t.name for t in self.terms if t.group == index)
+            data = listed(leaf.name for leaf in self.leaves if leaf.group == index)
+            lines.append(f"{group.total_size} rows '{group.name}': terms {terms}; data {data}")
+        return "\n".join([*lines, *self.notes])

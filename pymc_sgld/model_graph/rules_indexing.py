@@ -1,0 +1,240 @@
+"""Row rules of indexing, basic and advanced, and of assignments to indexed entries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.tensor.subtensor import (
+    AdvancedIncSubtensor,
+    AdvancedSubtensor,
+    IncSubtensor,
+    Subtensor,
+)
+from pytensor.tensor.type import TensorType
+
+from pymc_sgld.model_graph.errors import CannotTakeRows
+from pymc_sgld.model_graph.private_api import indices_from_subtensor
+from pymc_sgld.model_graph.push import Rows, register_row_rule
+
+FULL = slice(None)
+
+
+def is_full(entry: Any) -> bool:
+    """Whether a slice keeps its whole axis as it is."""
+    if not isinstance(entry, slice):
+        return False
+
+    def absent(bound: Any, neutral: int) -> bool:
+        if bound is None:
+            return True
+        return isinstance(bound, Constant) and bound.data is not None and bound.data == neutral
+
+    return absent(entry.start, 0) and entry.stop is None and absent(entry.step, 1)
+
+
+def through_slice(rows: Rows, entry: slice, x: Variable, axis: int) -> Rows:
+    """Return the request on `x` behind a slice of one of its axes."""
+    if is_full(entry):
+        return rows
+    length = rows.evaluator.length(x, axis)
+    positions = rows.evaluator.array(pt.arange(length)[entry])
+    return rows.at(positions, length)
+
+
+@register_row_rule(Subtensor)
+def rows_of_subtensor(op: Subtensor, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+    """Map the axis past the dropped ones; partial slices compose."""
+    x, *flat = node.inputs
+    indices: list[Any] = [*indices_from_subtensor(flat, op.idx_list)]
+    indices += [FULL] * (x.type.ndim - len(indices))
+    own = [i for i, entry in enumerate(indices) if isinstance(entry, slice)][axis]
+    taken = through_slice(rows, indices[own], x, own).take(x, own)
+    indices[own] = FULL
+    return taken[tuple(indices)]
+
+
+def without_masks(indices: list[Any]) -> list[Any]:
+    """Replace boolean masks by the positions of their true entries."""
+    result: list[Any] = []
+    for entry in indices:
+        if not isinstance(entry, slice) and entry.type.dtype == "bool":
+            result.extend(pt.nonzero(entry))
+        else:
+            result.append(entry)
+    return result
+
+
+class IndexLayout:
+    """Where the axes of ``x[indices]`` come from, by NumPy's rule for advanced indexing."""
+
+    def __init__(self, x: Variable, indices: list[Any]) -> None:
+        self.indices = without_masks(indices)
+        self.indices += [FULL] * (x.type.ndim - len(self.indices))
+        self.arrays = [i for i, e in enumerate(self.indices) if not isinstance(e, slice)]
+        self.slices = [i for i, e in enumerate(self.indices) if isinstance(e, slice)]
+        self.n_joint = max(self.indices[i].type.ndim for i in self.arrays)
+        together = self.arrays == list(range(self.arrays[0], self.arrays[-1] + 1))
+        # Index arrays separated by a slice put their joint axes in front.
+        self.start = self.arrays[0] if together else 0
+
+    def sliced_axis(self, axis: int) -> int | None:
+        """Axis of `x` behind an output axis, or None for a joint axis of the arrays."""
+        if self.start <= axis < self.start + self.n_joint:
+            return None
+        return self.slices[axis if axis < self.start else axis - self.n_joint]
+
+    def joint_axis(self, position: int, axis: int) -> int:
+        """Axis of the index array at `position` behind an output axis (negative: none)."""
+        return axis - self.start - (self.n_joint - self.indices[position].type.ndim)
+
+
+@register_row_rule(AdvancedSubtensor)
+def rows_of_advanced_subtensor(
+    op: AdvancedSubtensor, node: Apply, output: int, axis: int, rows: Rows
+) -> Variable:
+    """Take rows of the index arrays, or of the indexed array."""
+    x, *flat = node.inputs
+    layout = IndexLayout(x, list(indices_from_subtensor(flat, op.idx_list)))
+    own = layout.sliced_axis(axis)
+    if own is not None:
+        taken = through_slice(rows, layout.indices[own], x, own).take(x, own)
+        indices = list(layout.indices)
+        indices[own] = FULL
+        return taken[tuple(indices)]
+    composed = _through_index(x, layout, axis, rows)
+    if composed is not None:
+        return composed
+    if rows.minibatch is None and rows.evaluator.is_data(x) and _is_row_sized(x, layout, rows):
+        raise CannotTakeRows("a table as long as the data is indexed by row")
+    indices = list(layout.indices)
+    for i in layout.arrays:
+        joint = layout.joint_axis(i, axis)
+        if joint >= 0:
+            indices[i] = rows.take(indices[i], joint)
+    indices = _with_full_index(indices, layout, axis, rows)
+    return x[tuple(indices)]
+
+
+def _with_full_index(indices: list[Any], layout: IndexLayout, axis: int, rows: Rows) -> list[Any]:
+    """Repeat one index array if all turned out equal for every row."""
+    varying = [(i, layout.joint_axis(i, axis)) for i in layout.arrays]
+    varying = [(i, joint) for i, joint in varying if joint >= 0]
+    if all(indices[i].type.shape[joint] == 1 for i, joint in varying):
+        i, joint = varying[0]
+        shape = [indices[i].shape[d] for d in range(indices[i].type.ndim)]
+        shape[joint] = rows.count
+        indices[i] = pt.alloc(indices[i], *shape)
+    return indices
+
+
+def _is_row_sized(x: Variable, layout: IndexLayout, rows: Rows) -> bool:
+    return any(rows.evaluator.length(x, i) >= rows.length for i in layout.arrays)
+
+
+def _through_index(x: Variable, layout: IndexLayout, axis: int, rows: Rows) -> Variable | None:
+    """Return ``x[v, w]`` by taking rows ``v[rows]`` of `x` first, where that is worth it.
+
+    Worth it where `x` is as long as the data: then ``x`` is work per row, not a table of
+    groups. Needed for ``p[arange(N)[:, None], y[:, None]]`` (Categorical) and for
+    ``mu[observed]`` (imputation).
+    """
+    for position in layout.arrays:
+        index = layout.indices[position]
+        joint = layout.joint_axis(position, axis)
+        if joint < 0 or x.owner is None and x in rows.pusher.parameters:
+            continue
+        length = rows.evaluator.length(x, position)
+        shape = rows.evaluator.shape(index)
+        only_rows = all(n == 1 for d, n in enumerate(shape) if d != joint)
+        if length < rows.length or not only_rows or not rows.evaluator.is_data(index):
+            continue
+        try:
+            inner = rows.at(rows.evaluator.array(index).reshape(-1), length)
+            taken = inner.take_full(x, position)
+        except CannotTakeRows:
+            continue
+        return _pick(taken, layout, position, joint, axis, rows)
+    return None
+
+
+def _pick(
+    taken: Variable, layout: IndexLayout, position: int, joint: int, axis: int, rows: Rows
+) -> Variable:
+    """Index the rows that were taken by the remaining index arrays."""
+    indices = list(layout.indices)
+    if len(layout.arrays) == 1 and layout.n_joint == 1:
+        indices[position] = FULL
+        return taken[tuple(indices)]
+    shape: list[Any] = [1] * indices[position].type.ndim
+    shape[joint] = rows.count
+    indices[position] = pt.arange(rows.count).reshape(shape)
+    for other in layout.arrays:
+        own = layout.joint_axis(other, axis)
+        if other != position and own >= 0:
+            indices[other] = rows.take(indices[other], own)
+    return taken[tuple(indices)]
+
+
+@register_row_rule(IncSubtensor)
+def rows_of_inc_subtensor(
+    op: IncSubtensor, node: Apply, output: int, axis: int, rows: Rows
+) -> Variable:
+    """Assign to other axes row by row, or to a fixed set of rows."""
+    x, y, *flat = node.inputs
+    indices: list[Any] = [*indices_from_subtensor(flat, op.idx_list)]
+    indices += [FULL] * (x.type.ndim - len(indices))
+    if not is_full(indices[axis]):
+        return _rows_of_assignment(op, node, indices, axis, rows)
+    kept = [i for i, entry in enumerate(indices) if isinstance(entry, slice)]
+    own = kept.index(axis) - (len(kept) - y.type.ndim)
+    taken = rows.take_full(x, axis)
+    value = rows.take(y, own) if own >= 0 else y
+    view = taken[tuple(indices)]
+    return pt.set_subtensor(view, value) if op.set_instead_of_inc else pt.inc_subtensor(view, value)
+
+
+@register_row_rule(AdvancedIncSubtensor)
+def rows_of_advanced_inc_subtensor(
+    op: AdvancedIncSubtensor, node: Apply, output: int, axis: int, rows: Rows
+) -> Variable:
+    """Assign to a fixed set of rows, given by data."""
+    x, _, *flat = node.inputs
+    indices = without_masks([*indices_from_subtensor(flat, op.idx_list)])
+    indices += [FULL] * (x.type.ndim - len(indices))
+    return _rows_of_assignment(op, node, indices, axis, rows)
+
+
+def _rows_of_assignment(
+    op: Any, node: Apply, indices: list[Any], axis: int, rows: Rows
+) -> Variable:
+    """Return rows of ``x`` with whole rows ``indices[axis]`` set to ``y``, from data positions."""
+    x, y, *_ = node.inputs
+    others = [entry for i, entry in enumerate(indices) if i != axis]
+    entry = indices[axis]
+    whole_rows = op.set_instead_of_inc and all(is_full(e) for e in others)
+    if not whole_rows or not isinstance(x.type, TensorType) or y.type.ndim != x.type.ndim:
+        raise rows.refuse_mixing(node)
+    length = rows.evaluator.length(x, axis)
+    if isinstance(entry, slice):
+        targets = rows.evaluator.array(pt.arange(length)[entry])
+    elif rows.evaluator.is_data(entry) and entry.type.ndim == 1:
+        targets = rows.evaluator.array(entry)
+    else:
+        raise rows.refuse_mixing(node)
+    origin = np.full(length, -1, dtype=np.int64)
+    origin[targets] = np.arange(len(targets))
+    is_set = origin if rows.index is None else origin[rows.index]
+    block = rows.pusher.block(
+        ("assignment", node, axis, rows.key), rows.group, "assigned rows", derived=is_set
+    )
+    shape: list[Any] = [1] * x.type.ndim
+    shape[axis] = rows.count
+    if rows.minibatch is not None:
+        raise rows.refuse_mixing(node)
+    assigned = block.reshape(shape) >= 0
+    values = y if y.type.shape[axis] == 1 else pt.take(y, pt.maximum(block, 0), axis=axis)
+    return pt.switch(assigned, values, rows.take(x, axis))
