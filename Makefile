@@ -1,0 +1,49 @@
+# `make compare` and `make test` need git, make and a Python >= 3.12, nothing else.
+# The first call makes .venv and installs into it; later calls find it ready.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Exported so that .ci/find-python tries it first.
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help compare test statistical lint benchmark clean
+
+help:
+	@echo "make compare      sample a real model with SGLD, NUTS and ADVI; table, plots, draws"
+	@echo "make test         the tests"
+	@echo "make statistical  the slow and the statistical tests"
+	@echo "make lint         ruff and mypy"
+	@echo "make benchmark    speed of the compiled loop"
+	@echo "make clean        remove .venv, caches and results"
+
+compare: $(VENV)/.installed
+	$(BIN)/python -m models compare health_visits
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+statistical: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "slow or statistical"
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python -m tests.benchmarks.loop_speed
+
+clean:
+	rm -rf $(VENV) results build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find models pymc_sgld tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml
+	@python=$$(sh .ci/find-python) || exit 1; \
+	if [ ! -x $(BIN)/python ]; then \
+	    echo "Making $(VENV) with $$python ($$($$python --version))"; \
+	    "$$python" -m venv $(VENV) || exit 1; \
+	fi
+	@echo "Installing pymc-sgld and what it needs into $(VENV), once; this takes a minute or two"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
