@@ -1,0 +1,1 @@
+"""The compiled loop, and the random numbers that feed it."""

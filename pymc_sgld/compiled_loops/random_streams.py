@@ -1,0 +1,107 @@
+"""The one file that makes random numbers for the loop.
+
+Each number belongs to a step of a chain: the streams are counter-based (Philox), cut into blocks of
+a fixed length, and block ``k`` is made from the chain's key and ``k`` alone. So the numbers of step
+``t`` do not depend on how many steps are asked for at a time, and a chain resumed at step ``t``
+continues bit for bit.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pymc_sgld.types import Array, Randomness
+
+_NOISE, _WINDOWS, _SHUFFLES, _TUNING = range(4)
+_NUMBERS_PER_BLOCK = 2**18
+
+
+def draw_key(rng: np.random.Generator) -> tuple[int, int]:
+    """Return the key of a chain, drawn from PyMC's generator for it."""
+    first, second = rng.integers(0, 2**63, size=2)
+    return int(first), int(second)
+
+
+@dataclass
+class RandomStreams:
+    """The random numbers of one chain.
+
+    Parameters
+    ----------
+    key : tuple of two ints
+        See :func:`draw_key`.
+    n_dim, noise_vectors : int
+        Length of the position, and standard normal vectors of that length a step takes.
+    total_sizes, batch_sizes : array, shape (n_groups,)
+        Rows in all and in a batch.
+    steps_per_shuffle : int
+        A permutation of the rows serves that many steps.
+    dtype : str
+        Of the noise.
+    """
+
+    key: tuple[int, int]
+    n_dim: int
+    noise_vectors: int
+    total_sizes: Array
+    batch_sizes: Array
+    steps_per_shuffle: int
+    dtype: str = "float64"
+    _cached: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def block_length(self) -> int:
+        """Steps whose numbers are drawn at once: depends on the model's size only."""
+        return int(np.clip(_NUMBERS_PER_BLOCK // (self.n_dim * self.noise_vectors), 16, 4096))
+
+    def block(self, step: int, n_steps: int) -> Randomness:
+        """Return the noise and the windows of the steps ``step, ..., step + n_steps - 1``."""
+        pieces = [
+            self._from(stream, make, step, n_steps)
+            for stream, make in ((_WINDOWS, self._make_starts), (_NOISE, self._make_noise))
+        ]
+        return Randomness(*pieces)
+
+    def shuffle_number(self, step: int) -> int:
+        """Return which permutation serves a step."""
+        return step // self.steps_per_shuffle
+
+    def steps_until_shuffle(self, step: int) -> int:
+        """Return how many steps, this one included, the current permutation still serves."""
+        return self.steps_per_shuffle - step % self.steps_per_shuffle
+
+    def permutation(self, shuffle: int, group: int) -> Array:
+        """Return the permutation of a group's rows, shape (total_size,)."""
+        generator = self._generator(_SHUFFLES, shuffle, group)
+        return generator.permutation(int(self.total_sizes[group]))
+
+    def tuning(self) -> np.random.Generator:
+        """Return a generator for the work before the first step."""
+        return self._generator(_TUNING, 0)
+
+    def _from(self, stream: int, make: object, step: int, n_steps: int) -> Array:
+        length = self.block_length
+        parts = []
+        while n_steps > 0:
+            number, offset = divmod(step, length)
+            if stream not in self._cached or self._cached[stream][0] != number:
+                self._cached[stream] = (number, make(self._generator(stream, number)))  # type: ignore[operator]
+            part = self._cached[stream][1][offset : offset + n_steps]
+            parts.append(part)
+            step += len(part)
+            n_steps -= len(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _make_noise(self, generator: np.random.Generator) -> Array:
+        shape = (self.block_length, self.noise_vectors, self.n_dim)
+        return generator.standard_normal(shape, dtype=np.dtype(self.dtype).type)
+
+    def _make_starts(self, generator: np.random.Generator) -> Array:
+        shape = (self.block_length, len(self.total_sizes))
+        starts = generator.integers(0, self.total_sizes, size=shape)
+        return np.where(self.batch_sizes < self.total_sizes, starts, 0)
+
+    def _generator(self, stream: int, number: int, group: int = 0) -> np.random.Generator:
+        counter = np.array([0, group, number, stream], dtype=np.uint64)
+        key = np.array(self.key, dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(counter=counter, key=key))

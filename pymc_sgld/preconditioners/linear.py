@@ -1,0 +1,160 @@
+r"""Constant linear preconditioners, as changes of coordinates.
+
+The sampler moves :math:`z` with :math:`\theta = c + L z`. Its gradient there is :math:`L^\top g`, so
+an SGLD step in :math:`z` is the preconditioned step of Welling and Teh with :math:`M = L L^\top`,
+
+.. math:: \theta' = \theta + h\, M \hat g(\theta) + N(0, 2 h T M),
+
+and every update rule gains the preconditioner without knowing of it. With :math:`M` near the
+posterior covariance all directions have unit scale, and a step size is of order 0.01 to 1.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import scipy.linalg
+
+from pymc_sgld.types import Array, Tensor
+
+NAMES = ("identity", "diagonal", "dense")
+
+
+class Metric(Protocol):
+    """A centre and a scale: numbers outside the loop, tensors inside it."""
+
+    name: ClassVar[str]
+
+    def parameters(self) -> tuple[Array, ...]:
+        """Return the arrays that the compiled loop takes."""
+        ...
+
+    def to_position(self, coordinates: Any, *parameters: Any) -> Any:
+        """Return the position c + L z of coordinates z (symbolic)."""
+        ...
+
+    def pull_back(self, gradient: Tensor, *parameters: Any) -> Tensor:
+        """Return the gradient L' g with respect to the coordinates (symbolic)."""
+        ...
+
+    def to_coordinates(self, position: Array) -> Array:
+        """Return the coordinates z of a position (numbers)."""
+        ...
+
+    def matrix(self) -> Array:
+        """Return L, shape (n_dim, n_dim)."""
+        ...
+
+
+@dataclass(frozen=True)
+class IdentityMetric:
+    """No preconditioner: the coordinates are the position."""
+
+    name: ClassVar[str] = "identity"
+    n_dim: int
+
+    def parameters(self) -> tuple[Array, ...]:
+        """No parameters."""
+        return ()
+
+    def to_position(self, coordinates: Any, *parameters: Any) -> Any:
+        """Return the coordinates."""
+        return coordinates
+
+    def pull_back(self, gradient: Tensor, *parameters: Any) -> Tensor:
+        """Return the gradient."""
+        return gradient
+
+    def to_coordinates(self, position: Array) -> Array:
+        """Return the position."""
+        return position
+
+    def matrix(self) -> Array:
+        """Return the identity."""
+        return np.eye(self.n_dim)
+
+
+@dataclass(frozen=True)
+class DiagonalMetric:
+    """A scale for each parameter: L is diagonal."""
+
+    name: ClassVar[str] = "diagonal"
+    centre: Array  # (n_dim,)
+    scale: Array  # (n_dim,), standard deviations
+
+    def parameters(self) -> tuple[Array, ...]:
+        """Centre and scale."""
+        return self.centre, self.scale
+
+    def to_position(self, coordinates: Any, *parameters: Any) -> Any:
+        """Return c + scale * z."""
+        centre, scale = parameters
+        return centre + scale * coordinates
+
+    def pull_back(self, gradient: Tensor, *parameters: Any) -> Tensor:
+        """Return scale * g."""
+        return parameters[1] * gradient
+
+    def to_coordinates(self, position: Array) -> Array:
+        """Return (theta - c) / scale."""
+        return (position - self.centre) / self.scale
+
+    def matrix(self) -> Array:
+        """Return the diagonal matrix of the scales."""
+        return np.diag(self.scale)
+
+
+@dataclass(frozen=True)
+class DenseMetric:
+    """A full matrix: L is the lower Cholesky factor of a covariance."""
+
+    name: ClassVar[str] = "dense"
+    centre: Array  # (n_dim,)
+    factor: Array  # (n_dim, n_dim), lower triangular
+
+    def parameters(self) -> tuple[Array, ...]:
+        """Centre and factor."""
+        return self.centre, self.factor
+
+    def to_position(self, coordinates: Any, *parameters: Any) -> Any:
+        """Return c + L z."""
+        centre, factor = parameters
+        return centre + factor @ coordinates
+
+    def pull_back(self, gradient: Tensor, *parameters: Any) -> Tensor:
+        """Return L' g."""
+        return gradient @ parameters[1]
+
+    def to_coordinates(self, position: Array) -> Array:
+        """Return the solution z of L z = theta - c."""
+        solution = scipy.linalg.solve_triangular(self.factor, position - self.centre, lower=True)
+        return np.asarray(solution)
+
+    def matrix(self) -> Array:
+        """Return the factor."""
+        return self.factor
+
+
+def empty_metric(name: str, n_dim: int) -> Metric:
+    """Return the metric of the given name that leaves the coordinates as they are."""
+    return metric_from_covariance(name, np.zeros(n_dim), np.eye(n_dim))
+
+
+def metric_from_covariance(name: str, centre: Array, covariance: Array) -> Metric:
+    """Return the metric of the given name for a covariance around a centre.
+
+    Parameters
+    ----------
+    name : str
+        One of ``NAMES``.
+    centre : array, shape (n_dim,)
+        The origin of the coordinates.
+    covariance : array, shape (n_dim, n_dim)
+        Positive definite; M of the preconditioned step.
+    """
+    if name == "identity":
+        return IdentityMetric(len(centre))
+    if name == "diagonal":
+        return DiagonalMetric(centre, np.sqrt(np.diag(covariance)))
+    factor = np.linalg.cholesky(covariance).astype(centre.dtype)
+    return DenseMetric(centre, np.ascontiguousarray(factor))

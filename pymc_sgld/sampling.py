@@ -1,0 +1,193 @@
+"""``sample``: a sampler by name, run by PyMC."""
+
+import difflib
+import inspect
+import logging
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+from pymc_sgld.step_methods import REGISTRY, StochasticGradientStep
+from pymc_sgld.validate import check_integer, check_one_of
+
+_log = logging.getLogger("pymc.sgld")
+# arguments of the step methods that PyMC fills in, or that ``sample`` names itself
+_NOT_FOR_USERS = {"self", "vars", "rng", "initial_point", "blocked", "model", "compile_kwargs"}
+_PYMC_ARGUMENTS = set(inspect.signature(pm.sample).parameters) - {"kwargs"}
+
+
+def samplers() -> dict[str, str]:
+    """Return the names of the samplers, each with the first line of its documentation."""
+    return {
+        name: (inspect.getdoc(step_method) or "").splitlines()[0]
+        for name, step_method in REGISTRY.items()
+    }
+
+
+def sample(
+    sampler: str = "sgld",
+    draws: int = 1000,
+    *,
+    tune: int | None = None,
+    chains: int | None = None,
+    cores: int | None = None,
+    random_seed: Any = None,
+    progressbar: Any = True,
+    initvals: Any = None,
+    trace: Any = None,
+    var_names: Any = None,
+    callback: Callable[..., Any] | None = None,
+    idata_kwargs: dict[str, Any] | None = None,
+    backend: str | None = None,
+    compile_kwargs: dict[str, Any] | None = None,
+    model: pm.Model | None = None,
+    **arguments: Any,
+) -> Any:
+    """Draw from the posterior of a PyMC model by steps on minibatches of its rows.
+
+    The model is an ordinary one; nothing in it speaks of batches. This builds the step method of
+    the sampler and hands it to :func:`pymc.sample`, which runs the chains.
+
+    Parameters
+    ----------
+    sampler : str, default "sgld"
+        A name from :func:`samplers`.
+    draws, tune, chains, cores, random_seed, progressbar, initvals, trace, callback, idata_kwargs
+        As in :func:`pymc.sample`.
+    var_names : sequence of str, optional
+        Variables to keep. Default: all but deterministics with an entry for each row, which would
+        cost a pass through the data for every draw; get those afterwards with
+        :func:`pymc.compute_deterministics`.
+    backend, compile_kwargs
+        As in :func:`pymc.sample`: "numba" (default) or "jax", or a PyTensor mode.
+    model : pm.Model, optional
+        Default: the model on the context stack.
+    **arguments
+        Of the sampler (``batch_size``, ``step_size``, ``temperature``, ``preconditioner``,
+        ``steps_per_draw``, ``rows``, ``verify``: see
+        :class:`pymc_sgld.step_methods.StochasticGradientStep`) and any other of
+        :func:`pymc.sample`.
+
+    Returns
+    -------
+    xarray.DataTree
+        As from :func:`pymc.sample`. The posterior's attributes hold ``sampler``,
+        ``compile_seconds``, ``tune_seconds`` and ``draw_seconds`` (wall time).
+
+    Raises
+    ------
+    RowError
+        Where the model cannot be evaluated on a batch of rows.
+    ValueError, TypeError
+        For an argument that is not allowed.
+
+    Examples
+    --------
+    >>> with model:
+    ...     idata = sample("sgld", batch_size=512)
+    """
+    step_method = REGISTRY[check_one_of("sampler", sampler, REGISTRY)]
+    check_integer("draws", draws, at_least=1)
+    for_step, for_pymc = _split_arguments(sampler, step_method, arguments)
+    model = pm.modelcontext(model)
+    with model:
+        step = step_method(
+            backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step
+        )
+    if var_names is None:
+        var_names = _without_row_sized(model, step.row_dims)
+    clock = _Clock(callback)
+    started = perf_counter()
+    result = pm.sample(
+        draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        random_seed=random_seed,
+        progressbar=progressbar,
+        step=step,
+        var_names=var_names,
+        initvals=initvals,
+        trace=trace,
+        callback=clock,
+        idata_kwargs=idata_kwargs,
+        model=model,
+        **for_pymc,
+    )
+    _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
+    return result
+
+
+@dataclass
+class _Clock:
+    """A callback that adds up the seconds of tuning and of drawing, over all chains."""
+
+    then: Callable[..., Any] | None
+    seconds: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
+
+    def __call__(self, trace: Any, draw: Any) -> None:
+        self.seconds[bool(draw.tuning)] += sum(stats.get("seconds", 0.0) for stats in draw.stats)
+        if self.then is not None:
+            self.then(trace=trace, draw=draw)
+
+    def split(self, wall: float) -> tuple[float, float]:
+        """Return the wall time of tuning and of drawing, in proportion to the chains' own."""
+        total = sum(self.seconds.values())
+        share = self.seconds[True] / total if total else 0.0
+        return wall * share, wall * (1 - share)
+
+
+def _split_arguments(
+    sampler: str, step_method: type[StochasticGradientStep], arguments: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort arguments into those of the step method and those of PyMC."""
+    own = set(inspect.signature(step_method.__init__).parameters) - _NOT_FOR_USERS
+    for name in arguments:
+        if name == "step":
+            raise TypeError(
+                f"sample({sampler!r}) makes its own step method; to pass one, use "
+                "pm.sample(step=...)."
+            )
+        if name not in own | _PYMC_ARGUMENTS:
+            near = difflib.get_close_matches(name, own | _PYMC_ARGUMENTS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(
+                f"{name!r} is not an argument of sampler {sampler!r} or of pm.sample.{hint} "
+                f"{sampler!r} takes {', '.join(sorted(own))}."
+            )
+    for_step = {name: value for name, value in arguments.items() if name in own}
+    return for_step, {name: value for name, value in arguments.items() if name not in own}
+
+
+def _without_row_sized(model: pm.Model, row_dims: set[str]) -> list[str] | None:
+    """Return the variables to trace: all but deterministics with an entry for each row."""
+    left_out = [
+        variable.name
+        for variable in model.deterministics
+        if row_dims & set(model.named_vars_to_dims.get(variable.name, ()) or ())
+    ]
+    if not left_out:
+        return None
+    _log.info(
+        "Not stored at every draw, because they have an entry for each row: "
+        f"{', '.join(left_out)}. Use pm.compute_deterministics(idata), or name them in var_names."
+    )
+    return [var.name for var in model.unobserved_RVs if var.name not in left_out]
+
+
+def _record(result: Any, sampler: str, compiling: float, tuning: float, drawing: float) -> None:
+    """Write what the run was and took into the attributes of the posterior."""
+    posterior = getattr(result, "posterior", None)
+    if posterior is None:  # a MultiTrace or a ZarrTrace, on request
+        return
+    posterior.attrs.update(
+        sampler=sampler,
+        compile_seconds=float(compiling),
+        tune_seconds=float(np.round(tuning, 6)),
+        draw_seconds=float(np.round(drawing, 6)),
+    )

@@ -1,0 +1,110 @@
+"""The posterior near a point as a Gaussian, and the noise of a batch's gradient there."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.mode_search import (
+    ROWS_OF_A_SAMPLE,
+    sample_rows,
+    unit_information_scales,
+)
+from pymc_sgld.types import Array
+
+# Beyond this many parameters second derivatives by differences are too dear.
+_LARGEST_HESSIAN = 1000
+_DIFFERENCE = 1e-3  # of a rough posterior sd
+_LEAST_SCORES = 2000
+_SMALLEST_RELATIVE_EIGENVALUE = 1e-9
+
+
+class LocalGaussian(NamedTuple):
+    """Second-order picture of a model at a point."""
+
+    precision: Array  # (n_dim, n_dim), minus the Hessian; where not positive, from the scores
+    row_noise: Array  # (n_groups, n_dim, n_dim), covariance of the scores of single rows
+    data_passes: float
+
+    def gradient_noise(self, total_sizes: Array, batch_sizes: Array) -> Array:
+        r"""Return the covariance of the minibatch gradient, shape (n_dim, n_dim).
+
+        .. math:: V = \sum_k \frac{N_k^2}{n_k} \frac{N_k - n_k}{N_k - 1} S_k
+
+        for batches of distinct rows: zero where a batch is all rows.
+        """
+        total, batch = np.asarray(total_sizes, float), np.asarray(batch_sizes, float)
+        left = (total - batch) / np.maximum(total - 1, 1)
+        return np.einsum("k,kij->ij", total**2 / batch * left, self.row_noise)
+
+
+def local_gaussian(
+    block_function: BlockFunction, position: Array, generator: np.random.Generator
+) -> LocalGaussian:
+    """Measure curvature and gradient noise at a position, on samples of the rows.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+    position : array, shape (n_dim,)
+        The mode, or where the chain is.
+    generator : numpy.random.Generator
+        Chooses the samples.
+    """
+    n_dim = len(position)
+    totals = np.asarray(block_function.total_sizes)
+    noise, information, scored = _scores(block_function, position, generator)
+    # where there is no usable Hessian: information of the scores, and of a standard normal prior
+    precision, evaluated = information + np.eye(n_dim), 0.0
+    if n_dim <= _LARGEST_HESSIAN:
+        rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
+        scales = unit_information_scales(block_function, position, generator)
+        hessian = _minus_hessian(block_function, position, rows, scales)
+        precision = hessian if _safely_positive(hessian) else precision
+        evaluated = 2 * n_dim * sum(map(len, rows)) / float(totals.sum())
+    return LocalGaussian(precision, noise, scored + evaluated)
+
+
+def _scores(
+    block_function: BlockFunction, position: Array, generator: np.random.Generator
+) -> tuple[Array, Array, float]:
+    """Return by group the covariance of row gradients, their summed information, and passes."""
+    n_dim = len(position)
+    rows = sample_rows(block_function, max(_LEAST_SCORES, 20 * n_dim), generator)
+    noise = np.empty((len(rows), n_dim, n_dim))
+    information = np.zeros((n_dim, n_dim))
+    for group, chosen in enumerate(rows):
+        scores = np.asarray(block_function.row_gradients(position, group, chosen), dtype=float)
+        centred = scores - scores.mean(axis=0)
+        noise[group] = centred.T @ centred / len(chosen)
+        information += block_function.total_sizes[group] * noise[group]
+    totals = np.asarray(block_function.total_sizes)
+    return noise, information, sum(map(len, rows)) / float(totals.sum())
+
+
+def _minus_hessian(
+    block_function: BlockFunction, position: Array, rows: list[Array], scales: Array
+) -> Array:
+    """Return minus the Hessian of the log-posterior by central differences of its gradient."""
+    step = _DIFFERENCE * scales
+    columns = []
+    for number in range(len(position)):
+        ahead, behind = position.copy(), position.copy()
+        ahead[number] += step[number]
+        behind[number] -= step[number]
+        apart = float(ahead[number]) - float(behind[number])
+        difference = block_function.batch(behind, rows)[1] - block_function.batch(ahead, rows)[1]
+        columns.append(np.asarray(difference, dtype=float) / apart)
+    hessian = np.array(columns)
+    return (hessian + hessian.T) / 2
+
+
+def _safely_positive(matrix: Array) -> bool:
+    """Whether a matrix is positive definite, by more than the error of its differences."""
+    diagonal = np.diag(matrix)
+    if not np.isfinite(matrix).all() or (diagonal <= 0).any():
+        return False
+    # in units of its own diagonal, so that badly scaled parameters do not count as singular
+    scale = 1 / np.sqrt(diagonal)
+    eigenvalues = np.linalg.eigvalsh(matrix * np.outer(scale, scale))
+    return bool(eigenvalues[0] > _SMALLEST_RELATIVE_EIGENVALUE * eigenvalues[-1])

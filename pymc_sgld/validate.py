@@ -1,0 +1,54 @@
+"""One wording for errors: what came, what is allowed, what to write instead."""
+
+import difflib
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def check_positive(name: str, value: Any, *, hint: str = "") -> float:
+    """Return ``value`` as a float, or raise if it is not a finite number above 0."""
+    number = _as_number(name, value, "a number > 0", hint)
+    if not (np.isfinite(number) and number > 0):
+        raise ValueError(_sentence(f"{name} must be > 0 and finite, got {value!r}.", hint))
+    return number
+
+
+def check_integer(
+    name: str, value: Any, *, at_least: int, at_most: int | None = None, hint: str = ""
+) -> int:
+    """Return ``value`` as an int, or raise if it is not a whole number in the closed interval."""
+    allowed = f">= {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+    if not whole:
+        raise TypeError(_sentence(f"{name} must be a whole number {allowed}, got {value!r}.", hint))
+    if value < at_least or (at_most is not None and value > at_most):
+        raise ValueError(_sentence(f"{name} must be {allowed}, got {value}.", hint))
+    return int(value)
+
+
+def check_one_of(name: str, value: Any, allowed: Iterable[str], *, hint: str = "") -> str:
+    """Return ``value`` if it is one of ``allowed``, or raise and suggest the nearest."""
+    names = list(allowed)
+    if isinstance(value, str) and value in names:
+        return value
+    message = f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}."
+    near = difflib.get_close_matches(str(value).lower(), names, n=1, cutoff=0.5)
+    if near:
+        message += f" Did you mean {near[0]!r}?"
+    raise ValueError(_sentence(message, hint))
+
+
+def _as_number(name: str, value: Any, allowed: str, hint: str) -> float:
+    try:
+        if isinstance(value, bool | np.bool_ | str):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(_sentence(f"{name} must be {allowed}, got {value!r}.", hint)) from None
+
+
+def _sentence(message: str, hint: str) -> str:
+    return f"{message} {hint}" if hint else message
