@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymc_sgld.model_graph.block_function import BlockFunction
 from pymc_sgld.model_graph.building import row_model
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
+from pymc_sgld.model_graph.factors import uses_minibatch
 from pymc_sgld.model_graph.identity import verify
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
@@ -20,5 +21,6 @@ __all__ = [
     "Rows",
     "register_row_rule",
     "row_model",
+    "uses_minibatch",
     "verify",
 ]

@@ -175,7 +175,34 @@ class BlockFunction:
     def _call(
         self, position: np.ndarray, prior_weight: float, weights: Sequence[float], rows: Any
     ) -> tuple[float, np.ndarray]:
-        scalars = [np.asarray(w, dtype=self.dtype) for w in (prior_weight, *weights)]
         blocks = [a[rows[g]] for a, g in zip(self.arrays, self.array_groups, strict=True)]
+        return self.on_blocks(position, blocks, prior_weight=prior_weight, weights=weights)
+
+    def on_blocks(
+        self,
+        position: np.ndarray,
+        blocks: Sequence[np.ndarray],
+        *,
+        prior_weight: float,
+        weights: Sequence[float],
+    ) -> tuple[float, np.ndarray]:
+        """Return value and gradient on given blocks of rows, one for each array.
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+        blocks : sequence of arrays
+            Rows of each of ``arrays``, on axis 0; those of one group have the same number.
+        prior_weight : float
+            Factor of the prior.
+        weights : sequence of float
+            Factor of each group's sum over its rows.
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray, shape (n_dim,)
+        """
+        scalars = [np.asarray(w, dtype=self.dtype) for w in (prior_weight, *weights)]
         value, gradient = self.function(np.asarray(position, dtype=self.dtype), *scalars, *blocks)
         return float(value), np.asarray(gradient)

@@ -26,7 +26,7 @@ from pymc_sgld.model_graph.assignment import (
 )
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
-from pymc_sgld.model_graph.factors import Factors, Observed, minibatch_nodes, read_factors
+from pymc_sgld.model_graph.factors import Factors, Observed, draw_of, minibatch_nodes, read_factors
 from pymc_sgld.model_graph.finite import refuse_nonfinite
 from pymc_sgld.model_graph.potentials import split_sums
 from pymc_sgld.model_graph.push import Pusher, RowGroup, deep_recursion
@@ -140,7 +140,8 @@ def _push_observed(pusher: Pusher, observed: Observed, plan: list[Candidate]) ->
 
 
 def _push(pusher: Pusher, observed: Observed, candidate: Candidate) -> RowTerm:
-    group = pusher.group_index(candidate.group, candidate.total_size)
+    draw = None if observed.minibatch is None else draw_of(observed.minibatch)
+    group = pusher.group_index(candidate.group, candidate.total_size, draw)
     request = pusher.rows(group, minibatch=observed.minibatch, length=candidate.length)
     taken = request.take_full(observed.logp, candidate.axis)
     return RowTerm(observed.name, group, _one_number_per_row(taken, candidate.axis))
@@ -158,14 +159,12 @@ def _split_potentials(draft: _Draft, factors: Factors) -> None:
                 f"Potential '{name}' is written on a pm.Minibatch, which PyMC does not rescale. "
                 "Write it on the full data: row_model draws the rows by itself."
             )
-        for sign, part in split_sums(potential):
+        for part in split_sums(potential):
             term = _push_potential(draft.pusher, name, part)
-            signed = part if sign == 1 else -part
             if term is None:
-                draft.whole.append((name, signed))
+                draft.whole.append((name, part))
             else:
-                logp = term.logp if sign == 1 else -term.logp
-                draft.terms.append(RowTerm(name, term.group, logp))
+                draft.terms.append(term)
 
 
 def _push_potential(pusher: Pusher, name: str, part: Variable) -> RowTerm | None:
@@ -233,6 +232,7 @@ def _assemble(
         groups=groups,
         leaves=tuple(replace(leaf, group=number[leaf.group]) for leaf in leaves),
         notes=tuple(draft.notes),
+        draws=tuple(pusher.draws[g] for g in number),
         evaluator=pusher.evaluator,
     )
 

@@ -82,48 +82,44 @@ class _Reference:
         nodes = minibatch_nodes([logp])
         by_draw: dict[Variable, Variable] = {}
         replace: dict[Variable, Variable] = {}
-        self.sizes, self.totals = [], []
         for node in nodes:
-            size, total = minibatch_length(node, row_model.evaluator)
-            if draw_of(node) not in by_draw:
-                by_draw[draw_of(node)] = TensorType("int64", shape=(size,))()
-                self.sizes.append(size)
-                self.totals.append(total)
-            replace.update(_fixed_rows(node, by_draw[draw_of(node)]))
+            draw = draw_of(node)
+            if draw not in by_draw:
+                size, _ = minibatch_length(node, row_model.evaluator)
+                by_draw[draw] = TensorType("int64", shape=(size,))()
+            replace.update(_fixed_rows(node, by_draw[draw]))
         if replace:
             logp = graph_replace([logp], replace, strict=False)[0]
-        self.nodes: list[Apply] = nodes
-        indices = list(by_draw.values())
-        self.scales = self._scales()
+        self.batch_sizes = [
+            None if draw is None else by_draw[draw].type.shape[0] for draw in row_model.draws
+        ]
+        indices = [by_draw[draw] for draw in row_model.draws if draw is not None]
         variables = list(row_model.value_vars)
         gradient = pytensor.grad(logp, variables, disconnected_inputs="ignore")
         self.function = pytensor.function(
             [*variables, *indices], [logp, *gradient], mode=mode, on_unused_input="ignore"
         )
 
-    def _scales(self) -> list[float]:
-        """Return the weight of each group: N / batch size where a Minibatch feeds it."""
-        if not self.nodes:
-            return [1.0] * len(self.row_model.groups)
+    @property
+    def scales(self) -> list[float]:
+        """Weight of each group: N / batch size where a Minibatch feeds it."""
         return [
-            group.total_size / self.sizes[self.totals.index(group.total_size)]
-            if group.total_size in self.totals
-            else 1.0
-            for group in self.row_model.groups
+            1.0 if size is None else group.total_size / size
+            for group, size in zip(self.row_model.groups, self.batch_sizes, strict=True)
         ]
 
     def draw_rows(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Draw the rows to compare on: all of them, or one batch for each Minibatch."""
-        groups = self.row_model.groups
-        if not self.nodes:
-            return [rng.permutation(group.total_size) for group in groups]
+        """Draw the rows to compare on: all of them, or one batch where a Minibatch feeds."""
         return [
-            rng.integers(0, n, size) for n, size in zip(self.totals, self.sizes, strict=True)
+            rng.permutation(group.total_size)
+            if size is None
+            else rng.integers(0, group.total_size, size)
+            for group, size in zip(self.row_model.groups, self.batch_sizes, strict=True)
         ]
 
     def __call__(self, position: np.ndarray, rows: list[np.ndarray]) -> tuple[Any, np.ndarray]:
         point = self.row_model.unravel(position)
-        extra = rows if self.nodes else []
+        extra = [r for r, size in zip(rows, self.batch_sizes, strict=True) if size is not None]
         value, *slopes = self.function(*point.values(), *extra)
         return value, np.concatenate([np.reshape(s, -1) for s in slopes])
 

@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
+import pytensor.tensor as pt
+
 from pytensor.graph.basic import Variable
-from pytensor.scalar.basic import Add, Neg, Sub
+from pytensor.scalar.basic import Add, Mul, Neg, Sub, TrueDiv
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Sum
 
 
-def split_sums(potential: Variable) -> list[tuple[int, Variable]]:
-    """Return (sign, expression) pairs whose signed sums add up to the potential's sum.
+def split_sums(potential: Variable) -> list[Variable]:
+    """Return expressions whose sums add up to the potential's sum.
 
-    Only `+`, `-`, unary minus and full sums are undone, and sums of vectors only where
-    the parts have the same shape or are scalars by themselves.
+    Undoes full sums and, on scalars, ``+``, ``-`` and products or quotients with a scalar:
+    ``c * v.sum()`` becomes the vector ``c * v``.
     """
-    parts: list[tuple[int, Variable]] = []
-    stack = [(1, potential)]
+    parts: list[Variable] = []
+    stack: list[tuple[Variable | None, Variable]] = [(None, potential)]
     while stack:
-        sign, var = stack.pop()
-        node = var.owner
-        if node is None:
-            parts.append((sign, var))
-        elif isinstance(node.op, Sum) and set(node.op.axis) == set(range(node.inputs[0].type.ndim)):
-            stack.append((sign, node.inputs[0]))
-        elif var.type.ndim == 0 and isinstance(node.op, DimShuffle):
-            stack.append((sign, node.inputs[0]))
-        elif var.type.ndim == 0 and isinstance(node.op, Elemwise):
-            stack.extend(_terms(sign, var))
-            if not _terms(sign, var):
-                parts.append((sign, var))
+        factor, var = stack.pop()
+        inner = _inner(factor, var)
+        if inner is None:
+            parts.append(var if factor is None else factor * var)
         else:
-            parts.append((sign, var))
+            stack.extend(inner)
     return parts[::-1]
 
 
-def _terms(sign: int, var: Variable) -> list[tuple[int, Variable]]:
+def _inner(factor: Variable | None, var: Variable) -> list[tuple[Variable | None, Variable]] | None:
+    """Return the (factor, expression) pairs a scalar is made of, or None if it is one piece."""
     node = var.owner
-    scalar_op = node.op.scalar_op
-    if isinstance(scalar_op, Add):
-        return [(sign, x) for x in node.inputs]
-    if isinstance(scalar_op, Sub):
-        return [(sign, node.inputs[0]), (-sign, node.inputs[1])]
-    if isinstance(scalar_op, Neg):
-        return [(-sign, node.inputs[0])]
-    return []
+    if node is None or var.type.ndim != 0:
+        return None
+    if isinstance(node.op, Sum | DimShuffle):
+        return [(factor, node.inputs[0])]
+    if not isinstance(node.op, Elemwise):
+        return None
+    kind, inputs = node.op.scalar_op, list(node.inputs)
+    if isinstance(kind, Add):
+        return [(factor, x) for x in inputs]
+    if isinstance(kind, Sub):
+        return [(factor, inputs[0]), (_times(factor, pt.constant(-1.0)), inputs[1])]
+    if isinstance(kind, Neg):
+        return [(_times(factor, pt.constant(-1.0)), inputs[0])]
+    if isinstance(kind, TrueDiv) and _is_sum(inputs[0]):
+        return [(_times(factor, 1 / inputs[1]), inputs[0])]
+    if isinstance(kind, Mul) and any(map(_is_sum, inputs)):
+        position = [_is_sum(x) for x in inputs].index(True)
+        others = inputs[:position] + inputs[position + 1 :]
+        for x in others:
+            factor = _times(factor, x)
+        return [(factor, inputs[position])]
+    return None
+
+
+def _times(factor: Variable | None, other: Variable) -> Variable:
+    return other if factor is None else factor * other
+
+
+def _is_sum(var: Variable) -> bool:
+    """Whether a scalar is a sum, or made of sums by what `_inner` undoes."""
+    inner = _inner(None, var)
+    if inner is None:
+        return False
+    return isinstance(var.owner.op, Sum) or any(_is_sum(x) for _, x in inner)

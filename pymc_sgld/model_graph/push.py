@@ -150,19 +150,27 @@ class Pusher:
         self.evaluator = evaluator
         self.parameters = parameters
         self.groups: list[RowGroup] = []
+        self.draws: list[Variable | None] = []
         self.counts: list[Variable] = []
         self.leaves: list[RowLeaf] = []
         self.memo: dict[Any, Variable] = {}
         self._blocks: dict[Any, Variable] = {}
         self._requests: dict[Any, Rows] = {}
 
-    def group_index(self, name: str, total_size: int) -> int:
-        """Return the position of a row group, made if it is new."""
-        group = RowGroup(name, total_size)
-        if group not in self.groups:
-            self.groups.append(group)
-            self.counts.append(pt.lscalar(f"n_{name}"))
-        return self.groups.index(group)
+    def group_index(self, name: str, total_size: int, draw: Variable | None = None) -> int:
+        """Return the position of a row group, made if it is new.
+
+        Terms on different `pm.Minibatch` calls (`draw`) never share a group.
+        """
+        for i, group in enumerate(self.groups):
+            same = group.total_size == total_size and self.draws[i] is draw
+            if same and group.name.split("#")[0] == name:
+                return i
+        taken = sum(group.name.split("#")[0] == name for group in self.groups)
+        self.groups.append(RowGroup(f"{name}#{taken + 1}" if taken else name, total_size))
+        self.draws.append(draw)
+        self.counts.append(pt.lscalar(f"n_{name}"))
+        return len(self.groups) - 1
 
     def rows(
         self,

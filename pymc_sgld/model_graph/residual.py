@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
-from pytensor.graph.traversal import ancestors, io_toposort, toposort
+from pytensor.graph.traversal import ancestors, io_toposort, toposort, walk
 from pytensor.scalar.basic import ScalarType
 from pytensor.sparse.type import SparseTensorType
 from pytensor.tensor.shape import Shape, Shape_i
@@ -51,9 +51,13 @@ class Liveness:
 
 def frontier(outputs: Sequence[Variable], liveness: Liveness) -> list[Variable]:
     """Return the largest expressions that are the same at every step."""
-    edges = [x for node in liveness.nodes if _is_live(node, liveness) for x in node.inputs]
-    dead = [v for v in [*edges, *outputs] if not liveness.live[v] and v.owner is not None]
-    return list(dict.fromkeys(dead))
+
+    def expand(var: Variable) -> list[Variable] | None:
+        # What lies below a dead variable is never evaluated by itself.
+        return list(var.owner.inputs) if var.owner is not None and liveness.live[var] else None
+
+    reached = walk(outputs, expand)
+    return [v for v in reached if not liveness.live[v] and v.owner is not None]
 
 
 def _is_live(node: Apply, liveness: Liveness) -> bool:

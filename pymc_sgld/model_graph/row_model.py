@@ -65,6 +65,8 @@ class RowModel:
     leaves : tuple of RowLeaf
     notes : tuple of str
         What was decided on the way: terms kept whole, axes chosen.
+    draws : tuple of Variable or None
+        For each group the generator of the `pm.Minibatch` call it was written on, if any.
     """
 
     model: Model
@@ -77,6 +79,7 @@ class RowModel:
     groups: tuple[RowGroup, ...]
     leaves: tuple[RowLeaf, ...]
     notes: tuple[str, ...]
+    draws: tuple[Variable | None, ...] = field(repr=False)
     evaluator: Evaluator = field(repr=False)
     _compiled: dict[Any, Any] = field(default_factory=dict, repr=False)
 
