@@ -8,6 +8,7 @@ import numpy as np
 import pytensor.scalar as ps
 import pytensor.tensor as pt
 
+from pytensor.compile.builders import OpFromGraph, SymbolicOp
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.traversal import ancestors, io_toposort, toposort, walk
@@ -21,6 +22,7 @@ from pymc_sgld.model_graph.errors import CannotTakeRows
 from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.factors import minibatch_nodes
 from pymc_sgld.model_graph.naming import name_of, names_below, op_name
+from pymc_sgld.model_graph.private_api import MinibatchOp
 
 
 class Liveness:
@@ -92,11 +94,9 @@ def fold(
             "a statistic of the pm.Minibatch rows (such as their mean) enters; it would differ "
             "from the statistic of all rows. Compute it beforehand from the full data"
         )
-    constants = {
-        var: _constant(var, value)
-        for var, value in zip(dead, evaluator.values(dead), strict=True)
-    }
-    _check_batch_lengths(dead, evaluator)
+    values = evaluator.values(dead)
+    _refuse_batch_lengths(dead, values, evaluator)
+    constants = {var: _constant(var, value) for var, value in zip(dead, values, strict=True)}
     return rebuild(outputs, constants), {new: old for old, new in constants.items()}
 
 
@@ -106,21 +106,31 @@ def _constant(var: Variable, value: np.ndarray) -> Variable:
     return pt.constant(np.asarray(value, dtype=var.type.dtype))
 
 
-def _check_batch_lengths(dead: Sequence[Variable], evaluator: Evaluator) -> None:
-    """Refuse numbers that equal the length of a `pm.Minibatch`."""
-    shapes = [
-        v for v in ancestors(dead)
-        if v.owner is not None
-        and isinstance(v.owner.op, Shape | Shape_i)
-        and evaluator.has_minibatch(v)
-    ]
-    for var, value in zip(shapes, evaluator.values(shapes), strict=True):
-        for node in minibatch_nodes(list(var.owner.inputs)):
-            if node.outputs[0].type.shape[0] in np.atleast_1d(value):
-                raise CannotTakeRows(
-                    f"the length of a pm.Minibatch enters as a number (shape of "
-                    f"{names_below(var)}); write the number of rows meant"
-                )
+def _refuse_batch_lengths(
+    dead: Sequence[Variable], values: Sequence[np.ndarray], evaluator: Evaluator
+) -> None:
+    """Refuse numbers that would differ if the `pm.Minibatch` had one row more."""
+    suspects = [(v, x) for v, x in zip(dead, values, strict=True) if evaluator.has_minibatch(v)]
+    if not suspects:
+        return
+    variables = [v for v, _ in suspects]
+    nodes = {v.owner for v in ancestors(variables)
+             if v.owner is not None and isinstance(v.owner.op, MinibatchOp)}
+    longer = {
+        out: source[np.zeros(out.type.shape[0] + 1, dtype=int)]
+        for node in nodes
+        for out, source in zip(node.outputs, node.inputs[:-1])
+    }
+    try:
+        altered = evaluator.values(rebuild(variables, longer))
+    except (ValueError, TypeError, AssertionError, IndexError):
+        altered = [None] * len(variables)
+    for (var, value), other in zip(suspects, altered, strict=True):
+        if other is None or not np.array_equal(value, other):
+            raise CannotTakeRows(
+                f"the length of a pm.Minibatch enters as a number (shape of {names_below(var)}). "
+                "Write the number of rows that is meant"
+            )
 
 
 def rebuild(outputs: Sequence[Variable], replace: dict[Variable, Variable]) -> list[Variable]:
@@ -132,12 +142,22 @@ def rebuild(outputs: Sequence[Variable], replace: dict[Variable, Variable]) -> l
         new_inputs = [memo.get(x, x) for x in node.inputs]
         if all(new is old for new, old in zip(new_inputs, node.inputs, strict=True)):
             continue
-        new_node = node.clone_with_new_inputs(new_inputs, strict=False)
-        for old, new in zip(node.outputs, new_node.outputs, strict=True):
+        for old, new in zip(node.outputs, _remade(node, new_inputs), strict=True):
             if old not in memo:
                 new.name = old.name
                 memo[old] = new
     return [memo.get(out, out) for out in outputs]
+
+
+def _remade(node: Apply, inputs: list[Variable]) -> list[Variable]:
+    """Return the outputs of a node's operation on other inputs."""
+    same = all(new.type == old.type for new, old in zip(inputs, node.inputs, strict=True))
+    if not same and isinstance(node.op, SymbolicOp):
+        # The inner graph is typed by its inputs: let the operation build it anew.
+        return list(node.op(*inputs, return_list=True))
+    if not same and isinstance(node.op, OpFromGraph):
+        return list(node.op.fgraph.bind(dict(zip(node.op.fgraph.inputs, inputs))))
+    return list(node.clone_with_new_inputs(inputs, strict=False).outputs)
 
 
 def refuse_whole_rows(
