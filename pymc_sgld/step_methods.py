@@ -18,7 +18,12 @@ from rich.table import Column
 from pymc_sgld import schedules
 from pymc_sgld.chain import Chain, ChainState, Draw, Settings
 from pymc_sgld.compiled_loops.random_streams import draw_key
-from pymc_sgld.compiled_loops.scan_loop import compile_loop, is_jax, sampling_mode
+from pymc_sgld.compiled_loops.scan_loop import (
+    FixedShapes,
+    compile_loop,
+    is_jax,
+    sampling_mode,
+)
 from pymc_sgld.model_graph import RowModel, row_model, uses_minibatch
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.preconditioners import NAMES, empty_metric
@@ -30,6 +35,7 @@ from pymc_sgld.validate import check_integer, check_one_of
 _DEFAULT_BATCH_SIZE = 256
 _REFUSALS_BEFORE_ERROR = 20
 _LARGEST_TUNED = 2000
+_STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
 
 
 @dataclass_state
@@ -345,13 +351,11 @@ def _build_chain(
     batch_sizes: list[int],
 ) -> Chain:
     block_function = rows_model.block_function(mode)
-    loop = compile_loop(
-        rows_model,
-        rule,
-        settings.metric,
-        mode,
-        batch_sizes=batch_sizes if is_jax(mode) else None,
-    )
+    fixed = None
+    if is_jax(mode):
+        n_steps = min(settings.steps_per_draw or _STEPS_ON_JAX, _STEPS_ON_JAX)
+        fixed = FixedShapes(n_steps, batch_sizes)
+    loop = compile_loop(rows_model, rule, settings.metric, mode, fixed=fixed)
     windows = windows_of(
         block_function.arrays, block_function.array_groups, block_function.total_sizes, batch_sizes
     )

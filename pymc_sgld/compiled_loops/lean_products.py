@@ -41,7 +41,7 @@ class MatrixVector(Op):  # type: ignore[misc]
         """Evaluate with numpy."""
         output_storage[0][0] = np.asarray(inputs[0] @ inputs[1])
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
+    def infer_shape(self, node: Apply, shapes: Any) -> Any:
         """Return the number of rows."""
         return [(shapes[0][0],)]
 
@@ -60,7 +60,7 @@ class VectorMatrix(Op):  # type: ignore[misc]
         """Evaluate with numpy."""
         output_storage[0][0] = np.asarray(inputs[0] @ inputs[1])
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
+    def infer_shape(self, node: Apply, shapes: Any) -> Any:
         """Return the number of columns."""
         return [(shapes[1][1],)]
 

@@ -1,6 +1,6 @@
 """Many steps in one compiled function; the only file that names a backend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,20 @@ def is_jax(mode: Mode) -> bool:
 
 
 @dataclass(frozen=True)
+class FixedShapes:
+    """What JAX must know at compile time."""
+
+    n_steps: int
+    batch_sizes: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Loop:
     """A compiled block of steps."""
 
     function: Any
     state_names: tuple[str, ...]
+    fixed: FixedShapes | None = None
 
     def run(
         self,
@@ -69,18 +78,23 @@ class Loop:
             Rows of a batch; total size over batch size.
         metric_parameters, leaves : sequences of arrays
         """
-        last = self.function(
-            randomness.starts,
-            randomness.noise,
-            step_sizes,
-            temperatures,
-            *(state[name] for name in self.state_names),
-            batch_sizes,
-            scales,
-            *metric_parameters,
-            *leaves,
-        )
-        return dict(zip(self.state_names, map(np.asarray, last), strict=True))
+        constants = (batch_sizes, scales, *metric_parameters, *leaves)
+        current = tuple(state[name] for name in self.state_names)
+        for sequences in self._pieces((*randomness, step_sizes, temperatures)):
+            current = tuple(self.function(*sequences, *current, *constants))
+        return dict(zip(self.state_names, map(np.asarray, current), strict=True))
+
+    def _pieces(self, sequences: Sequence[Array]) -> Iterator[Sequence[Array]]:
+        """Cut the sequences to the fixed number of steps; a mask marks what fills the last piece."""
+        if self.fixed is None:
+            yield sequences
+            return
+        length = self.fixed.n_steps
+        for first in range(0, len(sequences[0]), length):
+            pieces = [sequence[first : first + length] for sequence in sequences]
+            filled = np.arange(length) < len(pieces[0])
+            padding = np.where(filled, np.arange(length), 0)
+            yield (*(piece[padding] for piece in pieces), filled)
 
 
 def compile_loop(
@@ -89,11 +103,11 @@ def compile_loop(
     metric: Metric,
     mode: Mode,
     *,
-    batch_sizes: Sequence[int] | None = None,
+    fixed: FixedShapes | None = None,
 ) -> Loop:
     """Compile the loop of a model, a rule and a kind of metric.
 
-    Batch sizes are inputs of the compiled function, except on JAX, whose slices have fixed lengths.
+    Numbers of steps and batch sizes are inputs of the compiled function, except on JAX.
 
     Parameters
     ----------
@@ -103,56 +117,84 @@ def compile_loop(
         Its kind and the shapes of its parameters matter here, not their values.
     mode : Mode
         See :func:`sampling_mode`.
-    batch_sizes : sequence of ints, optional
+    fixed : FixedShapes, optional
         Needed on JAX.
     """
-    float_x = row_model.position.type.dtype
-    n_dim = row_model.n_dim
-    starts = pt.tensor("starts", shape=(None, len(row_model.groups)), dtype="int64")
-    noise = pt.tensor("noise", shape=(None, rule.noise_vectors, n_dim), dtype=float_x)
-    step_sizes = pt.vector("step_sizes", dtype=float_x)
-    temperatures = pt.vector("temperatures", dtype=float_x)
+    sequences = _sequences(row_model, rule, fixed)
+    constants = _constants(row_model, metric)
+    float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
     state_names = ("position", *rule.extra_state)
     state = [pt.tensor(name, shape=(n_dim,), dtype=float_x) for name in state_names]
-    sizes = pt.vector("batch_sizes", dtype="int64")
-    scales = pt.vector("scales", dtype=float_x)
-    parameters = [
-        pt.tensor(f"metric_{number}", shape=value.shape, dtype=float_x)
-        for number, value in enumerate(metric.parameters())
-    ]
-    leaves = [leaf.block.type(f"{leaf.name}_rows") for leaf in row_model.leaves]
+    n_parameters = len(metric.parameters())
 
-    def step(start: Tensor, xi: Tensor, h: Tensor, temperature: Tensor, *rest: Tensor) -> Any:
-        current, others = rest[: len(state)], rest[len(state) :]
-        size, scale = others[0], others[1]
-        metric_values = others[2 : 2 + len(parameters)]
-        rows = _windows(row_model, others[2 + len(parameters) :], start, size, batch_sizes)
+    def step(*arguments: Tensor) -> Any:
+        start, noise, step_size, temperature, *rest = arguments
+        active = None if fixed is None else rest.pop(0)
+        current, (sizes, scales, *rest) = rest[: len(state)], rest[len(state) :]
+        blocks = _windows(row_model, rest[n_parameters:], start, sizes, fixed)
         new = transition(
             rule,
             metric,
-            lambda position: _gradient_at(row_model, position, rows, scale),
+            lambda position: _gradient_at(row_model, position, blocks, scales),
             dict(zip(state_names, current, strict=True)),
-            metric_parameters=metric_values,
-            step_size=h,
+            metric_parameters=rest[:n_parameters],
+            step_size=step_size,
             temperature=temperature,
-            noise=xi,
+            noise=noise,
         )
-        return [new[name] for name in state_names]
+        moved = [new[name] for name in state_names]
+        if active is None:
+            return moved
+        return [pt.switch(active, after, now) for after, now in zip(moved, current, strict=True)]
 
     outputs = pytensor.scan(
         step,
-        sequences=[starts, noise, step_sizes, temperatures],
+        sequences=sequences,
         outputs_info=state,
-        non_sequences=[sizes, scales, *parameters, *leaves],
+        non_sequences=constants,
+        n_steps=None if fixed is None else fixed.n_steps,
         return_list=True,
         return_updates=False,
     )
-    inputs = [starts, noise, step_sizes, temperatures, *state, sizes, scales, *parameters, *leaves]
     function = pytensor.function(
-        inputs, [output[-1] for output in outputs], mode=mode, on_unused_input="ignore"
+        [*sequences, *state, *constants],
+        [output[-1] for output in outputs],
+        mode=mode,
+        on_unused_input="ignore",
     )
     function.trust_input = True
-    return Loop(function, state_names)
+    return Loop(function, state_names, fixed)
+
+
+def _sequences(row_model: RowModel, rule: UpdateRule, fixed: FixedShapes | None) -> list[Tensor]:
+    """Return the inputs with one entry for each step."""
+    float_x = row_model.position.type.dtype
+    n_steps = None if fixed is None else fixed.n_steps
+    shape = (n_steps, rule.noise_vectors, row_model.n_dim)
+    sequences = [
+        pt.tensor("starts", shape=(n_steps, len(row_model.groups)), dtype="int64"),
+        pt.tensor("noise", shape=shape, dtype=float_x),
+        pt.tensor("step_sizes", shape=(n_steps,), dtype=float_x),
+        pt.tensor("temperatures", shape=(n_steps,), dtype=float_x),
+    ]
+    if fixed is not None:
+        sequences.append(pt.tensor("active", shape=(n_steps,), dtype="bool"))
+    return sequences
+
+
+def _constants(row_model: RowModel, metric: Metric) -> list[Tensor]:
+    """Return the inputs that are the same at every step."""
+    float_x = row_model.position.type.dtype
+    n_groups = len(row_model.groups)
+    return [
+        pt.tensor("batch_sizes", shape=(n_groups,), dtype="int64"),
+        pt.tensor("scales", shape=(n_groups,), dtype=float_x),
+        *(
+            pt.tensor(f"metric_{number}", shape=value.shape, dtype=float_x)
+            for number, value in enumerate(metric.parameters())
+        ),
+        *(leaf.block.type(f"{leaf.name}_rows") for leaf in row_model.leaves),
+    ]
 
 
 def _windows(
@@ -160,16 +202,16 @@ def _windows(
     leaves: Sequence[Tensor],
     start: Tensor,
     sizes: Tensor,
-    fixed_sizes: Sequence[int] | None,
+    fixed: FixedShapes | None,
 ) -> dict[Tensor, Tensor]:
     """Return each leaf's block of the batch: the rows from ``start`` on."""
     blocks = {}
     for leaf, full in zip(row_model.leaves, leaves, strict=True):
         first = start[leaf.group]
-        if fixed_sizes is None:
+        if fixed is None:
             blocks[leaf.block] = full[first : first + sizes[leaf.group]]
         else:
-            blocks[leaf.block] = full[first + pt.arange(fixed_sizes[leaf.group])]
+            blocks[leaf.block] = full[first + pt.arange(fixed.batch_sizes[leaf.group])]
     return blocks
 
 

@@ -1,0 +1,52 @@
+"""A number belongs to its step: chunks, resumption and chains cannot change it."""
+
+import numpy as np
+import pytest
+
+from pymc_sgld.compiled_loops.random_streams import RandomStreams, draw_key
+
+
+def streams(key=(1, 2), totals=(50, 7), batches=(5, 7)):
+    return RandomStreams(key, 3, 2, np.array(totals), np.array(batches), steps_per_shuffle=200)
+
+
+@pytest.mark.parametrize("pieces", [[9000], [1, 4095, 1, 4903], [4096, 4096, 808], [17] * 529 + [7]])
+def test_numbers_do_not_depend_on_the_chunks(pieces):
+    whole = streams().block(0, 9000)
+    one, step, parts = streams(), 0, []
+    for n in pieces:
+        parts.append(one.block(step, n))
+        step += n
+    np.testing.assert_array_equal(np.concatenate([p.noise for p in parts]), whole.noise)
+    np.testing.assert_array_equal(np.concatenate([p.starts for p in parts]), whole.starts)
+
+
+def test_streams_are_standard_normal_and_uniform_and_unrelated():
+    block = streams(totals=(50, 9), batches=(5, 5)).block(0, 200_000)
+    noise = block.noise.reshape(200_000, -1)
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=5 / np.sqrt(2e5))
+    np.testing.assert_allclose(np.cov(noise.T), np.eye(6), atol=5 * np.sqrt(2 / 2e5))
+    counts = np.bincount(block.starts[:, 0], minlength=50)
+    assert ((counts - 4000) ** 2 / 4000).sum() < 49 + 5 * np.sqrt(2 * 49)
+    lag = np.corrcoef(block.starts[:-1, 0], block.starts[1:, 0])[0, 1]
+    cross = np.corrcoef(block.starts[:, 0], block.starts[:, 1])[0, 1]
+    assert max(abs(lag), abs(cross)) < 5 / np.sqrt(2e5)
+
+
+def test_a_batch_of_all_rows_starts_at_the_first():
+    assert (streams().block(0, 100).starts[:, 1] == 0).all()
+
+
+def test_chains_have_different_numbers():
+    keys = [draw_key(rng) for rng in np.random.default_rng(0).spawn(3)]
+    first = [streams(key).block(0, 1).noise[0, 0, 0] for key in keys]
+    assert len(set(first)) == 3
+
+
+def test_permutations_are_permutations_and_differ():
+    one = streams()
+    orders = [one.permutation(shuffle, group) for shuffle in (0, 1) for group in (0, 1)]
+    assert [sorted(order) for order in orders] == [list(range(n)) for n in (50, 7, 50, 7)]
+    assert not np.array_equal(orders[0], orders[2])
+    assert (one.shuffle_number(199), one.shuffle_number(200)) == (0, 1)
+    assert (one.steps_until_shuffle(0), one.steps_until_shuffle(199)) == (200, 1)

@@ -1,0 +1,47 @@
+"""Compile once a session, share everywhere: a cold compile costs seconds."""
+
+import importlib.util
+
+import pytest
+
+import pymc_sgld as psg
+
+from tests import targets
+
+BACKENDS = ["numba", "jax"]
+
+
+def require_backend(backend):
+    if backend == "jax" and importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed: pip install 'pymc-sgld[jax]'")
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(request):
+    require_backend(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def gaussian():
+    return targets.gaussian_mean()
+
+
+@pytest.fixture(scope="session")
+def regression():
+    return targets.linear_regression()
+
+
+@pytest.fixture(scope="session")
+def make_step():
+    """Build a step method once for each model, sampler and arguments."""
+    made = {}
+
+    def build(key, model, sampler="sgld", **arguments):
+        full_key = (key, sampler, tuple(sorted(arguments.items())))
+        if full_key not in made:
+            with model:
+                made[full_key] = psg.step_methods.REGISTRY[sampler](verify=False, **arguments)
+        return made[full_key]
+
+    return build
