@@ -42,8 +42,8 @@ def check_rows_argument(rows: RowsArgument, model: Model, observed: tuple[Observ
     unknown = [name for name in rows if name not in names]
     if unknown:
         raise RowError(
-            f"rows names {listed(unknown)}, but the observed variables are {listed(names)}. "
-            "Use one of these names."
+            f"{listed(unknown)} in rows is no observed variable; these are {listed(names)}. "
+            "Use their names."
         )
 
 
@@ -89,8 +89,8 @@ def _check_axes(observed: Observed, axes: list[int]) -> None:
         if not 0 <= axis < ndim:
             raise RowError(
                 f"Cannot minibatch '{observed.name}' along axis {axis}: its log-density "
-                f"({observed.op_name}) has {ndim} axes of independent entries; the others are "
-                f"joint. Pass rows={{'{observed.name}': 0}} or another axis below {ndim}."
+                f"({observed.op_name}) has independent entries along {ndim} leading axes only. Pass "
+                f"rows={{'{observed.name}': 0}} or another axis below {ndim}."
             )
 
 

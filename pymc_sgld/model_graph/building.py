@@ -12,6 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph import (
+    parameter_checks,
     rules_elementwise,  # noqa: F401  (importing registers the rules)
     rules_indexing,  # noqa: F401
     rules_linalg,  # noqa: F401
@@ -130,12 +131,12 @@ def _push_observed(pusher: Pusher, observed: Observed, plan: list[Candidate]) ->
             return _push(pusher, observed, candidate)
         except CannotTakeRows as error:
             failure = failure or error
-    axis = plan[0].axis
+    name, axis = observed.name, plan[0].axis
+    other = f"rows={{'{name}': <axis>}} if rows are on another axis, "
     raise RowError(
-        f"Cannot minibatch '{observed.name}' along axis {axis}: {failure}. "
-        f"Pass rows={{'{observed.name}': <axis>}} if rows are on another axis, "
-        f"rows={{'{observed.name}': None}} to evaluate it in full at every step, or use "
-        "pm.sample() (NUTS)."
+        f"Cannot minibatch '{name}' along axis {axis}: {failure}. "
+        f"Pass {other if observed.logp.type.ndim > 1 else ''}rows={{'{name}': None}} to evaluate it "
+        "in full at every step, or use pm.sample() (NUTS)."
     )
 
 
@@ -160,25 +161,28 @@ def _split_potentials(draft: _Draft, factors: Factors) -> None:
                 "Write it on the full data: row_model draws the rows by itself."
             )
         for part in split_sums(potential):
-            term = _push_potential(draft.pusher, name, part)
+            term = _push_potential(draft, name, part)
             if term is None:
                 draft.whole.append((name, part))
             else:
                 draft.terms.append(term)
 
 
-def _push_potential(pusher: Pusher, name: str, part: Variable) -> RowTerm | None:
+def _push_potential(draft: _Draft, name: str, part: Variable) -> RowTerm | None:
     """Return the potential's rows, or None where it is no sum over rows of known data."""
+    pusher = draft.pusher
     if part.type.ndim == 0 or part.type.shape[0] == 1:
         return None
     length = pusher.evaluator.length(part, 0)
     groups = [g for g in pusher.groups if g.total_size == length]
-    if not groups and pusher.groups:
+    if pusher.groups and not groups:
         return None
-    group = pusher.groups.index(groups[0]) if groups else pusher.group_index(f"rows_{length}", length)
+    found = pusher.groups.index(groups[0]) if groups else None
+    group = pusher.group_index(f"rows_{length}", length) if found is None else found
     try:
         taken = pusher.rows(group).take_full(part, 0)
-    except CannotTakeRows:
+    except CannotTakeRows as error:
+        draft.notes.append(f"potential '{name}' is no sum over rows: {error}")
         return None
     blocks = {leaf.block for leaf in pusher.leaves}
     if blocks.isdisjoint(ancestors([taken])):
@@ -198,7 +202,8 @@ def _assemble(
 ) -> RowModel:
     pusher = draft.pusher
     parameters = set(values)
-    outputs = [*(term.logp for term in draft.terms), *(var.sum() for _, var in draft.whole)]
+    whole = parameter_checks.checks_as_switches([v for _, v in draft.whole], pusher.evaluator)
+    outputs = [*(term.logp for term in draft.terms), *(var.sum() for var in whole)]
     blocks = {leaf.block for leaf in pusher.leaves} | set(pusher.counts)
     try:
         outputs, origin = fold(outputs, parameters, blocks, pusher.evaluator)

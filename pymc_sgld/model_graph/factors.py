@@ -11,7 +11,9 @@ import pytensor.tensor as pt
 from pymc.model import Model
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.traversal import ancestors, walk
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.shape import Shape, Shape_i
+from pytensor.tensor.subtensor import Subtensor
 
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
@@ -54,6 +56,8 @@ def read_factors(model: Model) -> Factors:
         If the model has nothing to minibatch or free variables that are discrete.
     """
     _check_supported(model)
+    for rv in model.basic_RVs:
+        _refuse_length_as_number(rv)
     inner = {rv: _unwrapped(rv) for rv in model.basic_RVs}
     values = {inner[rv]: model.rvs_to_values[rv] for rv in model.basic_RVs}
     transforms = {
@@ -78,6 +82,14 @@ def _check_supported(model: Model) -> None:
         raise RowError(
             "Nothing to minibatch: the model has no observed variable. Give the likelihood "
             "observed=..., or use pm.sample() for a model without data."
+        )
+    missing = [v.name.removesuffix("_unobserved") for v in model.free_RVs
+               if v.name.endswith("_unobserved") and v.dtype not in ("float64", "float32")]
+    if missing:
+        raise RowError(
+            f"{listed(missing)} has missing values to impute, but is discrete and has no gradient. "
+            "Drop the rows with missing values, or use pm.sample(), which combines NUTS with "
+            "discrete steps."
         )
     discrete = [v.name for v in model.free_RVs if v.dtype not in ("float64", "float32")]
     if discrete:
@@ -156,6 +168,39 @@ def minibatch_nodes(variables: list[Variable]) -> list[Apply]:
         if v.owner is not None and isinstance(v.owner.op, MinibatchOp)
     ]
     return list(dict.fromkeys(found))
+
+
+def _refuse_length_as_number(rv: Variable) -> None:
+    """Refuse arithmetic on ``x.shape[0]`` of a `pm.Minibatch`: it is not the number of rows.
+
+    Must be seen here: the log-probability rewrites of PyMC turn it into a plain constant.
+    """
+    for var in ancestors([rv]):
+        node = var.owner
+        if node is None or not isinstance(node.op, Elemwise):
+            continue
+        if any(_is_batch_length(x) for x in node.inputs):
+            raise RowError(
+                f"Cannot minibatch '{rv.name}': the length of a pm.Minibatch enters as a number "
+                "(x.shape[0], or a mean over the rows of the batch); it is not the number of rows. "
+                "Compute it beforehand from the full data."
+            )
+
+
+def _is_batch_length(var: Variable) -> bool:
+    """Whether a variable is the first entry of the shape of minibatch rows."""
+    while var.owner is not None and isinstance(var.owner.op, DimShuffle):
+        var = var.owner.inputs[0]
+    node = var.owner
+    if node is None or not isinstance(node.op, Subtensor) or var.type.ndim != 0:
+        return False
+    shape, *position = node.inputs
+    first = all(isinstance(p, Constant) and p.data == 0 for p in position)
+    while shape.owner is not None and isinstance(shape.owner.op, Elemwise):
+        shape = shape.owner.inputs[0]
+    if not first or shape.owner is None or not isinstance(shape.owner.op, Shape):
+        return False
+    return bool(minibatch_nodes([shape.owner.inputs[0]]))
 
 
 def uses_minibatch(model: Model) -> bool:

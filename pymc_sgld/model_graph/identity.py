@@ -14,6 +14,7 @@ from pytensor.tensor.type import TensorType
 from pymc_sgld.model_graph.block_function import BlockFunction
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.factors import draw_of, minibatch_length, minibatch_nodes
+from pymc_sgld.model_graph.private_api import ParameterValueError
 from pymc_sgld.model_graph.row_model import RowModel
 
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
@@ -120,7 +121,11 @@ class _Reference:
     def __call__(self, position: np.ndarray, rows: list[np.ndarray]) -> tuple[Any, np.ndarray]:
         point = self.row_model.unravel(position)
         extra = [r for r, size in zip(rows, self.batch_sizes, strict=True) if size is not None]
-        value, *slopes = self.function(*point.values(), *extra)
+        try:
+            value, *slopes = self.function(*point.values(), *extra)
+        except ParameterValueError:
+            # PyMC raises where the log-density is minus infinity.
+            return -np.inf, np.zeros(position.shape)
         return value, np.concatenate([np.reshape(s, -1) for s in slopes])
 
 

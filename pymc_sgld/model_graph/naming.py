@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import Elemwise
 
 _MOST_NAMES = 4
@@ -37,6 +38,8 @@ def op_name(node: Apply) -> str:
     op = node.op
     if isinstance(op, Elemwise):
         return str(op.scalar_op).capitalize()
+    if isinstance(op, Blockwise):
+        return op.name or type(op.core_op).__name__
     text = str(op)
     return text if len(text) <= 60 else type(op).__name__
 

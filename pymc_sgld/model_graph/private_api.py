@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pymc.data import MinibatchOp
 from pymc.logprob.basic import transformed_conditional_logp
-from pymc.logprob.utils import CheckParameterValue
+from pymc.logprob.utils import CheckParameterValue, ParameterValueError
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.subtensor import indices_from_subtensor
@@ -17,6 +17,7 @@ __all__ = [
     "CheckParameterValue",
     "MinibatchOp",
     "MinibatchRandomVariable",
+    "ParameterValueError",
     "RandomVariable",
     "indices_from_subtensor",
     "transformed_conditional_logp",
