@@ -1,6 +1,7 @@
 """Command line: ``python -m models list`` and ``python -m models compare NAME``."""
 
 import argparse
+import os
 import time
 
 from pathlib import Path
@@ -34,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tune", type=int, help="tuning steps per chain; none: each sampler's own"
     )
     compare.add_argument("--chains", type=int, default=4)
-    compare.add_argument("--cores", type=int, help="processes; none: as many as there are")
+    compare.add_argument("--cores", type=int, default=os.cpu_count(), help="processes")
     compare.add_argument("--seed", type=int, default=20_190)
     compare.add_argument("--out", type=Path, help="folder to write to; none: results/MODEL")
     compare.add_argument("--no-progress", action="store_true", help="without progress bars")

@@ -13,13 +13,16 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 
+from arviz_base import xarray_sel_iter
+from arviz_base.labels import BaseLabeller
 from pymc.model import modelcontext
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
-from xarray import DataTree
+from xarray import Dataset, DataTree
 
+from pymc_sgld.comparison_plots import plot_densities, plot_forest, plot_trace
 from pymc_sgld.outside_samplers import OUTSIDE, PHASES
 from pymc_sgld.sampling import sample
 from pymc_sgld.step_methods import REGISTRY
@@ -103,56 +106,32 @@ class Comparison:
         return paths
 
     def plot(self, directory: str | Path) -> list[Path]:
-        """Write a forest plot, the densities of all methods, and a trace plot a method, as PNG."""
-        _require("matplotlib", "to plot")
-        import arviz_plots as azp
+        """Write ArviZ plots as PNG: a forest, the densities, and the traces of each chain method.
 
+        The forest shows each parameter as its distance from the reference's mean, in the
+        reference's standard deviations: a method that agrees lies on the reference's intervals.
+        """
+        _require("matplotlib", "to plot")
         folder = _folder(directory)
-        posteriors = self._pooled()
-        plots = {
-            "forest": azp.plot_forest(
-                posteriors,
-                combined=True,
-                backend="matplotlib",
-                figure_kwargs={"figsize": (9, 1.5 + 0.25 * self._n_parameters * len(posteriors))},
-            ),
-            "densities": azp.plot_dist(
-                posteriors,
-                kind="kde",
-                backend="matplotlib",
-                visuals={"point_estimate_text": False},
-            ),
-        }
-        plots["forest"].add_legend("model")
-        plots["densities"].add_legend("model")
+        flat = {label: self._flat(label) for label in self.results}
+        paths = plot_forest(flat, self.reference, folder) + plot_densities(flat, folder)
         for label, result in self.results.items():
             if _is_chain(result["posterior"]):
-                plots[f"trace_{_file_name(label)}"] = azp.plot_trace_dist(
-                    result, var_names=list(self.var_names), compact=False, backend="matplotlib"
-                )
-        paths = []
-        for name, plot in plots.items():
-            paths.append(folder / f"{name}.png")
-            plot.savefig(paths[-1], dpi=120, bbox_inches="tight")
+                paths += plot_trace(flat[label], folder / f"trace_{_file_name(label)}.png")
         return paths
 
-    @property
-    def _n_parameters(self) -> int:
-        return len(_summary(self.results[self.reference], self.var_names))
-
-    def _pooled(self) -> dict[str, DataTree]:
-        """Return each method's chains end to end, thinned to one number of draws for all."""
-        n_draws = int(self.table["draws"].min())
-        pooled = {}
-        for label, result in self.results.items():
-            posterior = result["posterior"].to_dataset()[list(self.var_names)]
-            stacked = posterior.stack(sample=("chain", "draw"), create_index=False)
-            kept = np.linspace(0, stacked.sizes["sample"] - 1, n_draws).astype(int)
-            thinned = stacked.isel(sample=kept).drop_vars(["chain", "draw"], errors="ignore")
-            thinned = thinned.rename(sample="draw").assign_coords(draw=np.arange(n_draws))
-            thinned = thinned.expand_dims(chain=[0])
-            pooled[label] = DataTree.from_dict({"posterior": thinned})
-        return pooled
+    def _flat(self, label: str) -> Dataset:
+        """Return the posterior with a variable for each parameter, named as in the table."""
+        posterior = self.results[label]["posterior"].to_dataset()
+        labeller = BaseLabeller()
+        return Dataset(
+            {
+                labeller.make_label_flat(name, chosen, at): posterior[name].sel(chosen, drop=True)
+                for name, chosen, at in xarray_sel_iter(
+                    posterior, var_names=list(self.var_names), skip_dims={"chain", "draw"}
+                )
+            }
+        )
 
 
 def compare(
