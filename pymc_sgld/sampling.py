@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 
 from pymc_sgld.step_methods import REGISTRY, StochasticGradientStep
 from pymc_sgld.validate import check_integer, check_one_of
@@ -95,6 +96,7 @@ def sample(
     check_integer("draws", draws, at_least=1)
     for_step, for_pymc = _split_arguments(sampler, step_method, arguments)
     model = pm.modelcontext(model)
+    _check_initvals(model, initvals)
     with model:
         step = step_method(
             backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step
@@ -162,6 +164,28 @@ def _split_arguments(
             )
     for_step = {name: value for name, value in arguments.items() if name in own}
     return for_step, {name: value for name, value in arguments.items() if name not in own}
+
+
+def _check_initvals(model: pm.Model, initvals: Any) -> None:
+    """Refuse initial values of variables that are not there, or of another shape."""
+    given = [initvals] if isinstance(initvals, dict) else [one for one in initvals or () if one]
+    if not given:
+        return
+    shapes = model.eval_rv_shapes()
+    for name, value in ((str(key), value) for one in given for key, value in one.items()):
+        if name not in shapes:
+            near = difflib.get_close_matches(name, shapes, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"initvals name {name!r}, but the free variables are {', '.join(shapes)}.{hint}"
+            )
+        if isinstance(value, str | pytensor.graph.basic.Variable):
+            continue
+        if np.shape(value) != shapes[name]:
+            raise ValueError(
+                f"initvals of {name!r} have shape {np.shape(value)}, but the variable has shape "
+                f"{tuple(map(int, shapes[name]))}. Pass an array of that shape."
+            )
 
 
 def _without_row_sized(model: pm.Model, row_dims: set[str]) -> list[str] | None:

@@ -1,0 +1,136 @@
+"""The suite that every registered sampler passes, unasked, on every backend."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+
+import numpy as np
+import pymc as pm
+import pytest
+
+import pymc_sgld as psg
+
+from pymc_sgld.step_methods import REGISTRY
+
+from tests.targets import logistic_model
+
+SAMPLERS = sorted(REGISTRY)
+MODEL = logistic_model()
+
+
+@pytest.fixture(params=SAMPLERS)
+def step(request, make_step, backend):
+    return make_step(
+        "logistic",
+        MODEL,
+        sampler=request.param,
+        step_size=1e-3,
+        batch_size=20,
+        steps_per_draw=25,
+        backend=backend,
+    )
+
+
+def run(step, point, n_draws):
+    points = []
+    for _ in range(n_draws):
+        point, _ = step.step(point)
+        points.append(point)
+    return points
+
+
+def same(first, second):
+    return all(np.array_equal(first[name], second[name]) for name in first | second)
+
+
+def test_saved_state_gives_the_same_next_draw(step):
+    point = MODEL.initial_point()
+    step.setup_chain(np.random.default_rng(0), 0, 10)
+    point = run(step, point, 3)[-1]
+    saved = step.sampling_state
+    after = run(step, point, 2)
+    assert not same(after[0], after[1])
+    step.setup_chain(np.random.default_rng(9), 0, 10)
+    run(step, point, 1)
+    step.sampling_state = saved
+    again = run(step, point, 2)
+    assert same(after[0], again[0]) and same(after[1], again[1])
+
+
+def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
+    """run(2n) equals run(n) and resume(n) in another step method, as after a crash."""
+    point = MODEL.initial_point()
+    step.setup_chain(np.random.default_rng(3), 2, 6)
+    whole = run(step, point, 8)
+    step.setup_chain(np.random.default_rng(3), 2, 6)
+    half = run(step, point, 4)
+    saved = step.sampling_state
+    with MODEL:
+        fresh = type(step)(step_size=1e-3, batch_size=20, steps_per_draw=25, verify=False)
+    if step.chain.loop.fixed is not None:
+        fresh.chain.loop = step.chain.loop
+    fresh.sampling_state = saved
+    resumed = run(fresh, half[-1], 4)
+    assert all(same(a, b) for a, b in zip(whole, half + resumed, strict=True))
+
+
+def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):
+    """25 steps a draw for 4 draws end where 50 steps a draw for 2 draws end."""
+    step.setup_chain(np.random.default_rng(1), 0, 4)
+    fine = run(step, MODEL.initial_point(), 4)
+    step.setup_chain(np.random.default_rng(1), 0, 2)
+    settings = step.chain.settings
+    step.chain.settings = type(settings)(
+        settings.step_size, settings.temperature, 50, settings.metric
+    )
+    coarse = run(step, MODEL.initial_point(), 2)
+    step.chain.settings = settings
+    for now, then in ((fine[1], coarse[0]), (fine[3], coarse[1])):
+        for name in now:
+            np.testing.assert_allclose(now[name], then[name], rtol=1e-12)
+
+
+def test_points_are_arrays_named_and_shaped_as_pymc_has_them(step):
+    point = MODEL.initial_point()
+    step.setup_chain(np.random.default_rng(0), 0, 1)
+    new, [stats] = step.step(point)
+    assert {k: (v.shape, v.dtype) for k, v in new.items()} == {
+        k: (v.shape, v.dtype) for k, v in point.items()
+    }
+    assert set(stats) == set(step.stats_dtypes_shapes)
+    assert all(isinstance(value, np.ndarray) for value in new.values())
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_documented_with_update_order_gradients_and_reference(name):
+    text = inspect.getdoc(type(REGISTRY[name].rule))
+    assert ".. math::" in text
+    assert "order" in text and re.search(r"gradients? per step", text)
+    assert re.search(r"https://(doi|dl\.acm|jmlr)", text)
+    assert psg.samplers()[name] == inspect.getdoc(REGISTRY[name]).splitlines()[0]
+
+
+def test_every_file_of_samplers_is_registered():
+    # the public function psg.samplers hides the folder's attribute of the same name
+    rules = importlib.import_module("pymc_sgld.samplers")
+    modules = {module.name for module in pkgutil.iter_modules(rules.__path__)}
+    used = {type(step_method.rule).__module__.rsplit(".", 1)[1] for step_method in REGISTRY.values()}
+    assert modules == used
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_by_its_name_alone_the_spread_is_right(name):
+    """A Gaussian mean with 400 rows, everything left out: variance within 20 % of the exact one."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(1, 2, size=400)
+    with pm.Model():
+        mu = pm.Normal("mu", 0, 10)
+        pm.Normal("y", mu, 2, observed=y)
+        idata = psg.sample(
+            name, 4000, tune=100, chains=2, cores=1, random_seed=1, progressbar=False, batch_size=100
+        )
+    variance = 1 / (400 / 4 + 1 / 100)
+    draws = idata.posterior["mu"].values
+    assert draws.var() / variance == pytest.approx(1.05, abs=0.15)
+    assert abs(draws.mean() - variance * y.sum() / 4) < 0.15 * np.sqrt(variance)
