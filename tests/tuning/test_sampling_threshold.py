@@ -1,0 +1,54 @@
+"""The closed form of the inflation against SciPy's Lyapunov solver, and the choice of step."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from pymc_sgld.tuning import LinearChain, threshold_step_size
+
+
+def random_chain(seed, n_dim=4):
+    rng = np.random.default_rng(seed)
+    a, v = rng.normal(size=(2, n_dim, n_dim))
+    factor = np.tril(rng.normal(size=(n_dim, n_dim))) + 3 * np.eye(n_dim)
+    return LinearChain(a @ a.T + np.eye(n_dim), 30 * v @ v.T, factor)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_stationary_covariance_solves_the_lyapunov_equation(seed, temperature):
+    chain = random_chain(seed)
+    h = 0.7 / chain.curvature_eigenvalue
+    step = np.eye(4) - h * chain.precision
+    innovation = h**2 * chain.noise + 2 * h * temperature * np.eye(4)
+    solved = scipy.linalg.solve_discrete_lyapunov(step, innovation)
+    expected = chain.factor @ solved @ chain.factor.T
+    np.testing.assert_allclose(chain.stationary_covariance(h, temperature), expected, rtol=1e-9)
+
+
+def test_one_dimension_is_welling_and_teh():
+    """(1 + alpha) / (1 - h A / 2), alpha the ratio of gradient noise to injected noise."""
+    precision, noise, h = 2.5, 40.0, 0.05
+    chain = LinearChain(np.array([[precision]]), np.array([[noise]]), np.eye(1))
+    alpha = h**2 * noise / (2 * h)
+    assert chain.noise_ratio(h) == pytest.approx(alpha)
+    variance = chain.stationary_covariance(h)[0, 0]
+    assert variance == pytest.approx((1 + alpha) / precision / (1 - h * precision / 2))
+    assert chain.sd_inflation(h) == pytest.approx(np.sqrt(variance * precision) - 1, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_threshold_step_keeps_every_variance_within_a_tenth(seed, temperature):
+    chain = random_chain(seed)
+    h = threshold_step_size(chain.noise_eigenvalue, chain.curvature_eigenvalue, temperature)
+    assert 0 < chain.sd_inflation(h, temperature) < np.sqrt(1.11) - 1
+    # and is not needlessly small: the bound is met where the worst directions coincide
+    isotropic = LinearChain(np.eye(2), 50 * np.eye(2), np.eye(2))
+    h = threshold_step_size(50.0, 1.0, temperature)
+    assert isotropic.sd_inflation(h, temperature) == pytest.approx(np.sqrt(1.1) - 1, abs=3e-3)
+
+
+def test_beyond_stability_the_inflation_is_infinite():
+    chain = LinearChain(np.diag([1.0, 10.0]), np.zeros((2, 2)), np.eye(2))
+    assert np.isfinite(chain.sd_inflation(0.19)) and chain.sd_inflation(0.21) == np.inf
