@@ -13,9 +13,10 @@ import numpy as np
 
 from pymc_sgld.types import Array
 
-# Data passes between two shuffles: over one permutation the windows overlap, so the noise of the
-# gradients has a covariance that is off by a relative sqrt(n / N); shuffling averages that out.
-PASSES_PER_SHUFFLE = 20
+# Data passes between two shuffles, each of which costs as much as several passes. Over one
+# permutation the windows overlap, so the covariance of the gradients' noise is off by a relative
+# sqrt(n / N) or so; shuffling averages that out.
+PASSES_PER_SHUFFLE = 100
 
 
 @dataclass
