@@ -51,7 +51,14 @@ _RANGES = {
     scalar.Abs: Range(0.0),
 }
 _SAME_ENTRIES = (
-    Alloc, DimShuffle, Reshape, JoinDims, SplitDims, SpecifyShape, Subtensor, AdvancedSubtensor,
+    Alloc,
+    DimShuffle,
+    Reshape,
+    JoinDims,
+    SplitDims,
+    SpecifyShape,
+    Subtensor,
+    AdvancedSubtensor,
 )
 
 

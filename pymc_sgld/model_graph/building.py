@@ -193,7 +193,9 @@ def _push_potential(draft: _Draft, name: str, part: Variable) -> RowTerm | None:
 def _nothing_to_minibatch(factors: Factors, draft: _Draft) -> RowError:
     reasons = "; ".join(draft.notes) or "no potential is a sum over rows of data"
     names = [o.name for o in factors.observed]
-    hint = f"Pass rows={{'{names[0]}': 0}} to split it" if names else "Write the potential as a vector"
+    hint = (
+        f"Pass rows={{'{names[0]}': 0}} to split it" if names else "Write the potential as a vector"
+    )
     return RowError(f"Nothing to minibatch: {reasons}. {hint}, or use pm.sample().")
 
 

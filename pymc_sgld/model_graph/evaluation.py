@@ -89,8 +89,10 @@ class Evaluator:
             mode=Mode(linker="py", optimizer=None),
             on_unused_input="ignore",
         )
-        return [np.asarray(out) if not hasattr(out, "format") else out
-                for out in function(*(value for _, value in givens))]
+        return [
+            np.asarray(out) if not hasattr(out, "format") else out
+            for out in function(*(value for _, value in givens))
+        ]
 
     def shape(self, var: Variable) -> tuple[int, ...]:
         """Return the numeric shape of `var`, from its type where that is known."""

@@ -60,9 +60,7 @@ def read_factors(model: Model) -> Factors:
         _refuse_length_as_number(rv)
     inner = {rv: _unwrapped(rv) for rv in model.basic_RVs}
     values = {inner[rv]: model.rvs_to_values[rv] for rv in model.basic_RVs}
-    transforms = {
-        inner.get(rv, rv): transform for rv, transform in model.rvs_to_transforms.items()
-    }
+    transforms = {inner.get(rv, rv): transform for rv, transform in model.rvs_to_transforms.items()}
     logps = transformed_conditional_logp(
         list(values), rvs_to_values=values, rvs_to_transforms=transforms
     )
@@ -83,8 +81,11 @@ def _check_supported(model: Model) -> None:
             "Nothing to minibatch: the model has no observed variable. Give the likelihood "
             "observed=..., or use pm.sample() for a model without data."
         )
-    missing = [v.name.removesuffix("_unobserved") for v in model.free_RVs
-               if v.name.endswith("_unobserved") and v.dtype not in ("float64", "float32")]
+    missing = [
+        v.name.removesuffix("_unobserved")
+        for v in model.free_RVs
+        if v.name.endswith("_unobserved") and v.dtype not in ("float64", "float32")
+    ]
     if missing:
         raise RowError(
             f"{listed(missing)} has missing values to impute, but is discrete and has no gradient. "
@@ -117,8 +118,9 @@ def _observed(model: Model, rv: Variable, inner: Variable, logp: Variable) -> Ob
     total_size: tuple[int | None, ...] | None = None
     if inner is not rv:
         given = rv.owner.inputs[1:]
-        total_size = tuple(None if t.type.__class__.__name__ == "NoneTypeT" else _number(t)
-                           for t in given)
+        total_size = tuple(
+            None if t.type.__class__.__name__ == "NoneTypeT" else _number(t) for t in given
+        )
     dims = model.named_vars_to_dims.get(rv.name, ())
     return Observed(
         name=rv.name,
@@ -164,7 +166,8 @@ def minibatch_nodes(variables: list[Variable]) -> list[Apply]:
         return None if node is None or isinstance(node.op, Shape | Shape_i) else node.inputs
 
     found = [
-        v.owner for v in walk(variables, expand)
+        v.owner
+        for v in walk(variables, expand)
         if v.owner is not None and isinstance(v.owner.op, MinibatchOp)
     ]
     return list(dict.fromkeys(found))
@@ -206,7 +209,9 @@ def _is_batch_length(var: Variable) -> bool:
 def uses_minibatch(model: Model) -> bool:
     """Whether a model is written on `pm.Minibatch`."""
     graphs = [*model.basic_RVs, *model.potentials, *model.rvs_to_values.values()]
-    return any(v.owner is not None and isinstance(v.owner.op, MinibatchOp) for v in ancestors(graphs))
+    return any(
+        v.owner is not None and isinstance(v.owner.op, MinibatchOp) for v in ancestors(graphs)
+    )
 
 
 def minibatch_length(node: Apply, evaluator: Evaluator) -> tuple[int, int]:

@@ -317,7 +317,9 @@ class Rows:
     def positions(self) -> Variable:
         """Return the block of positions along the requested axis, one per row."""
         if self.minibatch is not None:
-            raise CannotTakeRows("the position of a row inside its pm.Minibatch is used as a number")
+            raise CannotTakeRows(
+                "the position of a row inside its pm.Minibatch is used as a number"
+            )
         index = np.arange(self.length) if self.index is None else self.index
         key = ("positions", None if self.index is None else self.key)
         return self.pusher.block(key, self.group, "row positions", derived=index)

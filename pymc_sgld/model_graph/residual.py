@@ -114,8 +114,11 @@ def _refuse_batch_lengths(
     if not suspects:
         return
     variables = [v for v, _ in suspects]
-    nodes = {v.owner for v in ancestors(variables)
-             if v.owner is not None and isinstance(v.owner.op, MinibatchOp)}
+    nodes = {
+        v.owner
+        for v in ancestors(variables)
+        if v.owner is not None and isinstance(v.owner.op, MinibatchOp)
+    }
     longer = {
         out: source[np.zeros(out.type.shape[0] + 1, dtype=int)]
         for node in nodes

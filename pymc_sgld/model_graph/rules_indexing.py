@@ -145,7 +145,7 @@ def _through_index(x: Variable, layout: IndexLayout, axis: int, rows: Rows) -> V
     for position in layout.arrays:
         index = layout.indices[position]
         joint = layout.joint_axis(position, axis)
-        if joint < 0 or x.owner is None and x in rows.pusher.parameters:
+        if joint < 0 or (x.owner is None and x in rows.pusher.parameters):
             continue
         length = rows.evaluator.length(x, position)
         shape = rows.evaluator.shape(index)

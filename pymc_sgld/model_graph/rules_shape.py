@@ -22,6 +22,10 @@ def rows_of_alloc(op: Alloc, node: Apply, output: int, axis: int, rows: Rows) ->
     own = axis - (len(shape) - value.type.ndim)
     if own >= 0:
         value = rows.take(value, own)
+    lengths = node.outputs[output].type.shape
+    fills = [n == 1 and (i == axis or lengths[i] != 1) for i, n in enumerate(value.type.shape)]
+    if value.type.ndim == len(shape) and not any(fills):
+        return value  # repeats nothing
     shape[axis] = rows.count
     return op(value, *shape)
 

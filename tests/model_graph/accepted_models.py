@@ -29,8 +29,12 @@ def accepted(**options):
 
     def decorate(build):
         def make():
-            coords = {"obs": np.arange(N), "feature": list("abc"), "group": np.arange(7),
-                      "series": np.arange(K)}
+            coords = {
+                "obs": np.arange(N),
+                "feature": list("abc"),
+                "group": np.arange(7),
+                "series": np.arange(K),
+            }
             with pm.Model(coords=coords) as model:
                 build()
             return model, options
@@ -113,8 +117,13 @@ def binomial_trials_data():
 
 @accepted()
 def beta_binomial():
-    pm.BetaBinomial("y", alpha=pm.Exponential("a", 1), beta=pm.Exponential("c", 1),
-                    n=COUNTS + 3, observed=COUNTS)
+    pm.BetaBinomial(
+        "y",
+        alpha=pm.Exponential("a", 1),
+        beta=pm.Exponential("c", 1),
+        n=COUNTS + 3,
+        observed=COUNTS,
+    )
 
 
 @accepted()
@@ -125,14 +134,24 @@ def zero_inflated_poisson():
 
 @accepted()
 def zero_inflated_negative_binomial():
-    pm.ZeroInflatedNegativeBinomial("y", psi=pm.Beta("psi", 1, 1), mu=pm.math.exp(
-        X @ coefficients()), alpha=pm.Exponential("a", 1), observed=COUNTS)
+    pm.ZeroInflatedNegativeBinomial(
+        "y",
+        psi=pm.Beta("psi", 1, 1),
+        mu=pm.math.exp(X @ coefficients()),
+        alpha=pm.Exponential("a", 1),
+        observed=COUNTS,
+    )
 
 
 @accepted()
 def hurdle_gamma():
-    pm.HurdleGamma("y", psi=pm.Beta("psi", 1, 1), alpha=pm.Exponential("a", 1),
-                   beta=pm.Exponential("c", 1), observed=np.where(BINARY == 1, POSITIVE, 0.0))
+    pm.HurdleGamma(
+        "y",
+        psi=pm.Beta("psi", 1, 1),
+        alpha=pm.Exponential("a", 1),
+        beta=pm.Exponential("c", 1),
+        observed=np.where(BINARY == 1, POSITIVE, 0.0),
+    )
 
 
 @accepted()
@@ -165,8 +184,14 @@ def weibull_with_censoring_potential():
 @accepted()
 def normal_mixture():
     w = pm.Dirichlet("w", np.ones(3))
-    mu = pm.Normal("mu", 0, 3, shape=3, transform=pm.distributions.transforms.ordered,
-                   initval=np.array([-1.0, 0.0, 1.0]))
+    mu = pm.Normal(
+        "mu",
+        0,
+        3,
+        shape=3,
+        transform=pm.distributions.transforms.ordered,
+        initval=np.array([-1.0, 0.0, 1.0]),
+    )
     pm.NormalMixture("y", w, mu, pm.HalfNormal("s", shape=3), observed=Y)
 
 
@@ -205,15 +230,27 @@ def categorical_pinned_class():
 
 @accepted()
 def ordered_logistic():
-    cuts = pm.Normal("cuts", 0, 2, shape=K - 1, transform=pm.distributions.transforms.ordered,
-                     initval=np.array([-1.0, 0.0, 1.0]))
+    cuts = pm.Normal(
+        "cuts",
+        0,
+        2,
+        shape=K - 1,
+        transform=pm.distributions.transforms.ordered,
+        initval=np.array([-1.0, 0.0, 1.0]),
+    )
     pm.OrderedLogistic("y", eta=X @ coefficients(), cutpoints=cuts, observed=CLASSES)
 
 
 @accepted()
 def ordered_probit():
-    cuts = pm.Normal("cuts", 0, 2, shape=K - 1, transform=pm.distributions.transforms.ordered,
-                     initval=np.array([-1.0, 0.0, 1.0]))
+    cuts = pm.Normal(
+        "cuts",
+        0,
+        2,
+        shape=K - 1,
+        transform=pm.distributions.transforms.ordered,
+        initval=np.array([-1.0, 0.0, 1.0]),
+    )
     pm.OrderedProbit("y", eta=X @ coefficients(), cutpoints=cuts, observed=CLASSES)
 
 
@@ -245,8 +282,9 @@ def dirichlet_rows():
 
 @accepted()
 def mvnormal_rows_lkj():
-    chol, _, _ = pm.LKJCholeskyCov("L", n=K, eta=2.0, sd_dist=pm.Exponential.dist(1.0),
-                                   compute_corr=True)
+    chol, _, _ = pm.LKJCholeskyCov(
+        "L", n=K, eta=2.0, sd_dist=pm.Exponential.dist(1.0), compute_corr=True
+    )
     pm.MvNormal("y", mu=X @ pm.Normal("W", 0, 1, shape=(3, K)), chol=chol, observed=Y2)
 
 
@@ -258,8 +296,9 @@ def mvnormal_rows_cov():
 
 @accepted()
 def mvstudent_rows():
-    chol, _, _ = pm.LKJCholeskyCov("L", n=K, eta=2.0, sd_dist=pm.Exponential.dist(1.0),
-                                   compute_corr=True)
+    chol, _, _ = pm.LKJCholeskyCov(
+        "L", n=K, eta=2.0, sd_dist=pm.Exponential.dist(1.0), compute_corr=True
+    )
     pm.MvStudentT("y", nu=5.0, mu=np.zeros(K), chol=chol, observed=Y2)
 
 
@@ -286,8 +325,9 @@ def as_many_groups_as_rows():
 
 @accepted()
 def varying_slopes_lkj():
-    chol, _, _ = pm.LKJCholeskyCov("L", n=3, eta=2.0, sd_dist=pm.Exponential.dist(1.0),
-                                   compute_corr=True)
+    chol, _, _ = pm.LKJCholeskyCov(
+        "L", n=3, eta=2.0, sd_dist=pm.Exponential.dist(1.0), compute_corr=True
+    )
     b = pm.Normal("z", shape=(7, 3)) @ chol.T
     pm.Normal("y", (X * b[GROUP]).sum(axis=-1), 1.0, observed=Y)
 
@@ -319,7 +359,8 @@ def item_response_two_parameters():
     item = rng.integers(0, 5, size=N)
     ability = pm.Normal("ability", shape=7)
     logit = pm.LogNormal("disc", 0, 0.3, shape=5)[item] * (
-        ability[GROUP] - pm.Normal("diff", shape=5)[item])
+        ability[GROUP] - pm.Normal("diff", shape=5)[item]
+    )
     pm.Bernoulli("y", logit_p=logit, observed=BINARY)
 
 

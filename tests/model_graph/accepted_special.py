@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.sparse as ps
 import pytensor.tensor as pt
 import scipy.sparse
@@ -14,12 +13,12 @@ from tests.model_graph.accepted_models import (
     CLASSES,
     COUNTS,
     GROUP,
-    N,
     POSITIVE,
-    X,
-    Y,
     Y2,
     K,
+    N,
+    X,
+    Y,
     accepted,
     coefficients,
 )
@@ -176,8 +175,13 @@ def potential_weights_beside_a_likelihood():
 def potential_marginalised_mixture():
     w = pm.Beta("w", 2, 2)
     m = pm.Normal("m", shape=2)
-    parts = pt.stack([pt.log(w) + pm.logp(pm.Normal.dist(m[0], 1), Y),
-                      pt.log1p(-w) + pm.logp(pm.Normal.dist(m[1], 2), Y)], axis=0)
+    parts = pt.stack(
+        [
+            pt.log(w) + pm.logp(pm.Normal.dist(m[0], 1), Y),
+            pt.log1p(-w) + pm.logp(pm.Normal.dist(m[1], 2), Y),
+        ],
+        axis=0,
+    )
     pm.Potential("loglik", pm.math.logsumexp(parts, axis=0))
 
 
@@ -206,8 +210,9 @@ def hsgp_linearized():
 
 @accepted()
 def hsgp_prior_two_inputs():
-    gp = pm.gp.HSGP(m=[3, 3], L=[4.0, 4.0],
-                    cov_func=pm.HalfNormal("eta") * pm.gp.cov.Matern52(2, ls=[1.0, 2.0]))
+    gp = pm.gp.HSGP(
+        m=[3, 3], L=[4.0, 4.0], cov_func=pm.HalfNormal("eta") * pm.gp.cov.Matern52(2, ls=[1.0, 2.0])
+    )
     pm.Normal("y", gp.prior("f", X=X[:, :2]), 1.0, observed=Y)
 
 
@@ -228,8 +233,9 @@ def neural_network_two_layers_categorical():
 
 @accepted()
 def latent_random_walk_by_period():
-    walk = pm.GaussianRandomWalk("walk", 0, pm.HalfNormal("tau"), steps=11,
-                                 init_dist=pm.Normal.dist(0, 1))
+    walk = pm.GaussianRandomWalk(
+        "walk", 0, pm.HalfNormal("tau"), steps=11, init_dist=pm.Normal.dist(0, 1)
+    )
     pm.Normal("y", walk[np.arange(N) // 5], 1.0, observed=Y)
 
 
@@ -252,8 +258,12 @@ def all_transforms():
     c = pm.Exponential("c", 1)
     d = pm.Beta("d", 2, 2)
     w = pm.Dirichlet("w", np.ones(3))
-    o = pm.Normal("o", shape=3, transform=pm.distributions.transforms.ordered,
-                  initval=np.array([-1.0, 0.1, 1.0]))
+    o = pm.Normal(
+        "o",
+        shape=3,
+        transform=pm.distributions.transforms.ordered,
+        initval=np.array([-1.0, 0.1, 1.0]),
+    )
     z = pm.ZeroSumNormal("z", 1.0, shape=7)
     v = pm.VonMises("v", 0, 1)
     mu = X @ (w + o) + z[GROUP] + a * pm.math.cos(v)

@@ -1,0 +1,44 @@
+"""Each named model is built and split once a session."""
+
+import pytest
+
+from pytensor.compile.mode import Mode
+
+from pymc_sgld.model_graph import row_model
+from tests.model_graph import accepted_special  # noqa: F401  (fills ACCEPTED)
+from tests.model_graph.accepted_models import ACCEPTED
+
+# What PyMC and PyTensor say of the models themselves, whoever reads them.
+EXPECTED_WARNINGS = [
+    "ignore:Data in y contains missing values:pymc.exceptions.ImputationWarning",
+    "ignore:Initial distribution not specified:UserWarning",
+    "ignore:total_size not provided for observed variable:UserWarning",
+    "ignore:PyTensor could not link to a BLAS installation:UserWarning",
+]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "tests/model_graph/" in item.nodeid:
+            for warning in EXPECTED_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session")
+def split():
+    """Return the row model of a named accepted model."""
+    made = {}
+
+    def build(name):
+        if name not in made:
+            model, options = ACCEPTED[name]()
+            made[name] = row_model(model, **options)
+        return made[name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def python_mode():
+    """Compiles in no time and runs slowly."""
+    return Mode(linker="py", optimizer=None)
