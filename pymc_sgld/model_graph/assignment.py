@@ -89,8 +89,8 @@ def _check_axes(observed: Observed, axes: list[int]) -> None:
         if not 0 <= axis < ndim:
             raise RowError(
                 f"Cannot minibatch '{observed.name}' along axis {axis}: its log-density "
-                f"({observed.op_name}) has independent entries along {ndim} leading axes only. Pass "
-                f"rows={{'{observed.name}': 0}} or another axis below {ndim}."
+                f"({observed.op_name}) has independent entries along {ndim} leading axes only. "
+                f"Pass rows={{'{observed.name}': 0}} or another axis below {ndim}."
             )
 
 

@@ -167,7 +167,7 @@ class BlockFunction:
 
     def default_chunk(self) -> int:
         """Return the rows whose data take about 16 MB, at least 256."""
-        bytes_per_row = sum(
+        bytes_per_row: int = sum(
             array.dtype.itemsize * max(1, int(np.prod(array.shape[1:]))) for array in self.arrays
         )
         return max(256, _CHUNK_BYTES // max(1, bytes_per_row))

@@ -29,6 +29,7 @@ from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.factors import Factors, Observed, draw_of, minibatch_nodes, read_factors
 from pymc_sgld.model_graph.finite import refuse_nonfinite
+from pymc_sgld.model_graph.imputed import without_long_data
 from pymc_sgld.model_graph.potentials import split_sums
 from pymc_sgld.model_graph.push import Pusher, RowGroup, deep_recursion
 from pymc_sgld.model_graph.residual import fold, rebuild, refuse_whole_rows
@@ -85,9 +86,11 @@ def row_model(
     draft = _Draft(
         Pusher(Evaluator(values), set(model.value_vars)), {name for name, _ in factors.potentials}
     )
-    draft.whole.extend(factors.free)
     with deep_recursion():
         _split_observed(draft, factors, rows, max_full)
+        draft.whole.extend(
+            (name, without_long_data(name, logp, draft.pusher)) for name, logp in factors.free
+        )
         _split_potentials(draft, factors)
         if not draft.terms:
             raise _nothing_to_minibatch(factors, draft)
@@ -98,7 +101,7 @@ def row_model(
 
 def _split_observed(draft: _Draft, factors: Factors, rows: RowsArgument, max_full: int) -> None:
     evaluator = draft.pusher.evaluator
-    plans = []
+    plans: list[tuple[Observed, list[Candidate] | None]] = []
     for observed in factors.observed:
         if observed.logp.type.ndim == 0 and _length(observed, evaluator) <= max_full:
             plans.append((observed, None))
@@ -132,11 +135,12 @@ def _push_observed(pusher: Pusher, observed: Observed, plan: list[Candidate]) ->
         except CannotTakeRows as error:
             failure = failure or error
     name, axis = observed.name, plan[0].axis
-    other = f"rows={{'{name}': <axis>}} if rows are on another axis, "
+    has_others = observed.logp.type.ndim > 1
+    other = f"rows={{'{name}': <axis>}} if rows are on another axis, " if has_others else ""
     raise RowError(
         f"Cannot minibatch '{name}' along axis {axis}: {failure}. "
-        f"Pass {other if observed.logp.type.ndim > 1 else ''}rows={{'{name}': None}} to evaluate it "
-        "in full at every step, or use pm.sample() (NUTS)."
+        f"Pass {other}rows={{'{name}': None}} to evaluate it in full at every step, "
+        "or use pm.sample() (NUTS)."
     )
 
 

@@ -132,7 +132,7 @@ class _Reference:
 def _fixed_rows(node: Apply, index: Variable) -> dict[Variable, Variable]:
     """Return the outputs of a `pm.Minibatch` with its random rows replaced by given ones."""
     *sources, _ = node.inputs
-    return {out: source[index] for out, source in zip(node.outputs, sources)}
+    return {out: source[index] for out, source in zip(node.outputs, sources, strict=False)}
 
 
 def _by_parts(

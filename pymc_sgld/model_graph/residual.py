@@ -122,7 +122,7 @@ def _refuse_batch_lengths(
     longer = {
         out: source[np.zeros(out.type.shape[0] + 1, dtype=int)]
         for node in nodes
-        for out, source in zip(node.outputs, node.inputs[:-1])
+        for out, source in zip(node.outputs, node.inputs[:-1], strict=False)
     }
     try:
         altered = evaluator.values(rebuild(variables, longer))
@@ -159,7 +159,7 @@ def _remade(node: Apply, inputs: list[Variable]) -> list[Variable]:
         # The inner graph is typed by its inputs: let the operation build it anew.
         return list(node.op(*inputs, return_list=True))
     if not same and isinstance(node.op, OpFromGraph):
-        return list(node.op.fgraph.bind(dict(zip(node.op.fgraph.inputs, inputs))))
+        return list(node.op.fgraph.bind(dict(zip(node.op.fgraph.inputs, inputs, strict=True))))
     return list(node.clone_with_new_inputs(inputs, strict=False).outputs)
 
 

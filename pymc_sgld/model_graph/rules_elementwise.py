@@ -74,7 +74,8 @@ def rows_of_inner_graph(
     """Continue inside the inner graph."""
     key = ("inlined", node)
     if key not in rows.pusher.memo:
-        rows.pusher.memo[key] = op.fgraph.bind(dict(zip(op.fgraph.inputs, node.inputs)))
+        outer = dict(zip(op.fgraph.inputs, node.inputs, strict=True))
+        rows.pusher.memo[key] = op.fgraph.bind(outer)
     inlined: Any = rows.pusher.memo[key]
     return rows.take(inlined[output], axis)
 

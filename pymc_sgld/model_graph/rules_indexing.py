@@ -89,7 +89,8 @@ class IndexLayout:
 
     def joint_axis(self, position: int, axis: int) -> int:
         """Axis of the index array at `position` behind an output axis (negative: none)."""
-        return axis - self.start - (self.n_joint - self.indices[position].type.ndim)
+        ndim: int = self.indices[position].type.ndim
+        return axis - self.start - (self.n_joint - ndim)
 
 
 @register_row_rule(AdvancedSubtensor)

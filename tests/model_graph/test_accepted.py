@@ -31,7 +31,7 @@ def test_identity_holds_on_numba(name, split):
 @pytest.mark.parametrize("name", ON_JAX)
 def test_identity_holds_on_jax(name, split):
     pytest.importorskip("jax")
-    split(name).block_function("JAX")  # must not warn, while PyMC's own graph does
+    # JAX drops PyTensor's assertion that all blocks of a group are equally long.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Skipping .* as JAX tracing would remove it")
         assert verify(split(name), "JAX", rng=np.random.default_rng(2)) < 1e-11
@@ -50,6 +50,13 @@ def test_terms_hold_no_array_as_long_as_the_data(name, split):
         np.shape(v.data if isinstance(v, Constant) else v.get_value(borrow=True)) for v in arrays
     ]
     assert not [shape for shape in shapes if lengths.intersection(shape)]
+
+
+@pytest.mark.parametrize("name", ["missing_values", "missing_values_two_dimensional"])
+def test_the_prior_of_missing_values_reads_their_rows_only(name, split):
+    # In PyMC's graph the predictor is evaluated for all 60 rows, then three are picked.
+    constants = [v for v in ancestors([split(name).prior]) if isinstance(v, Constant)]
+    assert max(np.size(v.data) for v in constants if np.shape(v.data)) < 60
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

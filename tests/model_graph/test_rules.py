@@ -85,7 +85,7 @@ def test_invalid_parameters_in_a_prior_have_no_density(python_mode):
 
 
 def test_checks_that_hold_by_construction_are_dropped(split):
-    for name in ["linear_constants", "heteroscedastic", "beta_regression", "categorical_logit"]:
+    for name in ["linear_constants", "heteroscedastic", "categorical_logit"]:
         nodes = apply_ancestors([term.logp for term in split(name).terms])
         names = [str(node.op) for node in nodes]
         assert not [op for op in names if op.startswith(("Check", "Gt", "All{"))], name
