@@ -59,9 +59,13 @@ def build_model(data: pd.DataFrame) -> pm.Model:
         # The variance of a count with mean m is m + m^2 / shape.
         shape = pm.HalfNormal("shape", sigma=2.0)
 
+        # The same as x @ slope, and as fast; but a matrix product in the model triples the time
+        # that PyTensor needs to compile it for NUTS, from a quarter of a minute to 45 s.
+        log_mean = intercept + (x * slope).sum(axis=1)
+
         pm.NegativeBinomial(
             "visits",
-            mu=pm.math.exp(intercept + x @ slope),
+            mu=pm.math.exp(log_mean),
             alpha=shape,
             observed=data["mdvis"].to_numpy(),
             dims="person_year",

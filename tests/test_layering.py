@@ -1,0 +1,209 @@
+"""Imports run to a strictly lower layer, and no file or function grows out of hand."""
+
+import ast
+import shutil
+
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pymc_sgld"
+
+# From the lowest to the highest. Modules of one folder may import each other, without cycles; a
+# module or folder may otherwise import lower layers only.
+LAYERS = [
+    {"types", "validate"},
+    {
+        "schedules",
+        "samplers",
+        "preconditioners",
+        "gradient_estimators",
+        "row_sources",
+        "diagnostics",
+    },
+    {"model_graph", "results"},
+    {"compiled_loops"},
+    {"tuning"},
+    {"chain"},
+    {"step_methods"},
+    {"presets"},
+    {"outside_samplers", "comparison_plots", "sampling"},
+    {"comparison"},
+    {"__init__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+# Folder: what must not be seen from it, even within a function.
+WALLS = {"samplers": "pymc", "row_sources": "pytensor", "diagnostics": "pymc_sgld.samplers"}
+
+MAX_FILE = 500
+MAX_FUNCTION = 60
+
+
+def modules(package):
+    """Map dotted names below the package to paths."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts)] = path
+    return found
+
+
+def room(module):
+    return module.split(".")[0]
+
+
+def imported(path, for_types=True):
+    """Return the full names that a file imports, wherever in it the import stands."""
+    names = set()
+    tree = ast.parse(path.read_text())
+    if not for_types:
+        tree = WithoutTypeChecking().visit(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno} has a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+class WithoutTypeChecking(ast.NodeTransformer):
+    def visit_If(self, node):
+        self.generic_visit(node)
+        return node.orelse if ast.unparse(node.test).endswith("TYPE_CHECKING") else node
+
+
+def internal(name, found):
+    """Return the module of the package that an imported name belongs to, or None."""
+    if name != "pymc_sgld" and not name.startswith("pymc_sgld."):
+        return None
+    parts = name.split(".")[1:]
+    while parts:
+        dotted = ".".join(parts)
+        for module in (dotted, f"{dotted}.__init__"):
+            if module in found:
+                return module
+        parts.pop()
+    return "__init__"
+
+
+def edges(package, for_types=True):
+    found = modules(package)
+    targets = {
+        module: {internal(name, found) for name in imported(path, for_types)} - {None}
+        for module, path in found.items()
+    }
+    return {module: names - {module} for module, names in targets.items()}
+
+
+def upward_imports(package):
+    graph = edges(package)
+    unknown = {room(module) for module in graph} - set(RANK)
+    problems = [f"{name} has no layer: add it to LAYERS" for name in sorted(unknown)]
+    for module, targets in graph.items():
+        for target in targets:
+            same_folder = room(module) == room(target) and "." in module
+            known = room(module) in RANK and room(target) in RANK
+            if known and not same_folder and RANK[room(target)] >= RANK[room(module)]:
+                problems.append(f"{module} imports {target}, which is not in a lower layer")
+    return problems
+
+
+def cycles(package):
+    """Return the modules on or above a cycle of imports that run; those for types do not."""
+    graph = edges(package, for_types=False)
+    while True:
+        free = {module for module, targets in graph.items() if not targets & set(graph)}
+        if not free:
+            return sorted(graph)
+        graph = {module: targets for module, targets in graph.items() if module not in free}
+
+
+def breaches(package):
+    problems = []
+    for module, path in modules(package).items():
+        wall = WALLS.get(room(module))
+        if wall is None:
+            continue
+        for name in imported(path):
+            if name == wall or name.startswith(f"{wall}."):
+                problems.append(f"{module} imports {name}")
+    return problems
+
+
+def oversized(package):
+    problems = []
+    for module, path in modules(package).items():
+        text = path.read_text()
+        if (length := len(text.splitlines())) >= MAX_FILE:
+            problems.append(f"{module} has {length} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = node.end_lineno - _body_start(node) + 1
+                if length >= MAX_FUNCTION:
+                    problems.append(f"{module}.{node.name} has {length} lines")
+    return problems
+
+
+def _body_start(node):
+    """Return the line after the signature and the docstring, which may be as long as they need."""
+    first = node.body[0]
+    has_docstring = ast.get_docstring(node) is not None
+    if has_docstring and len(node.body) > 1:
+        return first.end_lineno + 1
+    return first.lineno
+
+
+CHECKS = [upward_imports, cycles, breaches, oversized]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_package(check):
+    assert check(PACKAGE) == []
+
+
+PLANTED = {
+    "an import upwards": ("types.py", "import pymc_sgld.sampling\n", upward_imports),
+    "an import upwards, from": ("tuning/new.py", "from pymc_sgld import chain\n", upward_imports),
+    "an import upwards in a function": (
+        "schedules.py",
+        "def late():\n    from pymc_sgld.compiled_loops import scan_loop\n",
+        upward_imports,
+    ),
+    "an import of the package itself": ("tuning/new.py", "import pymc_sgld\n", upward_imports),
+    "an import sideways": (
+        "samplers/new.py",
+        "from pymc_sgld.row_sources import in_memory\n",
+        upward_imports,
+    ),
+    "a file without a layer": ("utils.py", "", upward_imports),
+    "a cycle": ("samplers/one.py", "from pymc_sgld.samplers import two\n", cycles),
+    "a sampler that sees PyMC": ("samplers/new.py", "from pymc import Normal\n", breaches),
+    "rows that see PyTensor": ("row_sources/new.py", "import pytensor.tensor as pt\n", breaches),
+    "diagnostics that see a sampler": (
+        "diagnostics/new.py",
+        "from pymc_sgld.samplers import sgld\n",
+        breaches,
+    ),
+    "a long file": ("samplers/new.py", "x = 1\n" * MAX_FILE, oversized),
+    "a long function": (
+        "samplers/new.py",
+        "def f():\n" + "    x = 1\n" * MAX_FUNCTION,
+        oversized,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_violation_is_caught(name, tmp_path):
+    where, text, check = PLANTED[name]
+    copy = tmp_path / "pymc_sgld"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = check(copy)
+    if check is cycles:
+        (copy / "samplers/two.py").write_text("from pymc_sgld.samplers import one\n")
+    path = copy / where
+    path.parent.mkdir(exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + text)
+    assert set(check(copy)) > set(before)
