@@ -1,6 +1,6 @@
 """One chain: what it is told, what changes as it runs, and how a draw is made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,13 @@ from pymc_sgld.compiled_loops.scan_loop import Loop
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import Metric, metric_from_covariance
 from pymc_sgld.row_sources import Windows
-from pymc_sgld.tuning import LinearChain, find_mode, local_gaussian, threshold_step_size
+from pymc_sgld.tuning import (
+    LinearChain,
+    LocalGaussian,
+    find_mode,
+    local_gaussian,
+    threshold_step_size,
+)
 from pymc_sgld.types import Array, Schedule
 
 _JITTER = 1.0  # half-width of PyMC's own jitter of starting points, in unconstrained space
@@ -46,8 +52,8 @@ class ChainState:
     step_number: int = 0
     begun: bool = False
     steps_per_draw: int = 1
-    step_size: Schedule | None = None
-    temperature: Schedule | None = None
+    step_size: Any = None  # schedules, once the chain has begun
+    temperature: Any = None
     shrunk: float = 1.0  # factor on the step size, halved at each refused draw while tuning
     extra_state: dict[str, Array] = field(default_factory=dict)
     picture: LinearChain | None = None
@@ -95,6 +101,7 @@ class Chain:
     noise_vectors: int
     extra_state: Sequence[str]
     state: ChainState
+    _made: RandomStreams | None = field(default=None, init=False, repr=False)
 
     def restart(self, key: tuple[int, int], tune: int, draws: int) -> None:
         """Forget the last chain and set up the next."""
@@ -108,18 +115,17 @@ class Chain:
             position = self._jittered(position, generator)
         step_size = settings.step_size
         temperature = schedules.bind(settings.temperature, self._horizon(1))
+        chosen = np.inf
         if settings.needs_tuning:
             first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
             position, chosen = self._tuned(position, first, generator)
-            step_size = schedules.constant(chosen) if step_size is None else step_size
-            decorrelated = int(np.ceil(1 / chosen))
-        else:
-            decorrelated = np.iinfo(np.int64).max
         ratios = self.windows.total_sizes / self.windows.batch_sizes
-        one_pass = int(np.ceil(ratios.max()))
-        state.steps_per_draw = settings.steps_per_draw or max(1, min(one_pass, decorrelated))
+        # one pass through the data, or fewer where the chain forgets sooner
+        forgotten = ratios.max() if np.isinf(chosen) else 1 / chosen
+        enough = int(np.ceil(min(ratios.max(), forgotten)))
+        state.steps_per_draw = settings.steps_per_draw or enough
         horizon = self._horizon(state.steps_per_draw)
-        state.step_size = schedules.bind(step_size, horizon)
+        state.step_size = schedules.bind(step_size or schedules.constant(chosen), horizon)
         state.temperature = schedules.bind(settings.temperature, horizon)
         state.extra_state = {name: np.zeros_like(position) for name in self.extra_state}
         state.begun = True
@@ -135,8 +141,8 @@ class Chain:
         """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
         state = self.state
         steps = np.arange(state.step_number, state.step_number + state.steps_per_draw)
-        step_sizes = schedules.evaluate("step_size", _set(state.step_size), steps) * state.shrunk
-        temperatures = schedules.evaluate("temperature", _set(state.temperature), steps)
+        step_sizes = schedules.evaluate("step_size", state.step_size, steps) * state.shrunk
+        temperatures = schedules.evaluate("temperature", state.temperature, steps)
         last = self._run(position, step_sizes, temperatures)
         moved = np.asarray(
             state.metric.to_position(last["position"], *state.metric.parameters()), position.dtype
@@ -161,7 +167,7 @@ class Chain:
         )
 
     def predictions(self, draw: Draw) -> tuple[float, float]:
-        """Return the gradient noise ratio and the predicted inflation of the sds, nan if unknown."""
+        """Return the gradient noise ratio and the predicted inflation of sds; nan if unknown."""
         picture = self.state.picture
         if picture is None:
             return np.nan, np.nan
@@ -202,7 +208,9 @@ class Chain:
             for leaf, group in zip(self._leaves(last), self.windows.leaf_groups, strict=True)
         ]
         weights = self.windows.total_sizes / sizes
-        value, _ = self.block_function.on_blocks(position, blocks, prior_weight=1, weights=weights)
+        value, _ = self.block_function.on_blocks(
+            position, blocks, prior_weight=1, weights=weights.tolist()
+        )
         return value
 
     def _leaves(self, step: int) -> list[Array]:
@@ -218,7 +226,7 @@ class Chain:
             value, gradient = self.block_function.full(position + offset)
             self.state.unreported_passes += 1
             if np.isfinite(value) and np.isfinite(gradient).all():
-                return position + offset
+                return np.asarray(position + offset)
         return position
 
     def _tuned(
@@ -230,11 +238,8 @@ class Chain:
         gaussian = local_gaussian(self.block_function, mode.position, generator)
         state.unreported_passes += mode.data_passes
         covariance = np.linalg.inv(gaussian.precision)
-        state.metric = metric_from_covariance(
-            self.settings.metric.name, mode.position, covariance
-        )
-        self._set_picture(gaussian)
-        picture = _set(state.picture)
+        state.metric = metric_from_covariance(self.settings.metric.name, mode.position, covariance)
+        picture = self._set_picture(gaussian)
         chosen = threshold_step_size(
             picture.noise_eigenvalue, picture.curvature_eigenvalue, temperature
         )
@@ -243,21 +248,23 @@ class Chain:
         finite = np.isfinite(self.block_function.full(position)[0])
         return (position if finite else mode.position), chosen
 
-    def _set_picture(self, gaussian: Any) -> None:
+    def _set_picture(self, gaussian: LocalGaussian) -> LinearChain:
         noise = gaussian.gradient_noise(self.windows.total_sizes, self.windows.batch_sizes)
         factor = self.state.metric.matrix()
-        self.state.picture = LinearChain(
+        picture = LinearChain(
             factor.T @ gaussian.precision @ factor, factor.T @ noise @ factor, factor
         )
+        self.state.picture = picture
         self.state.unreported_passes += gaussian.data_passes
+        return picture
 
     def _horizon(self, steps_per_draw: int) -> int:
         return max(1, (self.state.tune + self.state.draws) * steps_per_draw)
 
     def _streams(self) -> RandomStreams:
         """Return the random numbers of this chain; they follow from its key."""
-        if getattr(self, "_made_streams", None) is None or self._made_streams.key != self.state.key:
-            self._made_streams = RandomStreams(
+        if self._made is None or self._made.key != self.state.key:
+            self._made = RandomStreams(
                 self.state.key,
                 self.n_dim,
                 self.noise_vectors,
@@ -266,11 +273,4 @@ class Chain:
                 self.windows.steps_per_shuffle,
                 self.block_function.dtype,
             )
-        return self._made_streams
-
-
-def _set(value: Any) -> Any:
-    """Return a value that ``begin`` has set."""
-    if value is None:
-        raise RuntimeError("The chain has not begun.")
-    return value
+        return self._made

@@ -98,9 +98,7 @@ def sample(
     model = pm.modelcontext(model)
     _check_initvals(model, initvals)
     with model:
-        step = step_method(
-            backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step
-        )
+        step = step_method(backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step)
     if var_names is None:
         var_names = _without_row_sized(model, step.row_dims)
     clock = _Clock(callback)

@@ -15,7 +15,7 @@ from pymc_sgld.validate import check_positive
 
 
 @dataclass(frozen=True)
-class constant:  # noqa: N801  (used as a function)
+class constant:
     """The same value at every step.
 
     Parameters
@@ -27,6 +27,7 @@ class constant:  # noqa: N801  (used as a function)
     value: float
 
     def __post_init__(self) -> None:
+        """Check the arguments."""
         check_positive("value of a constant schedule", self.value)
 
     def __call__(self, step: Array) -> Array:
@@ -35,7 +36,7 @@ class constant:  # noqa: N801  (used as a function)
 
 
 @dataclass(frozen=True)
-class polynomial_decay:  # noqa: N801
+class polynomial_decay:
     r"""Welling and Teh's decreasing steps, :math:`a (b + t)^{-\gamma}`.
 
     Parameters
@@ -62,6 +63,7 @@ class polynomial_decay:  # noqa: N801
     exponent: float = 0.55
 
     def __post_init__(self) -> None:
+        """Check the arguments."""
         check_positive("scale of polynomial_decay", self.scale)
         check_positive("offset of polynomial_decay", self.offset)
         _check_exponent(self.exponent)
@@ -72,7 +74,7 @@ class polynomial_decay:  # noqa: N801
 
 
 @dataclass(frozen=True)
-class polynomial_decay_between:  # noqa: N801
+class polynomial_decay_between:
     r"""Decrease from ``first`` at the start of the chain to ``last`` at its end.
 
     The scale and offset of :class:`polynomial_decay` are solved for when the length of the chain
@@ -91,6 +93,7 @@ class polynomial_decay_between:  # noqa: N801
     exponent: float = 0.55
 
     def __post_init__(self) -> None:
+        """Check the arguments."""
         check_positive("first of polynomial_decay_between", self.first)
         check_positive("last of polynomial_decay_between", self.last)
         _check_exponent(self.exponent)
@@ -125,7 +128,7 @@ def as_schedule(name: str, value: Any) -> Schedule:
 def bind(schedule: Schedule, n_steps: int) -> Schedule:
     """Tell a schedule how many steps the chain takes, if it asks."""
     binder = getattr(schedule, "bind", None)
-    return schedule if binder is None else binder(n_steps)  # type: ignore[no-any-return]
+    return schedule if binder is None else binder(n_steps)
 
 
 def evaluate(name: str, schedule: Schedule, step: Array) -> Array:
@@ -135,8 +138,8 @@ def evaluate(name: str, schedule: Schedule, step: Array) -> Array:
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise ValueError(
-            f"The schedule of {name} gave {values[first]} at step {step[first]}; it must be > 0 and "
-            "finite at every step of the chain."
+            f"The schedule of {name} gave {values[first]} at step {step[first]}; it must be > 0 "
+            "and finite at every step of the chain."
         )
     return values
 

@@ -1,7 +1,7 @@
 """Types shared by all rooms of the library."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,10 +31,10 @@ class UpdateRule(Protocol):
     ``extra_state`` names the state beyond the position, each a vector of shape (n_dim,).
     """
 
-    name: str
-    extra_state: tuple[str, ...]
-    noise_vectors: int
-    gradients_per_step: int
+    name: ClassVar[str]
+    extra_state: ClassVar[tuple[str, ...]]
+    noise_vectors: ClassVar[int]
+    gradients_per_step: ClassVar[int]
 
     def update(
         self,
@@ -45,5 +45,5 @@ class UpdateRule(Protocol):
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; ``gradient`` maps a position to the gradient of the log-posterior."""
+        """Return the next state; ``gradient`` maps a position to that of the log-posterior."""
         ...

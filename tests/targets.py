@@ -47,7 +47,7 @@ def gaussian_mean(n_rows=12, n_dim=2, seed=0):
 
 @dataclass(frozen=True)
 class LinearRegression:
-    """y ~ N(X theta, 1), theta ~ N(0, prior_sd**2): Gaussian posterior, curvature varies by batch."""
+    """y ~ N(X theta, 1), theta ~ N(0, prior_sd**2): Gaussian, with another curvature each batch."""
 
     design: np.ndarray
     outcome: np.ndarray

@@ -12,17 +12,37 @@ from tests.targets import linear_regression, logistic_model
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"batch_size": 0}, ValueError, r"batch_size must be from 1 to 500, got 0\. The data have 500"),
+        (
+            {"batch_size": 0},
+            ValueError,
+            r"batch_size must be from 1 to 500, got 0\. The data have 500",
+        ),
         ({"batch_size": 501}, ValueError, r"batch_size must be from 1 to 500, got 501\. The data"),
-        ({"batch_size": 10.5}, TypeError, r"batch_size must be a whole number from 1 to 500, got 10.5"),
-        ({"step_size": 0}, ValueError, r"step_size must be > 0 and finite, got 0\. Give a number, or"),
+        (
+            {"batch_size": 10.5},
+            TypeError,
+            r"batch_size must be a whole number from 1 to 500, got 10.5",
+        ),
+        (
+            {"step_size": 0},
+            ValueError,
+            r"step_size must be > 0 and finite, got 0\. Give a number, or",
+        ),
         ({"step_size": -1.0}, ValueError, r"step_size must be > 0 and finite, got -1\.0"),
         ({"step_size": "big"}, TypeError, r"step_size must be a number > 0, got 'big'"),
         ({"step_size": np.nan}, ValueError, r"step_size must be > 0 and finite, got nan"),
         ({"temperature": -2}, ValueError, r"temperature must be > 0 and finite, got -2"),
         ({"steps_per_draw": 0}, ValueError, r"steps_per_draw must be >= 1, got 0"),
-        ({"preconditioner": "dens"}, ValueError, r"must be one of .*, got 'dens'\. Did you mean 'dense'"),
-        ({"step_sise": 1}, TypeError, r"'step_sise' is not an argument of .* Did you mean 'step_size'\?"),
+        (
+            {"preconditioner": "dens"},
+            ValueError,
+            r"must be one of .*, got 'dens'\. Did you mean 'dense'",
+        ),
+        (
+            {"step_sise": 1},
+            TypeError,
+            r"'step_sise' is not an argument of .* Did you mean 'step_size'\?",
+        ),
         ({"step": 1}, TypeError, r"makes its own step method; to pass one, use pm\.sample\(step="),
         ({"draws": 0}, ValueError, r"draws must be >= 1, got 0"),
         ({"rows": "person"}, psg.RowError, r"'person'"),
@@ -35,31 +55,47 @@ def test_arguments(arguments, error, message):
 
 @pytest.mark.parametrize("name", ["sglt", "SGLD", "sgld_"])
 def test_unknown_sampler_lists_the_names_and_suggests(name):
-    with logistic_model(), pytest.raises(ValueError, match=r"sampler must be one of 'sgld'.*Did you mean 'sgld'"):
+    with (
+        logistic_model(),
+        pytest.raises(ValueError, match=r"sampler must be one of 'sgld'.*Did you mean 'sgld'"),
+    ):
         psg.sample(name)
 
 
 def test_no_draw_to_tune_in():
-    with logistic_model(), pytest.raises(ValueError, match=r"step_size was left out.*tune=0.*tune >= 1"):
+    with (
+        logistic_model(),
+        pytest.raises(ValueError, match=r"step_size was left out.*tune=0.*tune >= 1"),
+    ):
         psg.sample("sgld", 5, tune=0, chains=1, progressbar=False)
 
 
 def test_a_part_of_the_variables():
-    with logistic_model() as model, pytest.raises(ValueError, match=r"but alpha were left out\. Leave vars"):
+    with (
+        logistic_model() as model,
+        pytest.raises(ValueError, match=r"but alpha were left out\. Leave vars"),
+    ):
         psg.SGLD(vars=[model["beta"]])
 
 
 def test_initvals_of_the_wrong_shape():
     wrong = {"beta": np.zeros(3)}
     for initvals in (wrong, [None, wrong]):
-        with logistic_model(), pytest.raises(
-            ValueError, match=r"initvals of 'beta' have shape \(3,\), but .* shape \(4,\)\. Pass"
+        with (
+            logistic_model(),
+            pytest.raises(
+                ValueError,
+                match=r"initvals of 'beta' have shape \(3,\), but .* shape \(4,\)\. Pass",
+            ),
         ):
             psg.sample("sgld", 5, tune=1, chains=2, initvals=initvals, progressbar=False)
 
 
 def test_initvals_of_an_unknown_variable():
-    with logistic_model(), pytest.raises(ValueError, match=r"initvals name 'bta'.*Did you mean 'beta'"):
+    with (
+        logistic_model(),
+        pytest.raises(ValueError, match=r"initvals name 'bta'.*Did you mean 'beta'"),
+    ):
         psg.sample("sgld", 5, tune=1, initvals={"bta": np.zeros(4)}, progressbar=False)
 
 
@@ -102,5 +138,7 @@ def test_missing_numbers_in_the_data():
     with pm.Model():
         beta = pm.Normal("beta", 0, 1, shape=2)
         pm.Normal("y", pm.math.dot(X, beta), 1, observed=np.zeros(20))
-        with pytest.raises(psg.RowError, match=r"shape \(20, 2\).* 1 NaN .* row 7.* Drop these rows"):
+        with pytest.raises(
+            psg.RowError, match=r"shape \(20, 2\).* 1 NaN .* row 7.* Drop these rows"
+        ):
             psg.sample("sgld")

@@ -12,7 +12,6 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld.step_methods import REGISTRY
-
 from tests.targets import logistic_model
 
 SAMPLERS = sorted(REGISTRY)
@@ -115,7 +114,9 @@ def test_every_file_of_samplers_is_registered():
     # the public function psg.samplers hides the folder's attribute of the same name
     rules = importlib.import_module("pymc_sgld.samplers")
     modules = {module.name for module in pkgutil.iter_modules(rules.__path__)}
-    used = {type(step_method.rule).__module__.rsplit(".", 1)[1] for step_method in REGISTRY.values()}
+    used = {
+        type(step_method.rule).__module__.rsplit(".", 1)[1] for step_method in REGISTRY.values()
+    }
     assert modules == used
 
 
@@ -128,7 +129,14 @@ def test_by_its_name_alone_the_spread_is_right(name):
         mu = pm.Normal("mu", 0, 10)
         pm.Normal("y", mu, 2, observed=y)
         idata = psg.sample(
-            name, 4000, tune=100, chains=2, cores=1, random_seed=1, progressbar=False, batch_size=100
+            name,
+            4000,
+            tune=100,
+            chains=2,
+            cores=1,
+            random_seed=1,
+            progressbar=False,
+            batch_size=100,
         )
     variance = 1 / (400 / 4 + 1 / 100)
     draws = idata.posterior["mu"].values

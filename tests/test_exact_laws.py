@@ -115,7 +115,9 @@ def test_bias_is_of_first_order_in_the_step_size(make_step, gaussian, temperatur
     right = temperature / gaussian.precision
     excess = []
     for relative_step in (0.04, 0.02, 0.01, 0.005):
-        _, covariance = AffineStep(step, relative_step / gaussian.precision, temperature).stationary()
+        _, covariance = AffineStep(
+            step, relative_step / gaussian.precision, temperature
+        ).stationary()
         excess.append(covariance[1, 1] / right - 1)
     orders = np.log2(np.array(excess[:-1]) / excess[1:])
     np.testing.assert_allclose(orders, 1, atol=0.03)

@@ -3,7 +3,7 @@
 PyTensor's general matrix product compiles a BLAS path of 10 s and more for each orientation, and
 its call overhead shows on products of a few thousand numbers. Inside the sampling loop a product
 ``X[batch] @ beta`` is that small, so two loops that LLVM vectorises are both quicker to compile and
-at least as fast. Compile with ``mode.including("lean_products")`` to use them; nothing else changes.
+at least as fast. Compile with ``mode.including("lean_products")`` to use them.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ TAG = "lean_products"
 _LARGEST_VECTOR = 2048
 
 
-class MatrixVector(Op):  # type: ignore[misc]
+class MatrixVector(Op):
     """``matrix @ vector`` as a loop over the rows of the matrix."""
 
     __props__ = ()
@@ -46,7 +46,7 @@ class MatrixVector(Op):  # type: ignore[misc]
         return [(shapes[0][0],)]
 
 
-class VectorMatrix(Op):  # type: ignore[misc]
+class VectorMatrix(Op):
     """``vector @ matrix`` as a sum of scaled rows of the matrix."""
 
     __props__ = ()
@@ -111,7 +111,7 @@ def _transposed(variable: Variable) -> Variable | None:
 
 
 def _times_vector(matrix: Variable, vector: Variable) -> Variable:
-    """Return ``matrix @ vector``, by rows of whichever of the matrix and its transpose is stored."""
+    """Return ``matrix @ vector``, by rows of the matrix or of its transpose, as stored."""
     source = _transposed(matrix)
     if source is not None:
         return vector_matrix(vector, source)

@@ -85,7 +85,7 @@ class Loop:
         return dict(zip(self.state_names, map(np.asarray, current), strict=True))
 
     def _pieces(self, sequences: Sequence[Array]) -> Iterator[Sequence[Array]]:
-        """Cut the sequences to the fixed number of steps; a mask marks what fills the last piece."""
+        """Cut the sequences to the fixed number of steps; a mask marks the steps that count."""
         if self.fixed is None:
             yield sequences
             return

@@ -1,7 +1,8 @@
 r"""Constant linear preconditioners, as changes of coordinates.
 
-The sampler moves :math:`z` with :math:`\theta = c + L z`. Its gradient there is :math:`L^\top g`, so
-an SGLD step in :math:`z` is the preconditioned step of Welling and Teh with :math:`M = L L^\top`,
+The sampler moves :math:`z` with :math:`\theta = c + L z`. Its gradient there is
+:math:`L^\top g`, so an SGLD step in :math:`z` is the
+preconditioned step of Welling and Teh with :math:`M = L L^\top`,
 
 .. math:: \theta' = \theta + h\, M \hat g(\theta) + N(0, 2 h T M),
 

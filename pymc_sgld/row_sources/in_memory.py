@@ -1,9 +1,9 @@
 """Batches as contiguous windows of a shuffled copy of the rows.
 
-Reading ``n`` neighbouring rows is about three times faster than gathering ``n`` scattered ones. The
-copy is extended by its own first ``n - 1`` rows, so a window may start at any of the ``N`` rows: each
-row is then in exactly ``n`` of the ``N`` windows, and the batch gradient is unbiased for every single
-permutation, not only on average over them.
+Reading ``n`` neighbouring rows is faster than gathering ``n`` scattered ones. The copy is extended
+by its own first ``n - 1`` rows, so a window may start at any of the ``N`` rows: each row is then in
+exactly ``n`` of the ``N`` windows, and the batch gradient is unbiased for every single permutation,
+not only on average over them.
 """
 
 from collections.abc import Callable, Sequence

@@ -33,8 +33,8 @@ class StochasticGradientLangevin:
     ----------
     .. [1] Welling, M. and Teh, Y. W. (2011). Bayesian learning via stochastic gradient Langevin
        dynamics. ICML. https://dl.acm.org/doi/10.5555/3104482.3104568
-    .. [2] Vollmer, S. J., Zygalakis, K. C. and Teh, Y. W. (2016). Exploration of the (non-)asymptotic
-       bias and variance of stochastic gradient Langevin dynamics. JMLR 17(159).
+    .. [2] Vollmer, S. J., Zygalakis, K. C. and Teh, Y. W. (2016). Exploration of the
+       (non-)asymptotic bias and variance of stochastic gradient Langevin dynamics. JMLR 17(159).
        https://jmlr.org/papers/v17/15-494.html
     """
 

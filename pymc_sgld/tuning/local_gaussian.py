@@ -35,7 +35,7 @@ class LocalGaussian(NamedTuple):
         """
         total, batch = np.asarray(total_sizes, float), np.asarray(batch_sizes, float)
         left = (total - batch) / np.maximum(total - 1, 1)
-        return np.einsum("k,kij->ij", total**2 / batch * left, self.row_noise)
+        return np.asarray(np.einsum("k,kij->ij", total**2 / batch * left, self.row_noise))
 
 
 def local_gaussian(

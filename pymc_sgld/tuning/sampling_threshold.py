@@ -87,7 +87,7 @@ class LinearChain:
         return self.factor @ settled @ self.factor.T
 
     def sd_inflation(self, step_size: float, temperature: float = 1.0) -> float:
-        """Return the largest relative excess of a parameter's sd; inf where the step is unstable."""
+        """Return the largest relative excess of an sd; inf where the step is unstable."""
         known = self._inflations
         # a decreasing schedule asks at every draw: answer within 1 % from what is known
         near = (round(np.log(step_size), 2), round(np.log(temperature), 2))

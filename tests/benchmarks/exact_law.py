@@ -1,9 +1,10 @@
 """The exact stationary variance of SGLD as compiled, beside theory.
 
-``python -m tests.benchmarks.exact_law``: y_i ~ N(theta, 4), 12 rows of 2 columns, batches of 3 (with gradient
-noise) or of all rows (without), at three step sizes and two temperatures. "compiled" comes from
-pushing unit vectors through the compiled loop and solving for the stationary covariance; "theory"
-is (T/A) (1 + alpha) / (1 - h A / 2), with alpha = h V / (2 T) and V enumerated by hand.
+``python -m tests.benchmarks.exact_law``: y_i ~ N(theta, 4), 12 rows of 2 columns, batches of 3
+(with gradient noise) or of all rows (without), at three step sizes and two temperatures.
+"compiled" comes from pushing unit vectors through the compiled loop and solving for the stationary
+covariance; "theory" is (T/A) (1 + alpha) / (1 - h A / 2), with alpha = h V / (2 T) and V enumerated
+by hand.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Steps per second of the compiled loop beside loops written by hand in numba.
 
-SGLD on logistic regression, N = 100,000, batch 100, float64: ``python -m tests.benchmarks.loop_speed``.
+``python -m tests.benchmarks.loop_speed``: SGLD on logistic regression, N = 100,000, batch 100.
 All variants take turns in one process; each figure is a median. The loop made from the PyMC model
 and the first loop by hand do the same work on the same windows and the same noise, and end at the
 same position; the second by hand gathers scattered rows and draws its own numbers, as most

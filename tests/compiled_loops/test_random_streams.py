@@ -10,7 +10,9 @@ def streams(key=(1, 2), totals=(50, 7), batches=(5, 7)):
     return RandomStreams(key, 3, 2, np.array(totals), np.array(batches), steps_per_shuffle=200)
 
 
-@pytest.mark.parametrize("pieces", [[9000], [1, 4095, 1, 4903], [4096, 4096, 808], [17] * 529 + [7]])
+@pytest.mark.parametrize(
+    "pieces", [[9000], [1, 4095, 1, 4903], [4096, 4096, 808], [17] * 529 + [7]]
+)
 def test_numbers_do_not_depend_on_the_chunks(pieces):
     whole = streams().block(0, 9000)
     one, step, parts = streams(), 0, []

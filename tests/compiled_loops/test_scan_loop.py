@@ -8,7 +8,6 @@ from pytensor.compile.mode import get_mode
 
 from pymc_sgld.compiled_loops import lean_products
 from pymc_sgld.types import Randomness
-
 from tests.targets import logistic_model
 
 
@@ -18,7 +17,9 @@ def test_loop_is_the_update_written_by_hand(make_step, backend):
     chain = step.chain
     rng = np.random.default_rng(0)
     n_steps, n_dim = 25, chain.n_dim
-    randomness = Randomness(rng.integers(0, 500, (n_steps, 1)), rng.normal(size=(n_steps, 1, n_dim)))
+    randomness = Randomness(
+        rng.integers(0, 500, (n_steps, 1)), rng.normal(size=(n_steps, 1, n_dim))
+    )
     step_sizes, temperatures = rng.uniform(1e-3, 2e-3, n_steps), rng.uniform(0.5, 2, n_steps)
     position = rng.normal(size=n_dim)
     leaves = chain.windows.arrays("hand", lambda group: np.random.default_rng(4).permutation(500))

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 
 from pymc_sgld.tuning import local_gaussian
-
 from tests.targets import gaussian_mean, logistic_model
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_windows_of_one_permutation_are_unbiased(make_step, batch_size):
     """The average over all window starts is the full gradient, for any permutation."""
-    step = make_step("logistic-small", logistic_model(n_rows=11), step_size=0.1, batch_size=batch_size)
+    step = make_step(
+        "logistic-small", logistic_model(n_rows=11), step_size=0.1, batch_size=batch_size
+    )
     chain = step.chain
     position = np.random.default_rng(0).normal(size=chain.n_dim)
-    leaves = chain.windows.arrays(batch_size, lambda group: np.random.default_rng(3).permutation(11))
+    leaves = chain.windows.arrays(
+        batch_size, lambda group: np.random.default_rng(3).permutation(11)
+    )
     gradients = [
         chain.block_function.on_blocks(
             position,

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from pymc_sgld.tuning import find_mode, local_gaussian
-
 from tests.targets import gaussian_mean, linear_regression
 
 
