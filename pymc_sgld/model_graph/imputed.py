@@ -29,18 +29,19 @@ def without_long_data(name: str, logp: Variable, pusher: Pusher) -> Variable:
     logp : TensorVariable
         Its elementwise log-density.
     pusher : Pusher
-        The main rewrite, for its groups and its evaluator.
+        The main rewrite, for its parameters and its evaluator.
 
     Returns
     -------
     TensorVariable
         `logp` itself where it reads no long data or its entries cannot be separated.
     """
-    longest = max((group.total_size for group in pusher.groups), default=0)
-    if logp.type.ndim == 0 or not _reads(logp, longest):
+    if logp.type.ndim == 0:
+        return logp
+    n_entries = pusher.evaluator.length(logp, 0)
+    if not _reads_longer(logp, n_entries):
         return logp
     own = Pusher(pusher.evaluator, pusher.parameters)
-    n_entries = pusher.evaluator.length(logp, 0)
     group = own.group_index(name, n_entries)
     try:
         taken = own.rows(group, keep_parameters=True).take_full(logp, 0)
@@ -55,12 +56,12 @@ def without_long_data(name: str, logp: Variable, pusher: Pusher) -> Variable:
     return rebuild([taken], fixed)[0]
 
 
-def _reads(logp: Variable, length: int) -> bool:
-    """Whether data with an axis of at least `length` enter an expression."""
+def _reads_longer(logp: Variable, length: int) -> bool:
+    """Whether data with an axis longer than `length` enter an expression."""
     for var in ancestors([logp]):
         if not isinstance(var, Constant | SharedVariable) or not isinstance(var.type, TensorType):
             continue
         value = var.data if isinstance(var, Constant) else var.get_value(borrow=True)
-        if max(np.shape(value), default=0) >= length:
+        if max(np.shape(value), default=0) > length:
             return True
     return False

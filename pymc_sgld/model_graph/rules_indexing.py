@@ -89,8 +89,7 @@ class IndexLayout:
 
     def joint_axis(self, position: int, axis: int) -> int:
         """Axis of the index array at `position` behind an output axis (negative: none)."""
-        ndim: int = self.indices[position].type.ndim
-        return axis - self.start - (self.n_joint - ndim)
+        return axis - self.start - int(self.n_joint - self.indices[position].type.ndim)
 
 
 @register_row_rule(AdvancedSubtensor)

@@ -14,7 +14,7 @@ from tests.model_graph.accepted_models import ACCEPTED
 
 # Compiled with a backend that samples too; the others run on the Python linker only.
 ON_NUMBA = ["categorical_p", "group_intercepts_non_centred", "sparse_design"]
-ON_JAX = ["linear_data_dims_deterministic", "categorical_logit", "lagged_regression"]
+ON_JAX = ["linear_data_dims_deterministic", "categorical_logit"]
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

