@@ -39,11 +39,11 @@ clean:
 	find models pymc_sgld tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml
-	@python=$$(sh .ci/find-python) || exit 1; \
-	if [ ! -x $(BIN)/python ]; then \
-	    echo "Making $(VENV) with $$python ($$($$python --version))"; \
+	@if [ ! -x $(BIN)/python ]; then \
+	    python=$$(sh .ci/find-python) || exit 1; \
+	    echo "Making $(VENV) with $$python ($$("$$python" --version))"; \
 	    "$$python" -m venv $(VENV) || exit 1; \
 	fi
 	@echo "Installing pymc-sgld and what it needs into $(VENV), once; this takes a minute or two"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[dev]"
 	@touch $@
