@@ -13,8 +13,14 @@ from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.subtensor import indices_from_subtensor
 
+try:
+    from pytensor.conditional.op import IfElse
+except ImportError:  # its place in older PyTensor
+    from pytensor.ifelse import IfElse
+
 __all__ = [
     "CheckParameterValue",
+    "IfElse",
     "MinibatchOp",
     "MinibatchRandomVariable",
     "ParameterValueError",

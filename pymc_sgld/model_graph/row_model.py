@@ -172,7 +172,7 @@ class RowModel:
             self._compiled[mode] = compile_block_function(self, mode)
         return BlockFunction(
             self._compiled[mode],
-            tuple(leaf.values() for leaf in self.leaves),
+            tuple(_plain(leaf.values()) for leaf in self.leaves),
             tuple(leaf.group for leaf in self.leaves),
             tuple(group.total_size for group in self.groups),
             self.position.type.dtype,
@@ -186,3 +186,13 @@ class RowModel:
             data = listed(leaf.name for leaf in self.leaves if leaf.group == index)
             lines.append(f"{group.total_size} rows '{group.name}': terms {terms}; data {data}")
         return "\n".join([*lines, *self.notes])
+
+
+def _plain(array: Any) -> Any:
+    """Return a dense array as contiguous and writeable, copied only where it is not.
+
+    Numba compiles a function anew for each memory layout of its arguments.
+    """
+    if not isinstance(array, np.ndarray):
+        return array
+    return np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from pytensor.compile.builders import OpFromGraph
-from pytensor.conditional.op import IfElse
 from pytensor.graph.basic import Apply, Variable
 from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
@@ -15,6 +14,7 @@ from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.sort import ArgSortOp, SortOp
 from pytensor.tensor.special import LogSoftmax, LogSumExp, Softmax
 
+from pymc_sgld.model_graph.private_api import IfElse
 from pymc_sgld.model_graph.push import Rows, register_row_rule
 
 

@@ -111,6 +111,7 @@ def test_undocumented_names_still_exist():
     # PyMC and PyTensor may move these; private_api.py is then the one file to change.
     assert set(private_api.__all__) == {
         "CheckParameterValue",
+        "IfElse",
         "MinibatchOp",
         "MinibatchRandomVariable",
         "ParameterValueError",
