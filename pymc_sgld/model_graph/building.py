@@ -30,6 +30,7 @@ from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.factors import Factors, Observed, draw_of, minibatch_nodes, read_factors
 from pymc_sgld.model_graph.finite import refuse_nonfinite
 from pymc_sgld.model_graph.imputed import without_long_data
+from pymc_sgld.model_graph.named_dims import shaped_like
 from pymc_sgld.model_graph.potentials import split_sums
 from pymc_sgld.model_graph.push import Pusher, RowGroup, deep_recursion
 from pymc_sgld.model_graph.residual import fold, rebuild, refuse_whole_rows
@@ -221,7 +222,9 @@ def _assemble(
     leaves = [leaf for leaf in pusher.leaves if leaf.block in used]
     position = pt.vector("position", shape=(sum(v.size for v in values.values()),))
     slices = _slices(position, values)
-    new: dict[Variable, Variable] = dict(zip(values, slices, strict=True))
+    new: dict[Variable, Variable] = {
+        var: shaped_like(part, var) for var, part in zip(values, slices, strict=True)
+    }
     for group, count in enumerate(pusher.counts):
         own = [leaf for leaf in leaves if leaf.group == group]
         if own:

@@ -17,6 +17,7 @@ from pytensor.tensor.subtensor import Subtensor
 
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
+from pymc_sgld.model_graph.named_dims import dims_of, lowered
 from pymc_sgld.model_graph.naming import listed
 from pymc_sgld.model_graph.private_api import (
     MinibatchOp,
@@ -64,14 +65,17 @@ def read_factors(model: Model) -> Factors:
     logps = transformed_conditional_logp(
         list(values), rvs_to_values=values, rvs_to_transforms=transforms
     )
-    by_rv = dict(zip(model.basic_RVs, map(_as_tensor, logps), strict=True))
+    dims = dict(zip(model.basic_RVs, map(dims_of, logps), strict=True))
     potentials = model.replace_rvs_by_values(model.potentials) if model.potentials else []
+    plain = lowered([_as_tensor(var) for var in [*logps, *potentials]])
+    by_rv = dict(zip(model.basic_RVs, plain[: len(logps)], strict=True))
+    potentials = plain[len(logps) :]
     return Factors(
         free=tuple((rv.name, by_rv[rv]) for rv in model.free_RVs),
-        observed=tuple(_observed(model, rv, inner[rv], by_rv[rv]) for rv in model.observed_RVs),
-        potentials=tuple(
-            (p.name, _as_tensor(q)) for p, q in zip(model.potentials, potentials, strict=True)
+        observed=tuple(
+            _observed(model, rv, inner[rv], by_rv[rv], dims[rv]) for rv in model.observed_RVs
         ),
+        potentials=tuple((p.name, q) for p, q in zip(model.potentials, potentials, strict=True)),
     )
 
 
@@ -114,18 +118,21 @@ def _as_tensor(var: Variable) -> Variable:
     return pt.as_tensor(var, allow_xtensor_conversion=True)
 
 
-def _observed(model: Model, rv: Variable, inner: Variable, logp: Variable) -> Observed:
+def _observed(
+    model: Model, rv: Variable, inner: Variable, logp: Variable, named: tuple[str, ...] | None
+) -> Observed:
     total_size: tuple[int | None, ...] | None = None
     if inner is not rv:
         given = rv.owner.inputs[1:]
         total_size = tuple(
             None if t.type.__class__.__name__ == "NoneTypeT" else _number(t) for t in given
         )
-    dims = model.named_vars_to_dims.get(rv.name, ())
+    dims = named or model.named_vars_to_dims.get(rv.name, ())
     return Observed(
         name=rv.name,
         logp=logp,
-        value=model.rvs_to_values[rv],
+        # With named dimensions the order of the axes is that of the log-density.
+        value=logp if named else model.rvs_to_values[rv],
         op_name=type(inner.owner.op).__name__,
         dims=tuple(dims),
         total_size=total_size,

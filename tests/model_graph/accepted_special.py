@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pymc as pm
+import pymc.dims as pmd
 import pytensor.sparse as ps
 import pytensor.tensor as pt
 import scipy.sparse
@@ -345,3 +346,19 @@ def minibatch_two_dimensional_total_size_list():
 @accepted()
 def total_size_of_full_data():
     pm.Normal("y", X @ coefficients(), 1.0, observed=Y, total_size=N)
+
+
+@accepted()
+def named_dimensions():
+    data = pmd.Data("X", X, dims=("obs", "feature"))
+    mu = data.dot(pmd.Normal("b", dims="feature")) + pmd.Normal("m")
+    y = pmd.as_xtensor(Y, dims=("obs",))
+    pmd.Normal("y", mu, pmd.HalfNormal("s"), observed=y, dims="obs")
+
+
+@accepted()
+def named_dimensions_of_groups():
+    g = pmd.Data("g", GROUP, dims="obs")
+    alpha = pmd.Normal("alpha", pmd.Normal("m"), 1.0, dims="group")
+    y = pmd.as_xtensor(COUNTS, dims=("obs",))
+    pmd.Poisson("y", pmd.math.exp(alpha.isel(group=g)), observed=y, dims="obs")
