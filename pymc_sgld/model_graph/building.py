@@ -92,7 +92,7 @@ def row_model(
         draft.whole.extend(
             (name, without_long_data(name, logp, draft.pusher)) for name, logp in factors.free
         )
-        _split_potentials(draft, factors)
+        _split_potentials(draft, factors, max_full)
         if not draft.terms:
             raise _nothing_to_minibatch(factors, draft)
         result = _assemble(model, draft, values, allow_full_terms)
@@ -158,7 +158,7 @@ def _one_number_per_row(taken: Variable, axis: int) -> Variable:
     return taken.sum(axis=others) if others else taken
 
 
-def _split_potentials(draft: _Draft, factors: Factors) -> None:
+def _split_potentials(draft: _Draft, factors: Factors, max_full: int) -> None:
     for name, potential in factors.potentials:
         if minibatch_nodes([potential]):
             raise RowError(
@@ -166,24 +166,28 @@ def _split_potentials(draft: _Draft, factors: Factors) -> None:
                 "Write it on the full data: row_model draws the rows by itself."
             )
         for part in split_sums(potential):
-            term = _push_potential(draft, name, part)
+            term = _push_potential(draft, name, part, max_full)
             if term is None:
                 draft.whole.append((name, part))
             else:
                 draft.terms.append(term)
 
 
-def _push_potential(draft: _Draft, name: str, part: Variable) -> RowTerm | None:
+def _push_potential(draft: _Draft, name: str, part: Variable, max_full: int) -> RowTerm | None:
     """Return the potential's rows, or None where it is no sum over rows of known data."""
     pusher = draft.pusher
     if part.type.ndim == 0 or part.type.shape[0] == 1:
         return None
     length = pusher.evaluator.length(part, 0)
-    groups = [g for g in pusher.groups if g.total_size == length]
-    if pusher.groups and not groups:
+    # A potential on the full data cannot share the rows of a pm.Minibatch.
+    same = [
+        i
+        for i, group in enumerate(pusher.groups)
+        if group.total_size == length and pusher.draws[i] is None
+    ]
+    if not same and pusher.groups and length <= max_full:
         return None
-    found = pusher.groups.index(groups[0]) if groups else None
-    group = pusher.group_index(f"rows_{length}", length) if found is None else found
+    group = same[0] if same else pusher.group_index(f"rows_{length}", length)
     try:
         taken = pusher.rows(group).take_full(part, 0)
     except CannotTakeRows as error:

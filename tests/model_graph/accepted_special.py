@@ -362,3 +362,18 @@ def named_dimensions_of_groups():
     alpha = pmd.Normal("alpha", pmd.Normal("m"), 1.0, dims="group")
     y = pmd.as_xtensor(COUNTS, dims=("obs",))
     pmd.Poisson("y", pmd.math.exp(alpha.isel(group=g)), observed=y, dims="obs")
+
+
+@accepted()
+def potential_with_rows_of_its_own():
+    b = coefficients()
+    pm.Normal("y", X @ b, 1.0, observed=Y)
+    pm.Potential("extra", -((X[:45] @ b) ** 2).sum() - (b**4).sum())
+
+
+@accepted()
+def potential_beside_a_minibatch():
+    b = coefficients()
+    xb, yb = minibatch(X, Y)
+    pm.Normal("y", xb @ b, 1.0, observed=yb, total_size=N)
+    pm.Potential("extra", -((X @ b) ** 2))
