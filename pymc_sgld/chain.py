@@ -19,10 +19,11 @@ from pymc_sgld.tuning import (
     local_gaussian,
     threshold_step_size,
 )
-from pymc_sgld.types import Array, Schedule
+from pymc_sgld.types import Array, Randomness, Schedule
 
 _JITTER = 1.0  # half-width of PyMC's own jitter of starting points, in unconstrained space
 _JITTER_RETRIES = 10
+_MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
 _LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
 
 
@@ -103,6 +104,36 @@ class Chain:
     state: ChainState
     _made: RandomStreams | None = field(default=None, init=False, repr=False)
 
+    def warm_up(self) -> None:
+        """Run one step that counts for nothing, so that compiling is done before any chain runs.
+
+        Numba and JAX compile at the first call; in several processes each would compile for itself.
+        """
+        batches = self.windows.batch_sizes
+        leaves = [
+            array[: batches[group]]
+            for array, group in zip(
+                self.block_function.arrays, self.windows.leaf_groups, strict=True
+            )
+        ]
+        dtype = self.block_function.dtype
+        zeros = np.zeros(self.n_dim, dtype)
+        self.loop.run(
+            {"position": zeros} | dict.fromkeys(self.extra_state, zeros),
+            Randomness(
+                np.zeros((1, len(batches)), dtype=np.int64),
+                np.zeros((1, self.noise_vectors, self.n_dim), dtype),
+            ),
+            np.ones(1, dtype),
+            np.ones(1, dtype),
+            batch_sizes=batches,
+            scales=np.ones(len(batches), dtype),
+            metric_parameters=self.settings.metric.parameters(),
+            leaves=leaves,
+        )
+        weights = [1.0] * len(batches)
+        self.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
+
     def restart(self, key: tuple[int, int], tune: int, draws: int) -> None:
         """Forget the last chain and set up the next."""
         self.state = ChainState(key, tune, draws, self.settings.metric)
@@ -120,10 +151,10 @@ class Chain:
             first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
             position, chosen = self._tuned(position, first, generator)
         ratios = self.windows.total_sizes / self.windows.batch_sizes
-        # one pass through the data, or fewer where the chain forgets sooner
-        forgotten = ratios.max() if np.isinf(chosen) else 1 / chosen
-        enough = int(np.ceil(min(ratios.max(), forgotten)))
-        state.steps_per_draw = settings.steps_per_draw or enough
+        most = _MOST_PASSES_PER_DRAW * ratios.max()
+        # a chain that tuned itself moves in units of posterior sds: it forgets in 1 / h steps
+        enough = most if np.isinf(chosen) else min(most, 1 / chosen)
+        state.steps_per_draw = settings.steps_per_draw or int(np.ceil(enough))
         horizon = self._horizon(state.steps_per_draw)
         state.step_size = schedules.bind(step_size or schedules.constant(chosen), horizon)
         state.temperature = schedules.bind(settings.temperature, horizon)

@@ -67,8 +67,8 @@ class StochasticGradientStep(BlockedStep):
         Default "dense" where the step size is left out, "identity" where it is given. The others
         are measured at a mode found in the tune phase.
     steps_per_draw : int, optional
-        Compiled steps between two draws. Default: one pass through the data, or fewer where the
-        chain forgets sooner.
+        Compiled steps between two draws. Default: five passes through the data, or fewer where
+        the chain forgets sooner.
     verify : bool, default True
         Check at build time that the batches of a partition of the rows add up to the model's own
         log-density and gradient.
@@ -360,7 +360,7 @@ def _build_chain(
         block_function.arrays, block_function.array_groups, block_function.total_sizes, batch_sizes
     )
     state = ChainState((0, 0), 0, 0, settings.metric)
-    return Chain(
+    chain = Chain(
         settings,
         loop,
         block_function,
@@ -370,3 +370,5 @@ def _build_chain(
         rule.extra_state,
         state,
     )
+    chain.warm_up()
+    return chain
