@@ -1,6 +1,7 @@
 """Stochastic-gradient MCMC for PyMC models: importing registers the step methods with PyMC."""
 
 from pymc_sgld import schedules
+from pymc_sgld.comparison import Comparison, compare
 from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
 from pymc_sgld.sampling import sample, samplers
 from pymc_sgld.step_methods import SGLD, register
@@ -9,8 +10,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGLD",
+    "Comparison",
     "RowError",
     "RowModel",
+    "compare",
     "register_row_rule",
     "row_model",
     "sample",
