@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pymc.exceptions import SamplingError
+
 from pymc_sgld import schedules
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop
@@ -166,7 +168,9 @@ class Chain:
         """Measure curvature and gradient noise at a position, if that was not done in tuning."""
         if self.state.picture is None and len(position) <= _LARGEST_MEASURED:
             generator = self._streams().tuning()
-            self._set_picture(local_gaussian(self.block_function, position, generator))
+            gaussian = local_gaussian(self.block_function, position, generator)
+            if np.isfinite(gaussian.precision).all() and np.isfinite(gaussian.row_noise).all():
+                self._set_picture(gaussian)
 
     def draw(self, position: Array) -> Draw:
         """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
@@ -268,6 +272,12 @@ class Chain:
         mode = find_mode(self.block_function, start, generator)
         gaussian = local_gaussian(self.block_function, mode.position, generator)
         state.unreported_passes += mode.data_passes
+        if not (np.isfinite(mode.logp) and np.isfinite(gaussian.precision).all()):
+            raise SamplingError(
+                "No mode was found to choose the step size at: the log-posterior or its gradient "
+                f"is not finite around the end of the search (logp = {mode.logp:.4g}). Give "
+                "initvals where the model is finite, stronger priors, or step_size."
+            )
         covariance = np.linalg.inv(gaussian.precision)
         state.metric = metric_from_covariance(self.settings.metric.name, mode.position, covariance)
         picture = self._set_picture(gaussian)

@@ -279,8 +279,19 @@ class Rows:
             return var
         key = (var, axis, self.key)
         if key not in self.pusher.memo:
-            self.pusher.memo[key] = self._take(var, axis)
+            self.pusher.memo[key] = self._checked_take(var, axis)
         return self.pusher.memo[key]
+
+    def _checked_take(self, var: Variable, axis: int) -> Variable:
+        """Take rows of an axis that is as long as the rows, or of length one at run time only."""
+        length = self.evaluator.length(var, axis)
+        if length == 1 != self.extent:
+            return pt.specify_broadcastable(var, axis)
+        if length != self.extent:
+            raise CannotTakeRows(
+                f"{names_below(var)} has {length} entries where {self.extent} rows were expected"
+            )
+        return self._take(var, axis)
 
     def take_full(self, var: Variable, axis: int) -> Variable:
         """Return rows of `var`, repeated to the batch's length where they are all equal."""
