@@ -48,9 +48,16 @@ def check_rows_argument(rows: RowsArgument, model: Model, observed: tuple[Observ
 
 
 def candidates(
-    observed: Observed, rows: RowsArgument, evaluator: Evaluator, max_full: int
+    observed: Observed,
+    rows: RowsArgument,
+    evaluator: Evaluator,
+    max_full: int,
+    total_size: int | None = None,
 ) -> list[Candidate] | None:
-    """Return the ways to split an observed variable, best first; None keeps it whole."""
+    """Return the ways to split an observed variable, best first; None keeps it whole.
+
+    `total_size` is the number of rows where they are streamed.
+    """
     ndim = observed.logp.type.ndim
     if isinstance(rows, str) and rows != "auto":
         if rows not in observed.dims:
@@ -61,12 +68,12 @@ def candidates(
         if axis is None:
             return None
         axes = [axis + ndim if axis < 0 else axis]
-    elif observed.minibatch is not None:
+    elif observed.minibatch is not None or total_size is not None:
         axes = [0]
     else:
         axes = _automatic_axes(observed, evaluator, max_full)
     _check_axes(observed, axes)
-    return [_candidate(observed, axis, evaluator) for axis in axes]
+    return [_candidate(observed, axis, evaluator, total_size) for axis in axes]
 
 
 def _automatic_axes(observed: Observed, evaluator: Evaluator, max_full: int) -> list[int]:
@@ -94,7 +101,9 @@ def _check_axes(observed: Observed, axes: list[int]) -> None:
             )
 
 
-def _candidate(observed: Observed, axis: int, evaluator: Evaluator) -> Candidate:
+def _candidate(
+    observed: Observed, axis: int, evaluator: Evaluator, streamed: int | None
+) -> Candidate:
     if observed.minibatch is not None:
         length, total_size = minibatch_length(observed.minibatch, evaluator)
         if axis != 0:
@@ -103,7 +112,8 @@ def _candidate(observed: Observed, axis: int, evaluator: Evaluator) -> Candidate
                 f"axis 0. Pass rows={{'{observed.name}': 0}}."
             )
     else:
-        length = total_size = evaluator.length(observed.value, axis)
+        length = evaluator.length(observed.value, axis)
+        total_size = length if streamed is None else streamed
     _check_total_size(observed, axis, total_size)
     dim = observed.dims[axis] if axis < len(observed.dims) else None
     group = dim if dim is not None else f"rows_{total_size}"

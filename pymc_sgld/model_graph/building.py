@@ -8,8 +8,10 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from pytensor.graph.basic import Variable
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph import (
     parameter_checks,
@@ -17,6 +19,7 @@ from pymc_sgld.model_graph import (
     rules_indexing,  # noqa: F401
     rules_linalg,  # noqa: F401
     rules_shape,  # noqa: F401
+    streaming,
 )
 from pymc_sgld.model_graph.assignment import (
     MAX_FULL,
@@ -31,10 +34,22 @@ from pymc_sgld.model_graph.factors import Factors, Observed, draw_of, minibatch_
 from pymc_sgld.model_graph.finite import refuse_nonfinite
 from pymc_sgld.model_graph.imputed import without_long_data
 from pymc_sgld.model_graph.named_dims import shaped_like
+from pymc_sgld.model_graph.naming import names_below, op_name
 from pymc_sgld.model_graph.potentials import split_sums
 from pymc_sgld.model_graph.push import Pusher, RowGroup, deep_recursion
 from pymc_sgld.model_graph.residual import fold, rebuild, refuse_whole_rows
-from pymc_sgld.model_graph.row_model import RowModel, RowTerm
+from pymc_sgld.model_graph.row_model import Folded, RowModel, RowTerm, WholeTerm
+from pymc_sgld.model_graph.streaming import TotalSize
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `row_model` was asked for."""
+
+    rows: RowsArgument = "auto"
+    total_size: TotalSize = None
+    max_full: int = MAX_FULL
+    allow_full_terms: bool = False
 
 
 @dataclass
@@ -42,9 +57,9 @@ class _Draft:
     """What has been decided so far."""
 
     pusher: Pusher
-    potentials: set[str]
+    options: Options
     terms: list[RowTerm] = field(default_factory=list)
-    whole: list[tuple[str, Variable]] = field(default_factory=list)
+    whole: list[tuple[WholeTerm, Variable]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -52,6 +67,7 @@ def row_model(
     model: pm.Model | None = None,
     *,
     rows: RowsArgument = "auto",
+    total_size: TotalSize = None,
     max_full: int = MAX_FULL,
     allow_full_terms: bool = False,
 ) -> RowModel:
@@ -65,6 +81,12 @@ def row_model(
         Which axis of each observed variable holds the rows: ``"auto"``, the name of a
         dimension, or a mapping from observed name to axis, or to None to keep that
         variable whole at every step.
+    total_size : int or dict, optional
+        Number of rows N of streamed data: of a model written on small `pm.Data`
+        placeholders, whose rows the caller feeds (``data=`` of `RowModel.block_function`).
+        A number for all observed variables, or a mapping from the name of a dimension or
+        of an observed variable to its number. An observed variable that already has this
+        many rows is not streamed.
     max_full : int, default 32
         Observed variables with at most this many rows are kept whole, unless all are.
     allow_full_terms : bool, default False
@@ -84,43 +106,73 @@ def row_model(
     check_rows_argument(rows, model, factors.observed)
     point = model.initial_point(random_seed=0)
     values = {v: np.asarray(point[v.name]) for v in model.value_vars}
-    draft = _Draft(
-        Pusher(Evaluator(values), set(model.value_vars)), {name for name, _ in factors.potentials}
-    )
-    with deep_recursion():
-        _split_observed(draft, factors, rows, max_full)
-        draft.whole.extend(
-            (name, without_long_data(name, logp, draft.pusher)) for name, logp in factors.free
-        )
-        _split_potentials(draft, factors, max_full)
-        if not draft.terms:
-            raise _nothing_to_minibatch(factors, draft)
-        result = _assemble(model, draft, values, allow_full_terms)
+    result = split(model, factors, values, Options(rows, total_size, max_full, allow_full_terms))
     refuse_nonfinite(result)
     return result
 
 
-def _split_observed(draft: _Draft, factors: Factors, rows: RowsArgument, max_full: int) -> None:
-    evaluator = draft.pusher.evaluator
+def split(
+    model: pm.Model,
+    factors: Factors,
+    values: dict[Variable, np.ndarray],
+    options: Options,
+    pusher: Pusher | None = None,
+) -> RowModel:
+    """Split factors by rows; their parameters are the keys of `values`.
+
+    Parameters
+    ----------
+    model : pm.Model
+    factors : Factors
+    values : dict of Variable to ndarray
+        The free variables that make up the position, with values to read shapes at.
+    options : Options
+    pusher : Pusher, optional
+        Another kind of rewrite than that of the data in the model.
+    """
+    if pusher is None:
+        pusher = streaming.pusher_for(model, values, factors, options.total_size)
+    draft = _Draft(pusher, options)
+    with deep_recursion():
+        _split_observed(draft, factors)
+        draft.whole.extend(
+            (WholeTerm(name, "prior"), without_long_data(name, logp, draft.pusher))
+            for name, logp in factors.free
+        )
+        _split_potentials(draft, factors)
+        if not draft.terms:
+            raise _nothing_to_minibatch(factors, draft)
+        return _assemble(model, draft, values)
+
+
+def _split_observed(draft: _Draft, factors: Factors) -> None:
+    evaluator, rows, max_full = draft.pusher.evaluator, draft.options.rows, draft.options.max_full
     plans: list[tuple[Observed, list[Candidate] | None]] = []
     for observed in factors.observed:
+        total_size = streaming.streamed_size(draft.pusher, observed.name)
         if observed.logp.type.ndim == 0 and _length(observed, evaluator) <= max_full:
             plans.append((observed, None))
             continue
-        plans.append((observed, candidates(observed, rows, evaluator, max_full)))
+        plans.append((observed, candidates(observed, rows, evaluator, max_full, total_size)))
     longest = max((p[0].total_size for _, p in plans if p), default=0)
     for observed, plan in plans:
         explicit = rows != "auto" and (isinstance(rows, str) or observed.name in rows)
         if plan is None:
-            draft.whole.append((observed.name, observed.logp))
+            reason = "as rows= asks" if explicit else "it has no row dimension or few rows"
+            draft.whole.append((_whole(observed, reason), observed.logp))
             draft.notes.append(f"'{observed.name}' is evaluated in full at every step")
         elif plan[0].total_size <= max_full < longest and not explicit:
-            draft.whole.append((observed.name, observed.logp))
+            reason = f"{plan[0].total_size} rows only"
+            draft.whole.append((_whole(observed, reason), observed.logp))
             draft.notes.append(
                 f"'{observed.name}' has {plan[0].total_size} rows only and is evaluated in full"
             )
         else:
             draft.terms.append(_push_observed(draft.pusher, observed, plan))
+
+
+def _whole(observed: Observed, reason: str) -> WholeTerm:
+    return WholeTerm(observed.name, "observed", reason, observed.logp)
 
 
 def _length(observed: Observed, evaluator: Evaluator) -> int:
@@ -136,6 +188,8 @@ def _push_observed(pusher: Pusher, observed: Observed, plan: list[Candidate]) ->
         except CannotTakeRows as error:
             failure = failure or error
     name, axis = observed.name, plan[0].axis
+    if streaming.streamed_size(pusher, name) is not None:
+        raise RowError(f"Cannot stream '{name}' along axis {axis}: {failure}.")
     has_others = observed.logp.type.ndim > 1
     other = f"rows={{'{name}': <axis>}} if rows are on another axis, " if has_others else ""
     raise RowError(
@@ -148,9 +202,14 @@ def _push_observed(pusher: Pusher, observed: Observed, plan: list[Candidate]) ->
 def _push(pusher: Pusher, observed: Observed, candidate: Candidate) -> RowTerm:
     draw = None if observed.minibatch is None else draw_of(observed.minibatch)
     group = pusher.group_index(candidate.group, candidate.total_size, draw)
+    streaming.begin(pusher, group, observed.name, candidate.length)
     request = pusher.rows(group, minibatch=observed.minibatch, length=candidate.length)
     taken = request.take_full(observed.logp, candidate.axis)
-    return RowTerm(observed.name, group, _one_number_per_row(taken, candidate.axis))
+    return _row_term(observed.name, group, taken, candidate.axis, "observed")
+
+
+def _row_term(name: str, group: int, entries: Variable, axis: int, kind: str) -> RowTerm:
+    return RowTerm(name, group, _one_number_per_row(entries, axis), entries, axis, kind)
 
 
 def _one_number_per_row(taken: Variable, axis: int) -> Variable:
@@ -158,7 +217,7 @@ def _one_number_per_row(taken: Variable, axis: int) -> Variable:
     return taken.sum(axis=others) if others else taken
 
 
-def _split_potentials(draft: _Draft, factors: Factors, max_full: int) -> None:
+def _split_potentials(draft: _Draft, factors: Factors) -> None:
     for name, potential in factors.potentials:
         if minibatch_nodes([potential]):
             raise RowError(
@@ -166,26 +225,22 @@ def _split_potentials(draft: _Draft, factors: Factors, max_full: int) -> None:
                 "Write it on the full data: row_model draws the rows by itself."
             )
         for part in split_sums(potential):
-            term = _push_potential(draft, name, part, max_full)
+            term = _push_potential(draft, name, part)
             if term is None:
-                draft.whole.append((name, part))
+                whole = WholeTerm(name, "potential", "no sum over rows of data")
+                draft.whole.append((whole, part))
             else:
                 draft.terms.append(term)
 
 
-def _push_potential(draft: _Draft, name: str, part: Variable, max_full: int) -> RowTerm | None:
+def _push_potential(draft: _Draft, name: str, part: Variable) -> RowTerm | None:
     """Return the potential's rows, or None where it is no sum over rows of known data."""
     pusher = draft.pusher
     if part.type.ndim == 0 or part.type.shape[0] == 1:
         return None
     length = pusher.evaluator.length(part, 0)
-    # A potential on the full data cannot share the rows of a pm.Minibatch.
-    same = [
-        i
-        for i, group in enumerate(pusher.groups)
-        if group.total_size == length and pusher.draws[i] is None
-    ]
-    if not same and pusher.groups and length <= max_full:
+    same = streaming.groups_for(pusher, part, length)
+    if not same and pusher.groups and length <= draft.options.max_full:
         return None
     group = same[0] if same else pusher.group_index(f"rows_{length}", length)
     try:
@@ -196,7 +251,7 @@ def _push_potential(draft: _Draft, name: str, part: Variable, max_full: int) -> 
     blocks = {leaf.block for leaf in pusher.leaves}
     if blocks.isdisjoint(ancestors([taken])):
         return None
-    return RowTerm(name, group, _one_number_per_row(taken, 0))
+    return _row_term(name, group, taken, 0, "potential")
 
 
 def _nothing_to_minibatch(factors: Factors, draft: _Draft) -> RowError:
@@ -208,20 +263,21 @@ def _nothing_to_minibatch(factors: Factors, draft: _Draft) -> RowError:
     return RowError(f"Nothing to minibatch: {reasons}. {hint}, or use pm.sample().")
 
 
-def _assemble(
-    model: pm.Model, draft: _Draft, values: dict[Variable, np.ndarray], allow_full: bool
-) -> RowModel:
+def _assemble(model: pm.Model, draft: _Draft, values: dict[Variable, np.ndarray]) -> RowModel:
     pusher = draft.pusher
     parameters = set(values)
     whole = parameter_checks.checks_as_switches([v for _, v in draft.whole], pusher.evaluator)
-    outputs = [*(term.logp for term in draft.terms), *(var.sum() for var in whole)]
+    outputs = [*(term.entries for term in draft.terms), *(var.sum() for var in whole)]
+    n_terms, n_sums = len(draft.terms), len(outputs)
+    outputs += [v for (w, _), v in zip(draft.whole, whole, strict=True) if w.kind == "observed"]
     blocks = {leaf.block for leaf in pusher.leaves} | set(pusher.counts)
+    streaming.refuse_placeholders(pusher, outputs, blocks, model)
     try:
         outputs, origin = fold(outputs, parameters, blocks, pusher.evaluator)
     except CannotTakeRows as error:
         raise RowError(f"Cannot minibatch {_term_names(draft)}: {error}.") from None
-    if not allow_full:
-        _refuse_costly(draft, outputs, parameters, blocks, origin)
+    if not draft.options.allow_full_terms:
+        _refuse_costly(draft, outputs[:n_sums], parameters, blocks, origin)
     used = set(ancestors(outputs))
     leaves = [leaf for leaf in pusher.leaves if leaf.block in used]
     position = pt.vector("position", shape=(sum(v.size for v in values.values()),))
@@ -234,7 +290,7 @@ def _assemble(
         if own:
             new[count] = own[0].block.shape[0]
     outputs = rebuild(outputs, new)
-    n_terms = len(draft.terms)
+    sums, entries = outputs[n_terms:n_sums], iter(outputs[n_sums:])
     groups, number = _used_groups(draft)
     return RowModel(
         model=model,
@@ -242,13 +298,18 @@ def _assemble(
         shapes=tuple(v.shape for v in values.values()),
         position=position,
         slices=tuple(slices),
-        prior=pt.add(*outputs[n_terms:]) if len(outputs) > n_terms + 1 else outputs[n_terms],
+        prior=pt.add(*sums) if len(sums) > 1 else sums[0],
         terms=tuple(
-            RowTerm(t.name, number[t.group], out)
+            _row_term(t.name, number[t.group], out, t.axis, t.kind)
             for t, out in zip(draft.terms, outputs[:n_terms], strict=True)
         ),
         groups=groups,
         leaves=tuple(replace(leaf, group=number[leaf.group]) for leaf in leaves),
+        whole=tuple(
+            replace(w, entries=next(entries)) if w.kind == "observed" else w for w, _ in draft.whole
+        ),
+        folded=_long_statistics(draft, origin),
+        streamed=tuple(streaming.is_streamed(pusher, g) for g in number),
         notes=tuple(draft.notes),
         draws=tuple(pusher.draws[g] for g in number),
         evaluator=pusher.evaluator,
@@ -271,8 +332,8 @@ def _refuse_costly(
     lengths = {draft.pusher.groups[t.group].total_size for t in draft.terms}
     subjects = [f"Cannot minibatch '{term.name}'" for term in draft.terms]
     subjects += [
-        f"Potential '{name}' cannot be split by rows" if name in draft.potentials else ""
-        for name, _ in draft.whole
+        f"Potential '{whole.name}' cannot be split by rows" if whole.kind == "potential" else ""
+        for whole, _ in draft.whole
     ]
     for subject, out in zip(subjects, outputs, strict=True):
         try:
@@ -280,6 +341,24 @@ def _refuse_costly(
                 refuse_whole_rows([out], parameters, blocks, lengths, evaluator, origin)
         except CannotTakeRows as error:
             raise RowError(f"{subject}: {error}.") from None
+
+
+def _long_statistics(draft: _Draft, origin: dict[Variable, Variable]) -> tuple[Folded, ...]:
+    """Return what was evaluated once from data with one entry per row."""
+    evaluator = draft.pusher.evaluator
+    lengths = {draft.pusher.groups[t.group].total_size for t in draft.terms}
+    found = []
+    for constant, source in origin.items():
+        long_data = any(
+            isinstance(v, Constant | SharedVariable)
+            and isinstance(v.type, TensorType)
+            and lengths.intersection(evaluator.shape(v))
+            for v in streaming.through_values([source])
+        )
+        if long_data and source.owner is not None:
+            shape = evaluator.shape(constant) if isinstance(constant.type, TensorType) else ()
+            found.append(Folded(names_below(source), op_name(source.owner), shape))
+    return tuple(found)
 
 
 def _slices(position: Variable, values: dict[Variable, np.ndarray]) -> list[Variable]:

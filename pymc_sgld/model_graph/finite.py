@@ -22,6 +22,8 @@ def refuse_nonfinite(row_model: RowModel) -> None:
     finite.
     """
     for leaf in row_model.leaves:
+        if row_model.streamed[leaf.group]:
+            continue
         array = _dense(leaf.values())
         if array.dtype.kind != "f":
             continue

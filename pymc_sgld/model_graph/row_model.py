@@ -32,11 +32,58 @@ class RowTerm:
         Position of its `RowGroup` in ``RowModel.groups``.
     logp : TensorVariable
         Log-likelihood of each row of the batch, other axes summed.  # (n,)
+    entries : TensorVariable
+        The same before other axes are summed.  # (..., n, ...)
+    axis : int
+        Axis of the rows in `entries`.
+    kind : {"observed", "potential", "local prior"}
     """
 
     name: str
     group: int
     logp: Variable
+    entries: Variable
+    axis: int = 0
+    kind: str = "observed"
+
+
+@dataclass(frozen=True, eq=False)
+class WholeTerm:
+    """A factor of the log-density that is evaluated in full at every step, within `prior`.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable or potential.
+    kind : {"prior", "observed", "potential"}
+    reason : str
+        Why it is not split by rows; empty for priors.
+    entries : TensorVariable or None
+        Elementwise log-likelihood of an observed variable.
+    """
+
+    name: str
+    kind: str
+    reason: str = ""
+    entries: Variable | None = None
+
+
+@dataclass(frozen=True)
+class Folded:
+    """An expression of long data that was evaluated once, while the model was read.
+
+    Attributes
+    ----------
+    name : str
+        The named data it is made of.
+    operation : str
+        Its outermost operation.
+    shape : tuple of int
+    """
+
+    name: str
+    operation: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +110,12 @@ class RowModel:
     terms : tuple of RowTerm
     groups : tuple of RowGroup
     leaves : tuple of RowLeaf
+    whole : tuple of WholeTerm
+        What `prior` is the sum of.
+    folded : tuple of Folded
+        Statistics of data that were evaluated once.
+    streamed : tuple of bool
+        For each group whether its rows come from the caller, not from the model.
     notes : tuple of str
         What was decided on the way: terms kept whole, axes chosen.
     draws : tuple of Variable or None
@@ -78,6 +131,9 @@ class RowModel:
     terms: tuple[RowTerm, ...]
     groups: tuple[RowGroup, ...]
     leaves: tuple[RowLeaf, ...]
+    whole: tuple[WholeTerm, ...]
+    folded: tuple[Folded, ...]
+    streamed: tuple[bool, ...]
     notes: tuple[str, ...]
     draws: tuple[Variable | None, ...] = field(repr=False)
     evaluator: Evaluator = field(repr=False)

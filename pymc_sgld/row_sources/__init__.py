@@ -1,5 +1,14 @@
 """Where rows come from: numpy only, never PyTensor."""
 
 from pymc_sgld.row_sources.in_memory import ShuffledWindows, Windows, windows_of
+from pymc_sgld.row_sources.on_disk import RowsOnDisk, RowSource, as_row_source, rows_on_disk
 
-__all__ = ["ShuffledWindows", "Windows", "windows_of"]
+__all__ = [
+    "RowSource",
+    "RowsOnDisk",
+    "ShuffledWindows",
+    "Windows",
+    "as_row_source",
+    "rows_on_disk",
+    "windows_of",
+]
