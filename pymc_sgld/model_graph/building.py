@@ -37,7 +37,7 @@ from pymc_sgld.model_graph.named_dims import shaped_like
 from pymc_sgld.model_graph.naming import names_below, op_name
 from pymc_sgld.model_graph.potentials import split_sums
 from pymc_sgld.model_graph.push import Pusher, RowGroup, deep_recursion
-from pymc_sgld.model_graph.residual import fold, rebuild, refuse_whole_rows
+from pymc_sgld.model_graph.residual import RowAxes, fold, rebuild, refuse_whole_rows
 from pymc_sgld.model_graph.row_model import Folded, RowModel, RowTerm, WholeTerm
 from pymc_sgld.model_graph.streaming import TotalSize
 
@@ -328,8 +328,8 @@ def _refuse_costly(
     origin: dict[Variable, Variable],
 ) -> None:
     """Raise if a term or potential still holds an array with one entry per row."""
-    evaluator = draft.pusher.evaluator
     lengths = {draft.pusher.groups[t.group].total_size for t in draft.terms}
+    row_axes = RowAxes(outputs, parameters, blocks, origin, draft.pusher)
     subjects = [f"Cannot minibatch '{term.name}'" for term in draft.terms]
     subjects += [
         f"Potential '{whole.name}' cannot be split by rows" if whole.kind == "potential" else ""
@@ -338,7 +338,7 @@ def _refuse_costly(
     for subject, out in zip(subjects, outputs, strict=True):
         try:
             if subject:
-                refuse_whole_rows([out], parameters, blocks, lengths, evaluator, origin)
+                refuse_whole_rows([out], row_axes, lengths, draft.pusher.evaluator)
         except CannotTakeRows as error:
             raise RowError(f"{subject}: {error}.") from None
 

@@ -153,6 +153,7 @@ class Pusher:
         self.draws: list[Variable | None] = []
         self.counts: list[Variable] = []
         self.leaves: list[RowLeaf] = []
+        self.origins: dict[Variable, tuple[Variable, int]] = {}
         self.memo: dict[Any, Variable] = {}
         self._blocks: dict[Any, Variable] = {}
         self._requests: dict[Any, Rows] = {}
@@ -207,8 +208,12 @@ class Pusher:
         source: Variable | None = None,
         axis: int = 0,
         derived: Any = None,
+        of: Variable | None = None,
     ) -> Variable:
-        """Return the block variable of a leaf, rows on axis 0, made if it is new."""
+        """Return the block variable of a leaf, rows on axis 0, made if it is new.
+
+        `of` is the expression that rows of its values along `axis` were requested of.
+        """
         key = (group, *key)
         if key not in self._blocks:
             total_size = self.groups[group].total_size
@@ -222,6 +227,9 @@ class Pusher:
             block = kind(name=f"{name}_rows")
             self.leaves.append(RowLeaf(name, group, block, total_size, source, axis, derived))
             self._blocks[key] = block
+            of = source if of is None else of
+            if of is not None:
+                self.origins[block] = (of, axis)
         return self._blocks[key]
 
 
@@ -366,7 +374,8 @@ class Rows:
         name = var.name or f"derived from {names_below(var)}"
         key = (var, axis, None if self.index is None else self.key)
         array = np.ascontiguousarray(array)
-        return _back_to(self.pusher.block(key, self.group, name, derived=array), axis)
+        block = self.pusher.block(key, self.group, name, axis=axis, derived=array, of=var)
+        return _back_to(block, axis)
 
     def _take_leaf(self, var: Variable, axis: int) -> Variable:
         if var in self.pusher.parameters:

@@ -18,11 +18,14 @@ from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.type import TensorType
 
+from pymc_sgld.model_graph.assignment import MAX_FULL
+from pymc_sgld.model_graph.axes import AxisClasses, ndim_of
 from pymc_sgld.model_graph.errors import CannotTakeRows
 from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.factors import minibatch_nodes
 from pymc_sgld.model_graph.naming import name_of, names_below, op_name
 from pymc_sgld.model_graph.private_api import MinibatchOp
+from pymc_sgld.model_graph.push import Pusher
 
 
 class Liveness:
@@ -163,31 +166,88 @@ def _remade(node: Apply, inputs: list[Variable]) -> list[Variable]:
     return list(node.clone_with_new_inputs(inputs, strict=False).outputs)
 
 
+class RowAxes:
+    """Which axes of a pushed graph are rows of data that were not replaced by a block.
+
+    Parameters
+    ----------
+    outputs : sequence of Variable
+        The pushed and folded graph.
+    parameters : set of Variable
+    blocks : set of Variable
+        Blocks of rows and their lengths.
+    origin : dict
+        Folded constant to the expression it stands for.
+    pusher : Pusher
+        Knows which axes rows were requested of.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Variable],
+        parameters: set[Variable],
+        blocks: set[Variable],
+        origin: dict[Variable, Variable],
+        pusher: Pusher,
+    ) -> None:
+        self.liveness = Liveness(outputs, parameters, blocks)
+        self.origin = origin
+        self._classes = classes = AxisClasses([*outputs, *origin.values()])
+        for constant, expression in origin.items():
+            classes.join_all(constant, expression)
+        for block, (source, axis) in pusher.origins.items():
+            others = [i for i in range(source.type.ndim) if i != axis]
+            for i, other in enumerate(others, start=1):
+                classes.join((block, i), (source, other))
+        batches = [(v, 0) for v in blocks if ndim_of(v)]
+        requested = [*pusher.origins.values(), *batches]
+        self._exact = {classes.find(axis) for axis in requested}
+        self._rows = classes.spread(requested)
+        features = [v for v, on_block in self.liveness.on_block.items() if on_block]
+        features += [v for v in parameters if v in self.liveness.live]
+        seeds = [(v, i) for v in features for i in range(ndim_of(v))]
+        # Tables that the batch picks entries of.
+        on_block = self.liveness.on_block
+        seeds += [axis for axis, index in classes.indexed if on_block.get(index, False)]
+        self._features = classes.spread(seeds)
+
+    def costs_all_rows(self, var: Variable, shape: tuple[int, ...], n_rows: int) -> bool:
+        """Whether work on `var` takes a time proportional to the number of rows.
+
+        An axis of data counts if rows were requested of it elsewhere, or if it is about as
+        long as the data and is no axis of a parameter, nor of anything computed for each row.
+        """
+        for i, length in enumerate(shape):
+            axis = self._classes.find((var, i))
+            if axis in self._rows and length > 1:
+                # A few of the rows are data like any other.
+                if axis in self._exact or length > max(MAX_FULL, n_rows // 10):
+                    return True
+            elif 2 * length >= n_rows and length > MAX_FULL and axis not in self._features:
+                return True
+        return False
+
+
 def refuse_whole_rows(
-    outputs: Sequence[Variable],
-    parameters: set[Variable],
-    blocks: set[Variable],
-    lengths: Iterable[int],
-    evaluator: Evaluator,
-    origin: dict[Variable, Variable],
+    outputs: Sequence[Variable], row_axes: RowAxes, lengths: Iterable[int], evaluator: Evaluator
 ) -> None:
     """Raise if an array with one entry per row still enters the work of every step.
 
     An indexed table is exempt: picking rows of it costs the rows picked.
     """
-    long = {n for n in lengths if n > 1}
-    liveness = Liveness(outputs, parameters, blocks)
-    for node in liveness.nodes:
-        if not _is_live(node, liveness) or isinstance(node.op, Shape | Shape_i):
+    shortest = min((n for n in lengths if n > 1), default=None)
+    live = row_axes.liveness.live
+    for node in toposort(outputs):
+        if not _is_live(node, row_axes.liveness) or isinstance(node.op, Shape | Shape_i):
             continue
         for position, x in enumerate(node.inputs):
             is_table = position == 0 and isinstance(node.op, AdvancedSubtensor)
-            if liveness.live[x] or is_table or not isinstance(x.type, TensorType):
+            if live[x] or is_table or not isinstance(x.type, TensorType) or shortest is None:
                 continue
             if x.owner is None and not isinstance(x, Constant | SharedVariable):
                 continue
-            if long.intersection(evaluator.shape(x)):
-                source = origin.get(x, x)
+            if row_axes.costs_all_rows(x, evaluator.shape(x), shortest):
+                source = row_axes.origin.get(x, x)
                 what = name_of(source) if source.owner is None else names_below(source)
                 raise CannotTakeRows(
                     f"{what} still enters in full through {op_name(node)}, "

@@ -39,6 +39,7 @@ def accepted(**options):
                 build()
             return model, options
 
+        make.__module__ = build.__module__
         ACCEPTED[build.__name__] = make
         return build
 

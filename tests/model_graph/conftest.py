@@ -5,7 +5,7 @@ import pytest
 from pytensor.compile.mode import Mode
 
 from pymc_sgld.model_graph import row_model
-from tests.model_graph import accepted_special  # noqa: F401  (fills ACCEPTED)
+from tests.model_graph import accepted_coincident, accepted_special  # noqa: F401 (fill ACCEPTED)
 from tests.model_graph.accepted_models import ACCEPTED
 
 # What PyMC and PyTensor say of the models themselves, whoever reads them.

@@ -215,6 +215,66 @@ def mean_of_the_predictor():
 
 
 @refused(
+    "Cannot minibatch 'y': constant of shape (60, 3) still enters in full through Matmul, so "
+    "every step would cost O(N). If this is a mean over rows of X @ b, write X.mean(0) @ b. "
+    "row_model(..., allow_full_terms=True) keeps it (exact, slow).",
+)
+def mean_over_rows_of_other_data():
+    other = (X[::-1] @ pm.Normal("c", shape=3)).mean()
+    pm.Normal("y", X @ coefficients() + other, 1.0, observed=Y)
+
+
+@refused(
+    "Cannot minibatch 'y': 'X' still enters in full through Matmul, so "
+    "every step would cost O(N). If this is a mean over rows of X @ b, write X.mean(0) @ b. "
+    "row_model(..., allow_full_terms=True) keeps it (exact, slow).",
+)
+def mean_over_a_slice_of_the_rows():
+    data, b = pm.Data("X", X), coefficients()
+    pm.Normal("y", data @ b - (data[1:] @ b).mean(), 1.0, observed=Y)
+
+
+@refused(
+    "Cannot minibatch 'y': constant of shape (65, 3) still enters in full through Matmul, so "
+    "every step would cost O(N). If this is a mean over rows of X @ b, write X.mean(0) @ b. "
+    "row_model(..., allow_full_terms=True) keeps it (exact, slow).",
+)
+def mean_over_rows_joined_with_some_of_them():
+    data, b = pt.as_tensor(X), coefficients()
+    pm.Normal("y", data @ b - (pt.concatenate([data, data[:5]]) @ b).mean(), 1.0, observed=Y)
+
+
+@refused(
+    "Cannot minibatch 'y': constant of shape (60, 60) still enters in full through Matmul, so "
+    "every step would cost O(N). If this is a mean over rows of X @ b, write X.mean(0) @ b. "
+    "row_model(..., allow_full_terms=True) keeps it (exact, slow).",
+)
+def mean_over_as_many_features_as_rows():
+    mu = np.outer(Y, Y) @ pm.Normal("b", shape=N)
+    pm.Normal("y", mu - mu.mean(), 1.0, observed=Y)
+
+
+@refused(
+    "Cannot minibatch 'y': 'X' still enters in full through Mul, so "
+    "every step would cost O(N). If this is a mean over rows of X @ b, write X.mean(0) @ b. "
+    "row_model(..., allow_full_terms=True) keeps it (exact, slow).",
+)
+def gram_matrix_of_rows():
+    data, b = pm.Data("X", X), coefficients()
+    pm.Normal("y", data @ b + pt.exp(b[0] * (data @ data.T)).sum(), 1.0, observed=Y)
+
+
+@refused(
+    "Cannot minibatch 'y': constant of shape (60, 3) still enters in full through Matmul, so "
+    "every step would cost O(N). If this is a mean over rows of X @ b, write X.mean(0) @ b. "
+    "row_model(..., allow_full_terms=True) keeps it (exact, slow).",
+)
+def mean_over_picked_rows():
+    mu = X @ coefficients()
+    pm.Normal("y", mu - mu[GROUP].mean(), 1.0, observed=Y)
+
+
+@refused(
     "Potential 'p' cannot be split by rows: 'X' still enters in full through Matmul, so "
     "every step would cost O(N). If this is a mean over rows of X @ b, write X.mean(0) @ b. "
     "row_model(..., allow_full_terms=True) keeps it (exact, slow).",
