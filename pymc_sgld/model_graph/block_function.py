@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from pymc_sgld.model_graph.errors import RowError
+from pymc_sgld.model_graph.naming import listed
 
 if TYPE_CHECKING:
     from pymc_sgld.model_graph.row_model import RowModel
@@ -47,23 +48,26 @@ def compile_block_function(row_model: RowModel, mode: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockFunction:
-    """A compiled block function together with the arrays whose rows it is fed.
+class OnRows:
+    """A compiled function of blocks of rows, together with what the rows are read from.
 
     Holds no model and no graph of it, so it can be sent to other processes.
 
     Attributes
     ----------
     function : callable
-        ``f(position, prior_weight, *group_weights, *blocks) -> (value, gradient)``.
+        See the subclasses.
     arrays : tuple
-        Full array of every leaf, rows on axis 0.
+        Full array of every leaf, rows on axis 0, or another source of rows; None where the
+        rows are streamed and no source was given.
     array_groups : tuple of int
         Group of every array.
     total_sizes : tuple of int
         Number of rows of every group.
     dtype : str
         Floating-point type of the position.
+    names, dtypes : tuple of str
+        Name of every array, and type of its blocks.
     """
 
     function: Any
@@ -71,6 +75,70 @@ class BlockFunction:
     array_groups: tuple[int, ...]
     total_sizes: tuple[int, ...]
     dtype: str
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+    def read(self, rows: Sequence[Any]) -> list[Any]:
+        """Return a block of every array.
+
+        Parameters
+        ----------
+        rows : sequence of slice or int ndarray
+            For each group, which rows.
+        """
+        missing = [n for n, a in zip(self.names, self.arrays, strict=True) if a is None]
+        if missing:
+            raise RowError(
+                f"{listed(missing)} is streamed, and the model holds a placeholder only. Pass "
+                f"data={{'{missing[0]}': <array, memory map or file>, ...}} to block_function, or "
+                "call on_blocks with your own blocks."
+            )
+        return [
+            _block(array, rows[group], dtype)
+            for array, group, dtype in zip(self.arrays, self.array_groups, self.dtypes, strict=True)
+        ]
+
+    def chunks(self, chunk: int | None = None) -> Iterator[tuple[list[slice], list[bool]]]:
+        """Yield the rows of each group, chunk by chunk, and whether they count.
+
+        A group that has run out keeps one row, which does not count.
+        """
+        chunk = self.default_chunk() if chunk is None else chunk
+        if chunk < 1:
+            raise RowError(f"chunk must be at least 1 row, found {chunk}.")
+        for start in range(0, max(self.total_sizes), chunk):
+            counts = [start < n for n in self.total_sizes]
+            stops = [min(start + chunk, n) for n in self.total_sizes]
+            pairs = zip(stops, counts, strict=True)
+            yield [slice(start, stop) if on else slice(0, 1) for stop, on in pairs], counts
+
+    def default_chunk(self) -> int:
+        """Return the rows whose data take about 16 MB, at least 256."""
+        bytes_per_row: int = sum(
+            array.dtype.itemsize * max(1, int(np.prod(array.shape[1:])))
+            for array in self.arrays
+            if array is not None
+        )
+        return max(256, _CHUNK_BYTES // max(1, bytes_per_row))
+
+
+def _block(source: Any, rows: Any, dtype: str) -> Any:
+    """Read rows as a plain array, without a copy where they are one.
+
+    Numba compiles a function anew for each memory layout of its arguments.
+    """
+    block = source[rows]
+    if hasattr(block, "indptr"):
+        return block
+    return np.require(block, dtype=dtype, requirements=["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
+
+
+@dataclass(frozen=True, eq=False)
+class BlockFunction(OnRows):
+    """The compiled value and gradient, together with what its rows are read from.
+
+    `function` is ``f(position, prior_weight, *group_weights, *blocks) -> (value, gradient)``.
+    """
 
     def batch(
         self,
@@ -126,19 +194,10 @@ class BlockFunction:
         value : float
         gradient : ndarray, shape (n_dim,)
         """
-        chunk = self.default_chunk() if chunk is None else chunk
-        if chunk < 1:
-            raise RowError(f"chunk must be at least 1 row, found {chunk}.")
         value, gradient = 0.0, np.zeros(np.shape(position), dtype=self.dtype)
-        for start in range(0, max(self.total_sizes), chunk):
-            pieces: list[Any] = []
-            weights = []
-            for n in self.total_sizes:
-                # A group that has run out keeps one row, which does not count.
-                over = start >= n
-                pieces.append(slice(0, 1) if over else slice(start, start + chunk))
-                weights.append(0.0 if over else 1.0)
-            part, slope = self._call(position, float(start == 0), weights, pieces)
+        for number, (pieces, counts) in enumerate(self.chunks(chunk)):
+            weights = [float(on) for on in counts]
+            part, slope = self._call(position, float(number == 0), weights, pieces)
             value += part
             gradient += slope
         return value, gradient
@@ -158,24 +217,22 @@ class BlockFunction:
         ndarray, shape (len(rows), n_dim)
         """
         weights = [float(g == group) for g in range(len(self.total_sizes))]
+        pieces: list[Any] = [slice(0, 1)] * len(self.total_sizes)
+        pieces[group] = np.asarray(rows)
+        blocks = self.read(pieces)
         result = np.empty((len(rows), np.size(position)), dtype=self.dtype)
-        for i, row in enumerate(np.asarray(rows)):
-            pieces: list[Any] = [slice(0, 1)] * len(self.total_sizes)
-            pieces[group] = slice(int(row), int(row) + 1)
-            result[i] = self._call(position, 0.0, weights, pieces)[1]
+        for i in range(len(rows)):
+            own = [
+                block[i : i + 1] if g == group else block
+                for block, g in zip(blocks, self.array_groups, strict=True)
+            ]
+            result[i] = self.on_blocks(position, own, prior_weight=0.0, weights=weights)[1]
         return result
-
-    def default_chunk(self) -> int:
-        """Return the rows whose data take about 16 MB, at least 256."""
-        bytes_per_row: int = sum(
-            array.dtype.itemsize * max(1, int(np.prod(array.shape[1:]))) for array in self.arrays
-        )
-        return max(256, _CHUNK_BYTES // max(1, bytes_per_row))
 
     def _call(
         self, position: np.ndarray, prior_weight: float, weights: Sequence[float], rows: Any
     ) -> tuple[float, np.ndarray]:
-        blocks = [a[rows[g]] for a, g in zip(self.arrays, self.array_groups, strict=True)]
+        blocks = self.read(rows)
         return self.on_blocks(position, blocks, prior_weight=prior_weight, weights=weights)
 
     def on_blocks(

@@ -203,9 +203,10 @@ def _sizes(total_size: TotalSize, factors: Factors) -> dict[str, int]:
     if total_size is None:
         return {}
     names = [o.name for o in factors.observed]
-    dims = {
-        d: [o.name for o in factors.observed if o.dims and o.dims[0] == d] for d in _dims(factors)
-    }
+    dims: dict[str, list[str]] = {}
+    for observed in factors.observed:
+        if observed.dims and observed.dims[0] is not None:
+            dims.setdefault(observed.dims[0], []).append(observed.name)
     given = total_size if isinstance(total_size, Mapping) else dict.fromkeys(names, total_size)
     sizes: dict[str, int] = {}
     for key, number in given.items():
@@ -294,7 +295,8 @@ def refuse_placeholders(
             if var in sources:
                 raise RowError(
                     f"{name_of(var)} is streamed, but {op_name(node)} of it needs all rows at "
-                    "every step. Compute it beforehand from all the data, and pass it as a constant."
+                    "every step. Compute it beforehand from all the data, and pass it as a "
+                    "constant."
                 )
             is_table = position == 0 and isinstance(node.op, AdvancedSubtensor)
             if var in doubtful and not is_table:

@@ -216,7 +216,7 @@ def as_row_source(name: str, source: Any) -> Any:
 def _is_whole_map(source: Any) -> bool:
     return (
         isinstance(source, np.memmap)
-        and isinstance(source.base, mmap.mmap)
+        and isinstance(getattr(source, "base", None), mmap.mmap)
         and (source.flags.c_contiguous or source.flags.f_contiguous)
         and source.ndim > 0
     )

@@ -94,12 +94,3 @@ def test_rows_of_one_dimension_are_shared(split):
 def test_likelihoods_of_different_length_have_their_own_rows(split):
     row_model = split("two_likelihoods_different_rows")
     assert [(g.name, g.total_size) for g in row_model.groups] == [("rows_60", 60), ("rows_40", 40)]
-
-
-def test_describe_names_terms_and_data(split):
-    text = split("side_likelihood_in_full").describe()
-    assert text.splitlines() == [
-        "3 parameters: 'b'",
-        "60 rows 'rows_60': terms 'y'; data 'y', 'constant of shape (60, 3)'",
-        "'side' has 3 rows only and is evaluated in full",
-    ]
