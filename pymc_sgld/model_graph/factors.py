@@ -43,39 +43,53 @@ class Observed:
 class Factors:
     """The factors of a model's log-density; their sum is ``model.logp()`` without scaling."""
 
+    values: dict[str, Variable]  # free variables, in the space they are given in
     free: tuple[tuple[str, Variable], ...]
     observed: tuple[Observed, ...]
     potentials: tuple[tuple[str, Variable], ...]
 
 
-def read_factors(model: Model) -> Factors:
+def read_factors(model: Model, *, transformed: bool = True) -> Factors:
     """Split a model's log-density into its factors, without any ``total_size`` scaling.
+
+    Parameters
+    ----------
+    model : pm.Model
+    transformed : bool, default True
+        In the unconstrained space of the value variables and with Jacobians; else in the
+        space of the variables themselves, as a posterior holds them, and without potentials.
 
     Raises
     ------
     RowError
         If the model has nothing to minibatch or free variables that are discrete.
     """
-    _check_supported(model)
+    if transformed:
+        _check_supported(model)
     for rv in model.basic_RVs:
         _refuse_length_as_number(rv)
     inner = {rv: _unwrapped(rv) for rv in model.basic_RVs}
     values = {inner[rv]: model.rvs_to_values[rv] for rv in model.basic_RVs}
     transforms = {inner.get(rv, rv): transform for rv, transform in model.rvs_to_transforms.items()}
+    if not transformed:
+        values |= {inner[rv]: rv.type(name=rv.name) for rv in model.free_RVs}
+        transforms = {}
     logps = transformed_conditional_logp(
         list(values), rvs_to_values=values, rvs_to_transforms=transforms
     )
     dims = dict(zip(model.basic_RVs, map(dims_of, logps), strict=True))
-    potentials = model.replace_rvs_by_values(model.potentials) if model.potentials else []
+    kept = model.potentials if transformed else []
+    potentials = model.replace_rvs_by_values(kept) if kept else []
     plain = lowered([_as_tensor(var) for var in [*logps, *potentials]])
     by_rv = dict(zip(model.basic_RVs, plain[: len(logps)], strict=True))
     potentials = plain[len(logps) :]
     return Factors(
+        values={rv.name: values[inner[rv]] for rv in model.free_RVs},
         free=tuple((rv.name, by_rv[rv]) for rv in model.free_RVs),
         observed=tuple(
             _observed(model, rv, inner[rv], by_rv[rv], dims[rv]) for rv in model.observed_RVs
         ),
-        potentials=tuple((p.name, q) for p, q in zip(model.potentials, potentials, strict=True)),
+        potentials=tuple((p.name, q) for p, q in zip(kept, potentials, strict=True)),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
 
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
@@ -16,13 +18,20 @@ from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.factors import draw_of, minibatch_length, minibatch_nodes
 from pymc_sgld.model_graph.private_api import ParameterValueError
 from pymc_sgld.model_graph.row_model import RowModel
+from pymc_sgld.model_graph.sources import sampled
 
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
 _N_POINTS = 2
 _N_TRIES = 40
 
 
-def verify(row_model: RowModel, mode: Any = None, *, rng: np.random.Generator) -> float:
+def verify(
+    row_model: RowModel,
+    mode: Any = None,
+    *,
+    rng: np.random.Generator,
+    data: Mapping[str, Any] | None = None,
+) -> float:
     """Compare value and gradient by rows with the untouched model, near the initial point.
 
     Parameters
@@ -32,6 +41,9 @@ def verify(row_model: RowModel, mode: Any = None, *, rng: np.random.Generator) -
         The mode that will sample; ``"NUMBA"`` if not given.
     rng : numpy.random.Generator
         Draws the points and the partition of the rows into unequal parts.
+    data : dict of str to array or other row source, optional
+        Of streamed data, see `RowModel.block_function`: a sample of its rows is compared. If
+        not given, rows of the placeholders are.
 
     Returns
     -------
@@ -43,8 +55,10 @@ def verify(row_model: RowModel, mode: Any = None, *, rng: np.random.Generator) -
     RowError
         If they differ, or if no two points near the initial one have a finite value.
     """
-    function = row_model.block_function(mode)
-    reference = _Reference(row_model, "NUMBA" if mode is None else mode)
+    function, sample = sampled(row_model, mode, data, rng)
+    reference = _Reference(
+        row_model, "NUMBA" if mode is None else mode, sample, function.total_sizes
+    )
     start = row_model.ravel(row_model.model.initial_point(random_seed=0))
     tolerance = _TOLERANCE[row_model.position.type.dtype]
     worst, compared = 0.0, 0
@@ -77,8 +91,15 @@ def verify(row_model: RowModel, mode: Any = None, *, rng: np.random.Generator) -
 class _Reference:
     """Value and gradient of the untouched model; under `pm.Minibatch`, on given rows."""
 
-    def __init__(self, row_model: RowModel, mode: Any) -> None:
+    def __init__(
+        self,
+        row_model: RowModel,
+        mode: Any,
+        sample: Mapping[Variable, np.ndarray],
+        total_sizes: Sequence[int],
+    ) -> None:
         self.row_model = row_model
+        self.total_sizes = total_sizes
         logp = row_model.model.logp()
         nodes = minibatch_nodes([logp])
         by_draw: dict[Variable, Variable] = {}
@@ -98,7 +119,11 @@ class _Reference:
         variables = list(row_model.value_vars)
         gradient = pytensor.grad(logp, variables, disconnected_inputs="ignore")
         self.function = pytensor.function(
-            [*variables, *indices], [logp, *gradient], mode=mode, on_unused_input="ignore"
+            [*variables, *indices],
+            [logp, *gradient],
+            mode=mode,
+            givens={source: pt.constant(rows) for source, rows in sample.items()},
+            on_unused_input="ignore",
         )
 
     @property
@@ -112,10 +137,8 @@ class _Reference:
     def draw_rows(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Draw the rows to compare on: all of them, or one batch where a Minibatch feeds."""
         return [
-            rng.permutation(group.total_size)
-            if size is None
-            else rng.integers(0, group.total_size, size)
-            for group, size in zip(self.row_model.groups, self.batch_sizes, strict=True)
+            rng.permutation(n) if size is None else rng.integers(0, n, size)
+            for n, size in zip(self.total_sizes, self.batch_sizes, strict=True)
         ]
 
     def __call__(self, position: np.ndarray, rows: list[np.ndarray]) -> tuple[Any, np.ndarray]:
