@@ -1,7 +1,6 @@
 """One chain: what it is told, what changes as it runs, and how a draw is made."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,18 @@ from pymc.exceptions import SamplingError
 
 from pymc_sgld import schedules
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
-from pymc_sgld.compiled_loops.scan_loop import Loop
+from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
+from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.preconditioners import Metric, metric_from_covariance
+from pymc_sgld.preconditioners import DenseMetric, Metric, metric_from_covariance
 from pymc_sgld.row_sources import Windows
 from pymc_sgld.tuning import (
     LinearChain,
+    LinearLaw,
     LocalGaussian,
+    control_variate_noise,
     find_mode,
     local_gaussian,
-    threshold_step_size,
 )
 from pymc_sgld.types import Array, Randomness, Schedule
 
@@ -36,12 +37,18 @@ class Settings:
     step_size: Schedule | None
     temperature: Schedule
     steps_per_draw: int | None
-    metric: Metric  # its kind; the values are those of the identity
+    axes: Axes  # of the metric its kind; its values are those of the identity
 
     @property
     def needs_tuning(self) -> bool:
         """Whether a mode must be found before the first step."""
-        return self.step_size is None or self.metric.name != "identity"
+        axes = self.axes
+        return (
+            self.step_size is None
+            or axes.metric.name != "identity"
+            or axes.estimator.needs_mode
+            or axes.noise_compensation
+        )
 
 
 @dataclass
@@ -59,6 +66,8 @@ class ChainState:
     temperature: Any = None
     shrunk: float = 1.0  # factor on the step size, halved at each refused draw while tuning
     extra_state: dict[str, Array] = field(default_factory=dict)
+    estimator_parameters: tuple[Array, ...] = ()
+    gradient_noise: Array | None = None  # by coordinate, where it is compensated
     picture: LinearChain | None = None
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0
@@ -91,8 +100,6 @@ class Chain:
     windows : Windows
         The batches.
     n_dim : int
-    noise_vectors, extra_state : int, tuple of str
-        Of the update rule.
     state : ChainState
     """
 
@@ -101,8 +108,6 @@ class Chain:
     block_function: BlockFunction
     windows: Windows
     n_dim: int
-    noise_vectors: int
-    extra_state: Sequence[str]
     state: ChainState
     _made: RandomStreams | None = field(default=None, init=False, repr=False)
 
@@ -120,25 +125,28 @@ class Chain:
         ]
         dtype = self.block_function.dtype
         zeros = np.zeros(self.n_dim, dtype)
-        self.loop.run(
-            {"position": zeros} | dict.fromkeys(self.extra_state, zeros),
-            Randomness(
-                np.zeros((1, len(batches)), dtype=np.int64),
-                np.zeros((1, self.noise_vectors, self.n_dim), dtype),
-            ),
-            np.ones(1, dtype),
-            np.ones(1, dtype),
+        rule, estimator = self.settings.axes.rule, self.settings.axes.estimator
+        constants = loop_constants(
             batch_sizes=batches,
             scales=np.ones(len(batches), dtype),
-            metric_parameters=self.settings.metric.parameters(),
+            gradient_noise=zeros if self.settings.axes.noise_compensation else None,
+            estimator_parameters=[zeros] * len(estimator.parameters),
+            metric_parameters=self.settings.axes.metric.parameters(),
             leaves=leaves,
         )
+        one = np.ones(1, dtype)
+        randomness = Randomness(
+            np.zeros((1, len(batches)), dtype=np.int64),
+            np.zeros((1, rule.noise_vectors, self.n_dim), dtype),
+        )
+        state = {"position": zeros} | dict.fromkeys(rule.extra_state, zeros)
+        self.loop.run(state, randomness, one, one, constants)
         weights = [1.0] * len(batches)
         self.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
 
     def restart(self, key: tuple[int, int], tune: int, draws: int) -> None:
         """Forget the last chain and set up the next."""
-        self.state = ChainState(key, tune, draws, self.settings.metric)
+        self.state = ChainState(key, tune, draws, self.settings.axes.metric)
 
     def begin(self, position: Array) -> Array:
         """Do what comes before the first step and return where to start."""
@@ -148,19 +156,17 @@ class Chain:
             position = self._jittered(position, generator)
         step_size = settings.step_size
         temperature = schedules.bind(settings.temperature, self._horizon(1))
-        chosen = np.inf
+        first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
         if settings.needs_tuning:
-            first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
-            position, chosen = self._tuned(position, first, generator)
-        ratios = self.windows.total_sizes / self.windows.batch_sizes
-        most = _MOST_PASSES_PER_DRAW * ratios.max()
-        # a chain that tuned itself moves in units of posterior sds: it forgets in 1 / h steps
-        enough = most if np.isinf(chosen) else min(most, 1 / chosen)
-        state.steps_per_draw = settings.steps_per_draw or int(np.ceil(enough))
+            position = self._tuned(position, first, generator)
+        if step_size is None:
+            step_size = schedules.constant(self._threshold(first))
+        state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size)
         horizon = self._horizon(state.steps_per_draw)
-        state.step_size = schedules.bind(step_size or schedules.constant(chosen), horizon)
+        state.step_size = schedules.bind(step_size, horizon)
         state.temperature = schedules.bind(settings.temperature, horizon)
-        state.extra_state = {name: np.zeros_like(position) for name in self.extra_state}
+        normal = generator.standard_normal(self.n_dim).astype(position.dtype)
+        state.extra_state = settings.axes.rule.start(normal, first)
         state.begun = True
         return position
 
@@ -186,10 +192,10 @@ class Chain:
         logp = np.nan
         if not diverging:
             position = moved
-            state.extra_state = {name: last[name] for name in self.extra_state}
+            state.extra_state = {name: last[name] for name in state.extra_state}
             logp = self._minibatch_logp(position)
         state.step_number += len(steps)
-        passes = len(steps) * self.windows.passes_per_step + state.unreported_passes
+        passes = len(steps) * self._passes_per_step + state.unreported_passes
         state.unreported_passes = 0.0
         return Draw(
             position,
@@ -220,15 +226,20 @@ class Chain:
             first = state.step_number + done
             n_steps = min(len(step_sizes) - done, streams.steps_until_shuffle(first))
             piece = slice(done, done + n_steps)
+            constants = loop_constants(
+                batch_sizes=self.windows.batch_sizes,
+                scales=(self.windows.total_sizes / self.windows.batch_sizes).astype(dtype),
+                gradient_noise=state.gradient_noise,
+                estimator_parameters=state.estimator_parameters,
+                metric_parameters=state.metric.parameters(),
+                leaves=self._leaves(first),
+            )
             current = self.loop.run(
                 current,
                 streams.block(first, n_steps),
                 step_sizes[piece].astype(dtype),
                 temperatures[piece].astype(dtype),
-                batch_sizes=self.windows.batch_sizes,
-                scales=(self.windows.total_sizes / self.windows.batch_sizes).astype(dtype),
-                metric_parameters=state.metric.parameters(),
-                leaves=self._leaves(first),
+                constants,
             )
             done += n_steps
         return current
@@ -264,11 +275,9 @@ class Chain:
                 return np.asarray(position + offset)
         return position
 
-    def _tuned(
-        self, start: Array, temperature: float, generator: np.random.Generator
-    ) -> tuple[Array, float]:
-        """Find the mode, set the metric, and return a start near it and the threshold step size."""
-        state = self.state
+    def _tuned(self, start: Array, temperature: float, generator: np.random.Generator) -> Array:
+        """Find the mode, set metric, centre and noise there, and return a start near it."""
+        state, axes = self.state, self.settings.axes
         mode = find_mode(self.block_function, start, generator)
         gaussian = local_gaussian(self.block_function, mode.position, generator)
         state.unreported_passes += mode.data_passes
@@ -279,25 +288,76 @@ class Chain:
                 "initvals where the model is finite, stronger priors, or step_size."
             )
         covariance = np.linalg.inv(gaussian.precision)
-        state.metric = metric_from_covariance(self.settings.metric.name, mode.position, covariance)
+        if axes.estimator.needs_mode:
+            gaussian = self._centred(mode.position, covariance, gaussian, generator)
+        state.metric = metric_from_covariance(axes.metric.name, mode.position, covariance)
         picture = self._set_picture(gaussian)
-        chosen = threshold_step_size(
-            picture.noise_eigenvalue, picture.curvature_eigenvalue, temperature
-        )
+        if axes.noise_compensation:
+            self._set_known_noise(gaussian, picture)
         spread = np.linalg.cholesky(covariance) @ generator.standard_normal(len(start))
         position = (mode.position + np.sqrt(temperature) * spread).astype(start.dtype)
         finite = np.isfinite(self.block_function.full(position)[0])
-        return (position if finite else mode.position), chosen
+        return position if finite else mode.position
+
+    def _centred(
+        self,
+        centre: Array,
+        covariance: Array,
+        gaussian: LocalGaussian,
+        generator: np.random.Generator,
+    ) -> LocalGaussian:
+        """Set the centre of the control variate; return the picture with the noise it leaves."""
+        state, function = self.state, self.block_function
+        none = [0.0] * len(function.total_sizes)
+        one_row = [np.zeros(1, dtype=np.int64)] * len(none)
+        everything = function.full(centre)[1]
+        of_prior = function.batch(centre, one_row, weights=none)[1]
+        state.estimator_parameters = (centre, (everything - of_prior).astype(centre.dtype))
+        noise, passes = control_variate_noise(function, centre, covariance, generator)
+        state.unreported_passes += 1 + passes
+        return gaussian._replace(row_noise=noise)
+
+    def _set_known_noise(self, gaussian: LocalGaussian, picture: LinearChain) -> None:
+        """Turn a dense metric so that the noise is diagonal, and keep its diagonal."""
+        state = self.state
+        if isinstance(state.metric, DenseMetric):
+            state.metric = state.metric.rotated(picture.noise)
+            picture = self._set_picture(gaussian._replace(data_passes=0.0))
+        known = np.diag(picture.noise)
+        state.picture = replace(picture, known_noise=known)
+        state.gradient_noise = known.astype(self.block_function.dtype)
 
     def _set_picture(self, gaussian: LocalGaussian) -> LinearChain:
         noise = gaussian.gradient_noise(self.windows.total_sizes, self.windows.batch_sizes)
         factor = self.state.metric.matrix()
         picture = LinearChain(
-            factor.T @ gaussian.precision @ factor, factor.T @ noise @ factor, factor
+            LinearLaw(self.settings.axes.rule),
+            factor.T @ gaussian.precision @ factor,
+            factor.T @ noise @ factor,
+            factor,
         )
         self.state.picture = picture
         self.state.unreported_passes += gaussian.data_passes
         return picture
+
+    def _threshold(self, temperature: float) -> float:
+        if self.state.picture is None:
+            raise RuntimeError("The chain was not tuned.")
+        return self.state.picture.threshold_step_size(temperature)
+
+    def _steps_to_forget(self, step_size: Schedule) -> int:
+        """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
+        enough = _MOST_PASSES_PER_DRAW / self._passes_per_step
+        picture = self.state.picture
+        if picture is not None and isinstance(step_size, schedules.constant):
+            enough = min(enough, picture.law.memory(step_size.value, 1.0))
+        return max(1, int(np.ceil(enough)))
+
+    @property
+    def _passes_per_step(self) -> float:
+        axes = self.settings.axes
+        gradients = axes.rule.gradients_per_step * axes.estimator.gradients_per_batch
+        return self.windows.passes_per_step * gradients
 
     def _horizon(self, steps_per_draw: int) -> int:
         return max(1, (self.state.tune + self.state.draws) * steps_per_draw)
@@ -308,7 +368,7 @@ class Chain:
             self._made = RandomStreams(
                 self.state.key,
                 self.n_dim,
-                self.noise_vectors,
+                self.settings.axes.rule.noise_vectors,
                 self.windows.total_sizes,
                 self.windows.batch_sizes,
                 self.windows.steps_per_shuffle,

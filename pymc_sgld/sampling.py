@@ -5,7 +5,7 @@ import inspect
 import logging
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +18,9 @@ from pymc_sgld.validate import check_integer, check_one_of
 
 _log = logging.getLogger("pymc.sgld")
 # arguments of the step methods that PyMC fills in, or that ``sample`` names itself
-_NOT_FOR_USERS = {"self", "vars", "rng", "initial_point", "blocked", "model", "compile_kwargs"}
+_NOT_FOR_USERS = {
+    "self", "vars", "rng", "initial_point", "blocked", "model", "compile_kwargs", "rule_arguments",
+}  # fmt: skip
 _PYMC_ARGUMENTS = set(inspect.signature(pm.sample).parameters) - {"kwargs"}
 
 
@@ -69,8 +71,9 @@ def sample(
     model : pm.Model, optional
         Default: the model on the context stack.
     **arguments
-        Of the sampler (``batch_size``, ``step_size``, ``temperature``, ``preconditioner``,
-        ``steps_per_draw``, ``rows``, ``verify``: see
+        Of the sampler (``batch_size``, ``step_size``, ``temperature``, ``gradient``,
+        ``preconditioner``, ``noise_compensation``, ``steps_per_draw``, ``rows``, ``verify``, and
+        those of its rule such as ``friction``: see
         :class:`pymc_sgld.step_methods.StochasticGradientStep`) and any other of
         :func:`pymc.sample`.
 
@@ -147,6 +150,7 @@ def _split_arguments(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort arguments into those of the step method and those of PyMC."""
     own = set(inspect.signature(step_method.__init__).parameters) - _NOT_FOR_USERS
+    own |= {one.name for one in fields(step_method.rule_class)} - set(step_method.rule_defaults)
     for name in arguments:
         if name == "step":
             raise TypeError(

@@ -1,8 +1,10 @@
 """PyMC step methods around the compiled loop, and the registry of their names."""
 
+import inspect
 import time
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,11 +26,19 @@ from pymc_sgld.compiled_loops.scan_loop import (
     is_jax,
     sampling_mode,
 )
+from pymc_sgld.compiled_loops.transition import Axes
+from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import RowModel, row_model, uses_minibatch
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.preconditioners import NAMES, empty_metric
 from pymc_sgld.row_sources import windows_of
-from pymc_sgld.samplers import StochasticGradientLangevin
+from pymc_sgld.samplers import (
+    Baoa,
+    Baoab,
+    Obabo,
+    StochasticGradientHamiltonian,
+    StochasticGradientLangevin,
+)
 from pymc_sgld.types import Point, UpdateRule
 from pymc_sgld.validate import check_integer, check_one_of
 
@@ -63,6 +73,12 @@ class StochasticGradientStep(BlockedStep):
         threshold at a mode found in the tune phase.
     temperature : float or schedule, default 1
         The target is the posterior to the power 1 / temperature.
+    gradient : {"minibatch", "control_variate"}, default "minibatch"
+        How the gradient is estimated from a batch. A control variate is centred at a mode found in
+        the tune phase.
+    noise_compensation : bool, default False
+        Take the variance of the gradient, measured at the mode, out of the injected noise. For the
+        rules that can.
     preconditioner : {"identity", "diagonal", "dense"}, optional
         Default "dense" where the step size is left out, "identity" where it is given. The others
         are measured at a mode found in the tune phase.
@@ -88,8 +104,10 @@ class StochasticGradientStep(BlockedStep):
         For an argument that is not allowed.
     """
 
-    rule: ClassVar[UpdateRule]
     name: ClassVar[str]
+    rule_class: ClassVar[type[Any]]
+    rule_defaults: ClassVar[dict[str, float]] = {}
+    default_gradient: ClassVar[str] = "minibatch"
     _state_class = StochasticGradientState
     default_blocked = True
     default_tune_steps = 200
@@ -114,7 +132,9 @@ class StochasticGradientStep(BlockedStep):
         rows: Any = "auto",
         step_size: Any = None,
         temperature: Any = 1.0,
+        gradient: str | None = None,
         preconditioner: str | None = None,
+        noise_compensation: bool = False,
         steps_per_draw: int | None = None,
         verify: bool = True,
         backend: str | None = None,
@@ -123,9 +143,14 @@ class StochasticGradientStep(BlockedStep):
         rng: Any = None,
         initial_point: Point | None = None,
         blocked: bool = True,
+        **rule_arguments: float,
     ) -> None:
         started = time.perf_counter()
+        rule = _make_rule(self.name, self.rule_class, self.rule_defaults, rule_arguments)
+        _check_compensation(self.name, rule, noise_compensation)
         settings = _settings(step_size, temperature, preconditioner, steps_per_draw)
+        gradient = self.default_gradient if gradient is None else gradient
+        estimator = ESTIMATORS[check_one_of("gradient", gradient, ESTIMATORS)]
         model = pm.modelcontext(model)
         _check_all_variables(self.name, vars, model)
         rows_model = row_model(model, rows=rows)
@@ -139,7 +164,9 @@ class StochasticGradientStep(BlockedStep):
         self._shapes = rows_model.shapes
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
-        self.chain = _build_chain(self.rule, rows_model, mode, settings(rows_model), batch_sizes)
+        self.chain = _build_chain(
+            rows_model, mode, settings(rows_model, rule, estimator, noise_compensation), batch_sizes
+        )
         self.compile_seconds = time.perf_counter() - started
 
     @property
@@ -156,9 +183,9 @@ class StochasticGradientStep(BlockedStep):
         super().setup_chain(rng, tune, draws)
         if tune == 0 and self.chain.settings.needs_tuning:
             raise ValueError(
-                f"step_size was left out, or a preconditioner is to be measured, but tune=0 leaves "
-                f"{self.name} no draw to do it in. Give step_size with preconditioner='identity', "
-                "or tune >= 1."
+                f"step_size was left out, or a preconditioner, a control variate or noise is to be "
+                f"measured at a mode, but tune=0 leaves {self.name} no draw to do it in. Give "
+                "tune >= 1, or step_size with preconditioner='identity' and gradient='minibatch'."
             )
         self.tune = tune > 0
         self.chain.restart(draw_key(self.rng), tune, draws)
@@ -267,7 +294,7 @@ class SGLD(StochasticGradientStep):
     """
 
     name = "sgld"
-    rule = StochasticGradientLangevin()
+    rule_class = StochasticGradientLangevin
 
     @staticmethod
     def competence(var: Any, has_grad: bool = False) -> Competence:
@@ -279,8 +306,53 @@ class SGLD(StochasticGradientStep):
         return Competence.IDEAL if uses_minibatch(model) else Competence.INCOMPATIBLE
 
 
+class SGHMC(StochasticGradientStep):
+    """Stochastic-gradient Hamiltonian Monte Carlo (Chen et al. 2014): momentum and friction."""
+
+    name = "sghmc"
+    rule_class = StochasticGradientHamiltonian
+
+
+class BAOA(StochasticGradientStep):
+    """Langevin splitting with one gradient a step, its positions exact on a Gaussian."""
+
+    name = "baoa"
+    rule_class = Baoa
+
+
+class LeimkuhlerMatthews(StochasticGradientStep):
+    """BAOA at infinite friction: overdamped, with averaged noise; exact on a Gaussian."""
+
+    name = "leimkuhler_matthews"
+    rule_class = Baoa
+    rule_defaults: ClassVar[dict[str, float]] = {"friction": float("inf")}
+
+
+class BAOAB(StochasticGradientStep):
+    """Symmetric Langevin splitting with two gradients a step; exact on a Gaussian."""
+
+    name = "baoab"
+    rule_class = Baoab
+
+
+class OBABO(StochasticGradientStep):
+    """Symmetric Langevin splitting around a leapfrog step, two gradients a step."""
+
+    name = "obabo"
+    rule_class = Obabo
+
+
+class SGLDCV(StochasticGradientStep):
+    """SGLD with a control variate centred at the mode (Baker et al. 2019): cost without N."""
+
+    name = "sgld_cv"
+    rule_class = StochasticGradientLangevin
+    default_gradient = "control_variate"
+
+
 REGISTRY: dict[str, type[StochasticGradientStep]] = {
-    "sgld": SGLD,
+    step_method.name: step_method
+    for step_method in (SGLD, SGLDCV, SGHMC, BAOA, LeimkuhlerMatthews, BAOAB, OBABO)
 }
 
 
@@ -291,9 +363,31 @@ def register() -> None:
             pm.step_methods.STEP_METHODS.append(step_method)
 
 
+def _make_rule(
+    name: str, rule_class: type[Any], defaults: dict[str, float], given: dict[str, float]
+) -> UpdateRule:
+    """Make the update rule with the arguments that are its own, such as the friction."""
+    allowed = [one.name for one in fields(rule_class) if one.name not in defaults]
+    for argument in given:
+        if argument not in allowed:
+            own = f"takes {', '.join(allowed)}" if allowed else "has no arguments of its own"
+            raise TypeError(f"{argument!r} is not an argument of {name}; its rule {own}.")
+    rule: UpdateRule = rule_class(**{**defaults, **given})
+    return rule
+
+
+def _check_compensation(name: str, rule: UpdateRule, wanted: bool) -> None:
+    able = "gradient_noise" in inspect.signature(rule.update).parameters
+    if wanted and not able:
+        raise ValueError(
+            f"noise_compensation=True is not possible for {name}: its rule has no closed form for "
+            "it. Use sgld, sghmc, baoa or baoab, or leave it out."
+        )
+
+
 def _settings(
     step_size: Any, temperature: Any, preconditioner: str | None, steps_per_draw: int | None
-) -> Callable[[RowModel], Settings]:
+) -> Callable[..., Settings]:
     """Check the arguments that need no model; return what makes settings of one."""
     schedule = None if step_size is None else schedules.as_schedule("step_size", step_size)
     heat = schedules.as_schedule("temperature", temperature)
@@ -303,9 +397,12 @@ def _settings(
     if steps_per_draw is not None:
         check_integer("steps_per_draw", steps_per_draw, at_least=1)
 
-    def settings(rows_model: RowModel) -> Settings:
+    def settings(
+        rows_model: RowModel, rule: UpdateRule, estimator: GradientEstimator, compensated: bool
+    ) -> Settings:
         n_dim = rows_model.n_dim
-        chosen = Settings(schedule, heat, steps_per_draw, empty_metric(kind, n_dim))
+        axes = Axes(rule, estimator, empty_metric(kind, n_dim), compensated)
+        chosen = Settings(schedule, heat, steps_per_draw, axes)
         if chosen.needs_tuning and n_dim > _LARGEST_TUNED:
             raise ValueError(
                 f"The model has {n_dim} parameters; step size and preconditioner are measured for "
@@ -344,31 +441,18 @@ def _batch_sizes(batch_size: int | None, rows_model: RowModel) -> list[int]:
 
 
 def _build_chain(
-    rule: UpdateRule,
-    rows_model: RowModel,
-    mode: Any,
-    settings: Settings,
-    batch_sizes: list[int],
+    rows_model: RowModel, mode: Any, settings: Settings, batch_sizes: list[int]
 ) -> Chain:
     block_function = rows_model.block_function(mode)
     fixed = None
     if is_jax(mode):
         n_steps = min(settings.steps_per_draw or _STEPS_ON_JAX, _STEPS_ON_JAX)
         fixed = FixedShapes(n_steps, batch_sizes)
-    loop = compile_loop(rows_model, rule, settings.metric, mode, fixed=fixed)
+    loop = compile_loop(rows_model, settings.axes, mode, fixed=fixed)
     windows = windows_of(
         block_function.arrays, block_function.array_groups, block_function.total_sizes, batch_sizes
     )
-    state = ChainState((0, 0), 0, 0, settings.metric)
-    chain = Chain(
-        settings,
-        loop,
-        block_function,
-        windows,
-        rows_model.n_dim,
-        rule.noise_vectors,
-        rule.extra_state,
-        state,
-    )
+    state = ChainState((0, 0), 0, 0, settings.axes.metric)
+    chain = Chain(settings, loop, block_function, windows, rows_model.n_dim, state)
     chain.warm_up()
     return chain

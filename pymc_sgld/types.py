@@ -28,13 +28,19 @@ class Randomness(NamedTuple):
 class UpdateRule(Protocol):
     """One step of a sampler: a pure symbolic function with its noise as an argument.
 
-    ``extra_state`` names the state beyond the position, each a vector of shape (n_dim,).
+    ``extra_state`` names the state beyond the position, each a vector of shape (n_dim,);
+    ``thermostats`` those of them by which the update is not affine on a Gaussian target.
     """
 
     name: ClassVar[str]
     extra_state: ClassVar[tuple[str, ...]]
+    thermostats: ClassVar[tuple[str, ...]]
     noise_vectors: ClassVar[int]
     gradients_per_step: ClassVar[int]
+
+    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
+        """Return the extra state to begin with, from standard normal numbers, shape (n_dim,)."""
+        ...
 
     def update(
         self,
@@ -45,5 +51,20 @@ class UpdateRule(Protocol):
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; ``gradient`` maps a position to that of the log-posterior."""
+        """Return the next state.
+
+        Parameters
+        ----------
+        state : mapping
+            ``position`` and what ``extra_state`` names, tensors of shape (n_dim,).
+        gradient : callable
+            Position to the estimated gradient of the log-posterior on this step's batch.
+        step_size, temperature : scalar tensors
+            Time increment h of the SDE; variance scale T of the target.
+        noise : tensor, shape (noise_vectors, n_dim)
+            Standard normal.
+        gradient_noise : tensor, shape (n_dim,), optional
+            Known variance of the gradient in each direction, to be taken out of the injected
+            noise. Only rules that can do so have this argument.
+        """
         ...

@@ -65,7 +65,7 @@ def test_unknown_sampler_lists_the_names_and_suggests(name):
 def test_no_draw_to_tune_in():
     with (
         logistic_model(),
-        pytest.raises(ValueError, match=r"step_size was left out.*tune=0.*tune >= 1"),
+        pytest.raises(ValueError, match=r"step_size was left out.*tune=0.*Give tune >= 1"),
     ):
         psg.sample("sgld", 5, tune=0, chains=1, progressbar=False)
 

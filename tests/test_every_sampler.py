@@ -5,6 +5,8 @@ import inspect
 import pkgutil
 import re
 
+from dataclasses import replace
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -45,12 +47,12 @@ def same(first, second):
 
 def test_saved_state_gives_the_same_next_draw(step):
     point = MODEL.initial_point()
-    step.setup_chain(np.random.default_rng(0), 0, 10)
+    step.setup_chain(np.random.default_rng(0), 1, 10)
     point = run(step, point, 3)[-1]
     saved = step.sampling_state
     after = run(step, point, 2)
     assert not same(after[0], after[1])
-    step.setup_chain(np.random.default_rng(9), 0, 10)
+    step.setup_chain(np.random.default_rng(9), 1, 10)
     run(step, point, 1)
     step.sampling_state = saved
     again = run(step, point, 2)
@@ -76,13 +78,11 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
 
 def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):
     """25 steps a draw for 4 draws end where 50 steps a draw for 2 draws end."""
-    step.setup_chain(np.random.default_rng(1), 0, 4)
+    step.setup_chain(np.random.default_rng(1), 1, 3)
     fine = run(step, MODEL.initial_point(), 4)
-    step.setup_chain(np.random.default_rng(1), 0, 2)
+    step.setup_chain(np.random.default_rng(1), 1, 1)
     settings = step.chain.settings
-    step.chain.settings = type(settings)(
-        settings.step_size, settings.temperature, 50, settings.metric
-    )
+    step.chain.settings = replace(settings, steps_per_draw=50)
     coarse = run(step, MODEL.initial_point(), 2)
     step.chain.settings = settings
     for now, then in ((fine[1], coarse[0]), (fine[3], coarse[1])):
@@ -92,7 +92,7 @@ def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):
 
 def test_points_are_arrays_named_and_shaped_as_pymc_has_them(step):
     point = MODEL.initial_point()
-    step.setup_chain(np.random.default_rng(0), 0, 1)
+    step.setup_chain(np.random.default_rng(0), 1, 1)
     new, [stats] = step.step(point)
     assert {k: (v.shape, v.dtype) for k, v in new.items()} == {
         k: (v.shape, v.dtype) for k, v in point.items()
@@ -103,7 +103,7 @@ def test_points_are_arrays_named_and_shaped_as_pymc_has_them(step):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_documented_with_update_order_gradients_and_reference(name):
-    text = inspect.getdoc(type(REGISTRY[name].rule))
+    text = inspect.getdoc(REGISTRY[name].rule_class)
     assert ".. math::" in text
     assert "order" in text and re.search(r"gradients? per step", text)
     assert re.search(r"https://(doi|dl\.acm|jmlr)", text)
@@ -115,7 +115,7 @@ def test_every_file_of_samplers_is_registered():
     rules = importlib.import_module("pymc_sgld.samplers")
     modules = {module.name for module in pkgutil.iter_modules(rules.__path__)}
     used = {
-        type(step_method.rule).__module__.rsplit(".", 1)[1] for step_method in REGISTRY.values()
+        step_method.rule_class.__module__.rsplit(".", 1)[1] for step_method in REGISTRY.values()
     }
     assert modules == used
 

@@ -9,62 +9,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from pymc_sgld.preconditioners import DiagonalMetric, metric_from_covariance
 from pymc_sgld.samplers import StochasticGradientLangevin
-from pymc_sgld.tuning import LinearChain
-from pymc_sgld.types import Randomness
-
-
-class AffineStep:
-    """The matrices of one compiled step, for a window start: x' = M x + b + B noise."""
-
-    def __init__(self, step, step_size, temperature):
-        self.step, self.h, self.temperature = step, step_size, temperature
-        self.chain = step.chain
-        self.n_dim = self.chain.n_dim
-
-    def push(self, x, noise, start):
-        windows = self.chain.windows
-        leaves = windows.arrays("law", self._permutation)
-        state = {"position": np.asarray(x, float)}
-        randomness = Randomness(
-            np.array([[start]], dtype=np.int64), np.asarray(noise, float).reshape(1, 1, -1)
-        )
-        new = self.chain.loop.run(
-            state,
-            randomness,
-            np.array([self.h]),
-            np.array([self.temperature]),
-            batch_sizes=windows.batch_sizes,
-            scales=windows.total_sizes / windows.batch_sizes,
-            metric_parameters=self.chain.state.metric.parameters(),
-            leaves=leaves,
-        )
-        return new["position"]
-
-    def _permutation(self, group):
-        return np.random.default_rng(5).permutation(int(self.chain.windows.total_sizes[group]))
-
-    def matrices(self, start):
-        zero = np.zeros(self.n_dim)
-        b = self.push(zero, zero, start)
-        M = np.array([self.push(e, zero, start) - b for e in np.eye(self.n_dim)]).T
-        B = np.array([self.push(zero, e, start) - b for e in np.eye(self.n_dim)]).T
-        return M, b, B
-
-    def stationary(self):
-        """Mean and covariance, exact over all windows of the permutation."""
-        windows = self.chain.windows
-        starts = range(int(windows.total_sizes[0])) if not windows.groups[0].whole else [0]
-        Ms, bs, Bs = map(np.array, zip(*(self.matrices(start) for start in starts), strict=True))
-        n = self.n_dim
-        mean = np.linalg.solve(np.eye(n) - Ms.mean(axis=0), bs.mean(axis=0))
-        # second moments about the mean: x' - mean = M (x - mean) + (M mean + b - mean) + B noise
-        shift = np.einsum("sij,j->si", Ms, mean) + bs - mean
-        source = np.einsum("si,sj->ij", shift, shift) / len(shift)
-        source += np.einsum("sik,sjk->ij", Bs, Bs) / len(Bs)
-        kron = np.einsum("sij,skl->ikjl", Ms, Ms).reshape(n * n, n * n) / len(Ms)
-        covariance = np.linalg.solve(np.eye(n * n) - kron, source.reshape(-1)).reshape(n, n)
-        return mean, covariance
+from pymc_sgld.step_methods import SGLD
+from pymc_sgld.tuning import LinearChain, LinearLaw
+from tests.affine_law import AffineStep, window_noise
 
 
 def step_of(make_step, target, key, batch_size):
@@ -95,14 +44,7 @@ def test_minibatch_law_adds_the_gradient_noise(make_step, gaussian, relative_ste
     h = relative_step / gaussian.precision
     law = AffineStep(step, h, temperature)
     mean, covariance = law.stationary()
-    order = law._permutation(0)
-    gradients = np.array(
-        [
-            gaussian.window_gradient(order, start, batch_size, np.zeros(2))
-            for start in range(gaussian.n_rows)
-        ]
-    )
-    noise = np.cov(gradients.T, bias=True)
+    noise = window_noise(gaussian, law, batch_size)
     decay = 1 - h * gaussian.precision
     theory = (2 * h * temperature * np.eye(2) + h**2 * noise) / (1 - decay**2)
     np.testing.assert_allclose(mean, gaussian.mean, rtol=1e-10)
@@ -131,8 +73,6 @@ def test_law_under_a_dense_preconditioner(make_step, regression):
     rng = np.random.default_rng(0)
     wrong = rng.normal(size=(3, 3))
     centre, covariance = rng.normal(size=3), wrong @ wrong.T / 300 + regression.covariance
-    from pymc_sgld.preconditioners import metric_from_covariance
-
     chain.state.metric = metric_from_covariance("dense", centre, covariance)
     h, temperature = 0.2, 4.0
     mean, found = AffineStep(step, h, temperature).stationary()
@@ -150,34 +90,26 @@ def test_predicted_inflation_is_that_of_the_exact_law(make_step, gaussian):
     step = step_of(make_step, gaussian, "gaussian", batch_size)
     law = AffineStep(step, h, 1.0)
     _, covariance = law.stationary()
-    order = law._permutation(0)
-    gradients = [
-        gaussian.window_gradient(order, start, batch_size, np.zeros(2))
-        for start in range(gaussian.n_rows)
-    ]
     picture = LinearChain(
-        gaussian.precision * np.eye(2), np.cov(np.transpose(gradients), bias=True), np.eye(2)
+        LinearLaw(StochasticGradientLangevin()),
+        gaussian.precision * np.eye(2),
+        window_noise(gaussian, law, batch_size),
+        np.eye(2),
     )
     np.testing.assert_allclose(picture.stationary_covariance(h), covariance, rtol=1e-9)
     widest = np.sqrt(np.diag(covariance).max() * gaussian.precision) - 1
     assert picture.sd_inflation(h) == pytest.approx(widest, rel=1e-9)
 
 
-def test_the_law_tells_noise_sd_from_noise_variance(gaussian, make_step):
+def test_the_law_tells_noise_sd_from_noise_variance(gaussian):
     """The peers' slip, planted: a noise of sd sqrt(2 h) * T fails at T = 4 and passes at T = 1."""
 
     class Slipped(StochasticGradientLangevin):
-        def update(self, state, gradient, *, step_size, temperature, noise):
-            return super().update(
-                state,
-                gradient,
-                step_size=step_size,
-                temperature=temperature**2,
-                noise=noise,
-            )
+        def update(self, state, gradient, *, temperature, **others):
+            return super().update(state, gradient, temperature=temperature**2, **others)
 
-    class SlippedStep(type(step_of(make_step, gaussian, "gaussian", 3))):
-        rule = Slipped()
+    class SlippedStep(SGLD):
+        rule_class = Slipped
 
     with gaussian.model():
         step = SlippedStep(step_size=0.1, batch_size=gaussian.n_rows, verify=False)
@@ -186,3 +118,128 @@ def test_the_law_tells_noise_sd_from_noise_variance(gaussian, make_step):
         _, covariance = AffineStep(step, h, temperature).stationary()
         theory = temperature / gaussian.precision / (1 - 0.05)
         assert np.allclose(covariance, theory * np.eye(2)) == agrees
+
+
+# Stationary variance of the position, as the docstrings of the rules state it: with
+# curvature c, gradient noise of variance v, friction g, temperature T and step h.
+THEORY = {
+    "sghmc": lambda h, c, v, g, T: (
+        (2 * g * T + h * v) * (2 - h * g) / (g * c * (4 - 2 * h * g - h * h * c))
+    ),
+    "baoa": lambda h, c, v, g, T: (
+        T / c + h * h * v * (1 + np.exp(-h * g)) / ((1 - np.exp(-h * g)) * c * (4 - h * h * c))
+    ),
+    "baoab": lambda h, c, v, g, T: (
+        T / c + h * h * v * (1 + np.exp(-h * g)) / (4 * (1 - np.exp(-h * g)) * c)
+    ),
+}
+
+
+@pytest.mark.parametrize("batch_size", [3, 12])
+@pytest.mark.parametrize("friction", [0.3, 5.0])
+@pytest.mark.parametrize("sampler", THEORY)
+def test_law_of_rules_with_momentum(make_step, gaussian, sampler, friction, batch_size):
+    """With and without gradient noise, T = 1 and 4, friction small and large, two steps."""
+    step = make_step(
+        "gaussian",
+        gaussian.model(),
+        sampler=sampler,
+        step_size=0.1,
+        batch_size=batch_size,
+        friction=friction,
+    )
+    for temperature in (1.0, 4.0):
+        for relative in (0.6, 0.15):
+            h = relative / np.sqrt(gaussian.precision)
+            law = AffineStep(step, h, temperature)
+            mean, covariance = law.stationary()
+            noise = window_noise(gaussian, law, batch_size)
+            theory = [
+                THEORY[sampler](h, gaussian.precision, v, friction, temperature)
+                for v in np.diag(noise)
+            ]
+            np.testing.assert_allclose(mean, gaussian.mean, rtol=1e-9)
+            np.testing.assert_allclose(np.diag(covariance), theory, rtol=1e-9)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_law_of_leimkuhler_matthews(make_step, gaussian, temperature):
+    step = make_step(
+        "gaussian", gaussian.model(), sampler="leimkuhler_matthews", step_size=0.1, batch_size=3
+    )
+    h = 0.8 / np.sqrt(gaussian.precision)
+    law = AffineStep(step, h, temperature)
+    noise = np.diag(window_noise(gaussian, law, 3))
+    c = gaussian.precision
+    theory = temperature / c + h * h * noise / (c * (4 - h * h * c))
+    np.testing.assert_allclose(np.diag(law.stationary()[1]), theory, rtol=1e-9)
+
+
+@pytest.mark.parametrize("friction", [0.3, 5.0])
+def test_law_of_obabo(make_step, gaussian, friction):
+    """Without gradient noise 1 / (1 - h^2 c / 4): of second order, not exact."""
+    for batch_size in (12, 3):
+        step = make_step(
+            "gaussian",
+            gaussian.model(),
+            sampler="obabo",
+            step_size=0.1,
+            batch_size=batch_size,
+            friction=friction,
+        )
+        for temperature in (1.0, 4.0):
+            h, c = 0.6 / np.sqrt(gaussian.precision), gaussian.precision
+            law = AffineStep(step, h, temperature)
+            noise = np.diag(window_noise(gaussian, law, batch_size))
+            found = np.diag(law.stationary()[1])
+            rule = step.chain.settings.axes.rule
+            theory = [LinearLaw(rule).variance(h, c, v, temperature) for v in noise]
+            np.testing.assert_allclose(found, theory, rtol=1e-9)
+            if batch_size == 12:
+                np.testing.assert_allclose(found, temperature / (c * (1 - h * h * c / 4)))
+
+
+def test_control_variates_leave_no_noise_where_curvature_is_shared(make_step, gaussian):
+    """Batches of 3 have the law of the full batch, whatever the centre."""
+    step = make_step("gaussian", gaussian.model(), sampler="sgld_cv", step_size=0.1, batch_size=3)
+    chain = step.chain
+    chain.restart((1, 2), 1, 1)
+    centre = np.array([4.0, -7.0])
+    rows_at_centre = (gaussian.rows - centre).sum(axis=0) / gaussian.noise_sd**2
+    chain.state.estimator_parameters = (centre, rows_at_centre)
+    h, temperature = 0.4 / gaussian.precision, 4.0
+    mean, covariance = AffineStep(step, h, temperature).stationary()
+    np.testing.assert_allclose(mean, gaussian.mean, rtol=1e-9)
+    theory = temperature / gaussian.precision / (1 - 0.2)
+    np.testing.assert_allclose(covariance, theory * np.eye(2), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize("sampler", ["sgld", "sghmc", "baoa", "baoab"])
+def test_compensated_noise_leaves_the_law_of_exact_gradients(
+    make_step, gaussian, sampler, temperature
+):
+    """In coordinates of unit variance: as if the batch were all rows."""
+    step = make_step(
+        "gaussian",
+        gaussian.model(),
+        sampler=sampler,
+        preconditioner="diagonal",
+        noise_compensation=True,
+        step_size=0.1,
+        batch_size=3,
+    )
+    chain = step.chain
+    chain.restart((1, 2), 1, 1)
+    scale = np.full(2, gaussian.precision**-0.5)
+    chain.state.metric = DiagonalMetric(np.zeros(2), scale)
+    h = 0.1
+    law = AffineStep(step, h, temperature)
+    noise = np.diag(window_noise(gaussian, law, 3)) * scale**2
+    chain.state.gradient_noise = noise
+    found = np.diag(law.stationary()[1])
+    rule = step.chain.settings.axes.rule
+    exact = LinearLaw(rule).variance(h, 1.0, 0.0, temperature)
+    np.testing.assert_allclose(found, exact, rtol=1e-9)
+    chain.state.gradient_noise = np.zeros(2)
+    assert (np.diag(law.stationary()[1]) > 1.001 * exact).all()

@@ -12,10 +12,8 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.replace import graph_replace
 
 from pymc_sgld.compiled_loops import lean_products
-from pymc_sgld.compiled_loops.transition import transition
-from pymc_sgld.gradient_estimators import minibatch_gradient
+from pymc_sgld.compiled_loops.transition import Axes, transition
 from pymc_sgld.model_graph import RowModel
-from pymc_sgld.preconditioners import Metric
 from pymc_sgld.types import Array, Randomness, Tensor, UpdateRule
 
 
@@ -60,11 +58,7 @@ class Loop:
         randomness: Randomness,
         step_sizes: Array,
         temperatures: Array,
-        *,
-        batch_sizes: Array,
-        scales: Array,
-        metric_parameters: Sequence[Array],
-        leaves: Sequence[Array],
+        constants: Sequence[Array],
     ) -> dict[str, Array]:
         """Run one step for each row of ``randomness`` and return the last state.
 
@@ -74,11 +68,9 @@ class Loop:
             ``position`` in the coordinates of the metric, and the rule's extra state.
         randomness : Randomness
         step_sizes, temperatures : array, shape (n_steps,)
-        batch_sizes, scales : array, shape (n_groups,)
-            Rows of a batch; total size over batch size.
-        metric_parameters, leaves : sequences of arrays
+        constants : sequence of arrays
+            In the order of :func:`loop_constants`.
         """
-        constants = (batch_sizes, scales, *metric_parameters, *leaves)
         current = tuple(state[name] for name in self.state_names)
         for sequences in self._pieces((*randomness, step_sizes, temperatures)):
             current = tuple(self.function(*sequences, *current, *constants))
@@ -97,47 +89,67 @@ class Loop:
             yield (*(piece[padding] for piece in pieces), filled)
 
 
-def compile_loop(
-    row_model: RowModel,
-    rule: UpdateRule,
-    metric: Metric,
-    mode: Mode,
+def loop_constants(
     *,
-    fixed: FixedShapes | None = None,
+    batch_sizes: Array,
+    scales: Array,
+    gradient_noise: Array | None,
+    estimator_parameters: Sequence[Array],
+    metric_parameters: Sequence[Array],
+    leaves: Sequence[Array],
+) -> list[Array]:
+    """Return the inputs of a loop that are the same at every step, in its order.
+
+    Parameters
+    ----------
+    batch_sizes, scales : array, shape (n_groups,)
+        Rows of a batch; total size over batch size.
+    gradient_noise : array, shape (n_dim,), or None
+        Variance of the gradient in each coordinate, where the loop compensates it.
+    estimator_parameters, metric_parameters, leaves : sequences of arrays
+    """
+    known = [] if gradient_noise is None else [gradient_noise]
+    return [batch_sizes, scales, *known, *estimator_parameters, *metric_parameters, *leaves]
+
+
+def compile_loop(
+    row_model: RowModel, axes: Axes, mode: Mode, *, fixed: FixedShapes | None = None
 ) -> Loop:
-    """Compile the loop of a model, a rule and a kind of metric.
+    """Compile the loop of a model and a sampler.
 
     Numbers of steps and batch sizes are inputs of the compiled function, except on JAX.
 
     Parameters
     ----------
     row_model : RowModel
-    rule : UpdateRule
-    metric : Metric
-        Its kind and the shapes of its parameters matter here, not their values.
+    axes : Axes
+        Of the metric its kind and the shapes of its parameters matter, not their values.
     mode : Mode
         See :func:`sampling_mode`.
     fixed : FixedShapes, optional
         Needed on JAX.
     """
-    sequences = _sequences(row_model, rule, fixed)
-    constants = _constants(row_model, metric)
+    sequences = _sequences(row_model, axes.rule, fixed)
+    constants = _constants(row_model, axes)
     float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
-    state_names = ("position", *rule.extra_state)
+    state_names = ("position", *axes.rule.extra_state)
     state = [pt.tensor(name, shape=(n_dim,), dtype=float_x) for name in state_names]
-    n_parameters = len(metric.parameters())
+    counts = [1, 1, int(axes.noise_compensation), len(axes.estimator.parameters)]
+    counts += [len(axes.metric.parameters()), len(row_model.leaves)]
 
     def step(*arguments: Tensor) -> Any:
         start, noise, step_size, temperature, *rest = arguments
         active = None if fixed is None else rest.pop(0)
-        current, (sizes, scales, *rest) = rest[: len(state)], rest[len(state) :]
-        blocks = _windows(row_model, rest[n_parameters:], start, sizes, fixed)
+        current, rest = rest[: len(state)], rest[len(state) :]
+        [sizes], [scales], known, of_estimator, of_metric, leaves = _cut(rest, counts)
+        blocks = _windows(row_model, leaves, start, sizes, fixed)
         new = transition(
-            rule,
-            metric,
-            lambda position: _gradient_at(row_model, position, blocks, scales),
+            axes,
+            _Batch(row_model, blocks, scales),
             dict(zip(state_names, current, strict=True)),
-            metric_parameters=rest[:n_parameters],
+            estimator_parameters=of_estimator,
+            metric_parameters=of_metric,
+            gradient_noise=known[0] if known else None,
             step_size=step_size,
             temperature=temperature,
             noise=noise,
@@ -166,6 +178,12 @@ def compile_loop(
     return Loop(function, state_names, fixed)
 
 
+def _cut(values: Sequence[Tensor], counts: Sequence[int]) -> list[list[Tensor]]:
+    """Cut a list into pieces of the given lengths."""
+    ends = np.cumsum(counts).tolist()
+    return [list(values[end - count : end]) for count, end in zip(counts, ends, strict=True)]
+
+
 def _sequences(row_model: RowModel, rule: UpdateRule, fixed: FixedShapes | None) -> list[Tensor]:
     """Return the inputs with one entry for each step."""
     float_x = row_model.position.type.dtype
@@ -182,16 +200,18 @@ def _sequences(row_model: RowModel, rule: UpdateRule, fixed: FixedShapes | None)
     return sequences
 
 
-def _constants(row_model: RowModel, metric: Metric) -> list[Tensor]:
-    """Return the inputs that are the same at every step."""
-    float_x = row_model.position.type.dtype
+def _constants(row_model: RowModel, axes: Axes) -> list[Tensor]:
+    """Return the inputs that are the same at every step, in the order of ``loop_constants``."""
+    float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
     n_groups = len(row_model.groups)
+    vectors = ["gradient_noise"] * axes.noise_compensation + [*axes.estimator.parameters]
     return [
         pt.tensor("batch_sizes", shape=(n_groups,), dtype="int64"),
         pt.tensor("scales", shape=(n_groups,), dtype=float_x),
+        *(pt.tensor(name, shape=(n_dim,), dtype=float_x) for name in vectors),
         *(
             pt.tensor(f"metric_{number}", shape=value.shape, dtype=float_x)
-            for number, value in enumerate(metric.parameters())
+            for number, value in enumerate(axes.metric.parameters())
         ),
         *(leaf.block.type(f"{leaf.name}_rows") for leaf in row_model.leaves),
     ]
@@ -215,16 +235,29 @@ def _windows(
     return blocks
 
 
-def _gradient_at(
-    row_model: RowModel, position: Tensor, blocks: dict[Tensor, Tensor], scale: Tensor
-) -> Tensor:
-    """Return the minibatch gradient as a graph of a position and of one batch's blocks."""
-    groups = range(len(row_model.groups))
-    sums = [
-        sum((term.logp.sum() for term in row_model.terms if term.group == group), start=0.0)
-        for group in groups
-    ]
-    scales = [scale[group] for group in groups]
-    gradient = minibatch_gradient(row_model.gradient, row_model.prior, sums, scales)
-    [moved] = graph_replace([gradient], {row_model.position: position, **blocks}, strict=False)
-    return moved
+class _Batch:
+    """Symbolic gradients of a row model on one step's blocks."""
+
+    def __init__(self, row_model: RowModel, blocks: dict[Tensor, Tensor], scale: Tensor) -> None:
+        self.row_model, self.blocks = row_model, blocks
+        self._rows = sum(
+            (scale[term.group] * term.logp.sum() for term in row_model.terms), start=0.0
+        )
+
+    def posterior(self, position: Tensor) -> Tensor:
+        """Return the gradient of the prior and of the scaled rows together."""
+        return self._at(position, self.row_model.prior + self._rows)
+
+    def prior(self, position: Tensor) -> Tensor:
+        """Return the gradient of the prior."""
+        return self._at(position, self.row_model.prior)
+
+    def rows(self, position: Tensor) -> Tensor:
+        """Return the gradient of the scaled rows."""
+        return self._at(position, self._rows)
+
+    def _at(self, position: Tensor, value: Tensor) -> Tensor:
+        gradient = self.row_model.gradient(value)
+        replace = {self.row_model.position: position, **self.blocks}
+        [moved] = graph_replace([gradient], replace, strict=False)
+        return moved

@@ -3,19 +3,31 @@
 rows -> gradient estimator -> preconditioner -> update rule(state, gradient, step size, ...)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from pymc_sgld.gradient_estimators import BatchGradients, GradientEstimator
 from pymc_sgld.preconditioners import Metric
 from pymc_sgld.types import Tensor, UpdateRule
 
 
+class Axes(NamedTuple):
+    """The parts of a sampler that make up a step."""
+
+    rule: UpdateRule
+    estimator: GradientEstimator
+    metric: Metric
+    noise_compensation: bool = False
+
+
 def transition(
-    rule: UpdateRule,
-    metric: Metric,
-    gradient: Callable[[Tensor], Tensor],
+    axes: Axes,
+    batch: BatchGradients,
     state: Mapping[str, Tensor],
     *,
+    estimator_parameters: Sequence[Tensor],
     metric_parameters: Sequence[Tensor],
+    gradient_noise: Tensor | None,
     step_size: Tensor,
     temperature: Tensor,
     noise: Tensor,
@@ -24,26 +36,25 @@ def transition(
 
     Parameters
     ----------
-    rule, metric
-        The update and the change of coordinates it acts in.
-    gradient : callable
-        Position to estimated gradient of the log-posterior on this step's batch.
+    axes : Axes
+    batch : BatchGradients
+        Gradients on this step's rows.
     state : mapping
         Tensors of shape (n_dim,): ``position``, in coordinates, and what else the rule keeps.
-    metric_parameters : sequence of tensors
-        As given by ``metric.parameters()``.
+    estimator_parameters, metric_parameters : sequences of tensors
+        As the estimator and ``metric.parameters()`` name them.
+    gradient_noise : tensor, shape (n_dim,), or None
+        Variance of the gradient in each coordinate, if it is to be compensated.
     step_size, temperature : scalar tensors
     noise : tensor, shape (noise_vectors, n_dim)
     """
 
-    def gradient_in_coordinates(coordinates: Tensor) -> Tensor:
-        position = metric.to_position(coordinates, *metric_parameters)
-        return metric.pull_back(gradient(position), *metric_parameters)
+    def gradient(coordinates: Tensor) -> Tensor:
+        position = axes.metric.to_position(coordinates, *metric_parameters)
+        estimate = axes.estimator.gradient(batch, position, estimator_parameters)
+        return axes.metric.pull_back(estimate, *metric_parameters)
 
-    return rule.update(
-        state,
-        gradient_in_coordinates,
-        step_size=step_size,
-        temperature=temperature,
-        noise=noise,
+    known = {} if gradient_noise is None else {"gradient_noise": gradient_noise}
+    return axes.rule.update(
+        state, gradient, step_size=step_size, temperature=temperature, noise=noise, **known
     )

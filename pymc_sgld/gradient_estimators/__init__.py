@@ -1,5 +1,12 @@
 """Estimators of the gradient of the log-posterior from a batch of rows."""
 
-from pymc_sgld.gradient_estimators.minibatch import minibatch_gradient
+from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
+from pymc_sgld.gradient_estimators.control_variate import ControlVariate
+from pymc_sgld.gradient_estimators.minibatch import Minibatch
 
-__all__ = ["minibatch_gradient"]
+ESTIMATORS: dict[str, GradientEstimator] = {
+    "minibatch": Minibatch(),
+    "control_variate": ControlVariate(),
+}
+
+__all__ = ["ESTIMATORS", "BatchGradients", "ControlVariate", "GradientEstimator", "Minibatch"]

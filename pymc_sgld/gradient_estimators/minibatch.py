@@ -1,37 +1,35 @@
 """The plain minibatch gradient."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from pymc_sgld.gradient_estimators.base import BatchGradients
 from pymc_sgld.types import Tensor
 
 
-def minibatch_gradient(
-    gradient: Callable[[Tensor], Tensor],
-    prior: Tensor,
-    row_sums: Sequence[Tensor],
-    scales: Sequence[Tensor],
-) -> Tensor:
-    r"""Return the unbiased gradient of the log-posterior from one batch of rows.
+@dataclass(frozen=True)
+class Minibatch:
+    r"""The gradient on one batch, its rows scaled up.
 
     .. math:: \hat g(\theta) = \nabla \log p(\theta)
               + \sum_k \frac{N_k}{n_k} \sum_{i \in B_k} \nabla \log p(y_i \mid \theta)
 
-    The prior, with the Jacobians of the transforms, enters exactly and once. With independent
-    batches the covariance of the estimate is :math:`\sum_k N_k^2 S_k / n_k`, for :math:`S_k` the
-    covariance of the gradients of single rows.
+    The prior, with the Jacobians of the transforms, enters exactly and once. For batches of
+    distinct rows the covariance of the estimate is
 
-    Parameters
-    ----------
-    gradient : callable
-        A scalar to its gradient with respect to the position, shape (n_dim,).
-    prior : scalar tensor
-        Log-prior and whatever else enters in full.
-    row_sums : sequence of scalar tensors
-        For each group of rows, the sum of the log-likelihood over the rows of its batch.
-    scales : sequence of scalar tensors
-        For each group, total size over batch size.
+    .. math:: \sum_k \frac{N_k^2}{n_k} \frac{N_k - n_k}{N_k - 1} S_k,
+
+    with :math:`S_k` the covariance of the gradients of single rows.
     """
-    logp = prior
-    for row_sum, scale in zip(row_sums, scales, strict=True):
-        logp = logp + scale * row_sum
-    return gradient(logp)
+
+    name: ClassVar[str] = "minibatch"
+    parameters: ClassVar[tuple[str, ...]] = ()
+    needs_mode: ClassVar[bool] = False
+    gradients_per_batch: ClassVar[int] = 1
+
+    def gradient(
+        self, batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the gradient of prior and scaled batch."""
+        return batch.posterior(position)

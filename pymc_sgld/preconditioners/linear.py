@@ -107,11 +107,12 @@ class DiagonalMetric:
 
 @dataclass(frozen=True)
 class DenseMetric:
-    """A full matrix: L is the lower Cholesky factor of a covariance."""
+    """A full matrix: L is a factor of a covariance."""
 
     name: ClassVar[str] = "dense"
     centre: Array  # (n_dim,)
-    factor: Array  # (n_dim, n_dim), lower triangular
+    factor: Array  # (n_dim, n_dim)
+    inverse: Array  # (n_dim, n_dim), of the factor
 
     def parameters(self) -> tuple[Array, ...]:
         """Centre and factor."""
@@ -128,8 +129,16 @@ class DenseMetric:
 
     def to_coordinates(self, position: Array) -> Array:
         """Return the solution z of L z = theta - c."""
-        solution = scipy.linalg.solve_triangular(self.factor, position - self.centre, lower=True)
-        return np.asarray(solution)
+        return np.asarray(self.inverse @ (position - self.centre))
+
+    def rotated(self, noise: Array) -> "DenseMetric":
+        """Return the metric whose coordinates are the eigenvectors of a matrix in these."""
+        _, vectors = np.linalg.eigh(noise)
+        return DenseMetric(
+            self.centre,
+            np.ascontiguousarray(self.factor @ vectors),
+            np.ascontiguousarray(vectors.T @ self.inverse),
+        )
 
     def matrix(self) -> Array:
         """Return the factor."""
@@ -157,5 +166,11 @@ def metric_from_covariance(name: str, centre: Array, covariance: Array) -> Metri
         return IdentityMetric(len(centre))
     if name == "diagonal":
         return DiagonalMetric(centre, np.sqrt(np.diag(covariance)))
-    factor = np.linalg.cholesky(covariance).astype(centre.dtype)
-    return DenseMetric(centre, np.ascontiguousarray(factor))
+    factor = np.linalg.cholesky(covariance)
+    inverse = scipy.linalg.solve_triangular(factor, np.eye(len(centre)), lower=True)
+    dtype = centre.dtype
+    return DenseMetric(
+        centre,
+        np.ascontiguousarray(factor, dtype=dtype),
+        np.ascontiguousarray(inverse, dtype=dtype),
+    )

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.types import Tensor
+from pymc_sgld.types import Array, Tensor
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class StochasticGradientLangevin:
 
     in one dimension :math:`C = (T/A)\,(1 + hV/(2T)) / (1 - hA/2)`: every variance is too wide by
     the sampling threshold :math:`\alpha = hV/(2T)` and by a discretisation factor, both of first
-    order in :math:`h`.
+    order in :math:`h`. Where V is known (``noise_compensation``), the injected noise is reduced to
+    variance :math:`2 h T - h^2 V`, which takes the first of them away [2]_.
 
     Notes
     -----
@@ -40,8 +41,13 @@ class StochasticGradientLangevin:
 
     name: ClassVar[str] = "sgld"
     extra_state: ClassVar[tuple[str, ...]] = ()
+    thermostats: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
+
+    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
+        """Return no extra state."""
+        return {}
 
     def update(
         self,
@@ -51,21 +57,12 @@ class StochasticGradientLangevin:
         step_size: Tensor,
         temperature: Tensor,
         noise: Tensor,
+        gradient_noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the next state.
-
-        Parameters
-        ----------
-        state : mapping
-            ``position``, shape (n_dim,).
-        gradient : callable
-            Position to estimated gradient of the log-posterior, both of shape (n_dim,).
-        step_size, temperature : scalar
-            Time increment h of the SDE; variance scale T of the target.
-        noise : tensor, shape (1, n_dim)
-            Standard normal.
-        """
+        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
         position = state["position"]
         drift = step_size * gradient(position)
-        diffusion = pt.sqrt(2 * step_size * temperature) * noise[0]
-        return {"position": position + drift + diffusion}
+        variance = 2 * step_size * temperature
+        if gradient_noise is not None:
+            variance = pt.maximum(variance - step_size**2 * gradient_noise, 0)
+        return {"position": position + drift + pt.sqrt(variance) * noise[0]}

@@ -7,15 +7,14 @@ covariance; "theory" is (T/A) (1 + alpha) / (1 - h A / 2), with alpha = h V / (2
 by hand.
 """
 
-import numpy as np
-
 from rich.console import Console
 from rich.table import Table
 
 import pymc_sgld as psg
 
+from tests.affine_law import AffineStep, window_noise
 from tests.targets import gaussian_mean
-from tests.test_exact_laws import STEP_SIZES, AffineStep
+from tests.test_exact_laws import STEP_SIZES
 
 
 def main():
@@ -36,11 +35,7 @@ def row(target, step, batch, temperature, relative):
     h = relative / target.precision
     law = AffineStep(step, h, temperature)
     _, covariance = law.stationary()
-    order = law._permutation(0)
-    gradients = [
-        target.window_gradient(order, start, batch, np.zeros(2)) for start in range(target.n_rows)
-    ]
-    noise = np.var(np.array(gradients)[:, 1])
+    noise = window_noise(target, law, batch)[1, 1]
     alpha = h * noise / (2 * temperature)
     found = covariance[1, 1] * target.precision / temperature
     theory = (1 + alpha) / (1 - relative / 2)

@@ -94,16 +94,11 @@ def variants(n_dim):
     X_windows, y_windows = np.ascontiguousarray(X[rows]), y[rows]
     sizes = np.full(N_STEPS, h), np.ones(N_STEPS)
 
+    constants = [chain.windows.batch_sizes, np.array([scale]), *leaves]
+
     def ours():
-        return chain.loop.run(
-            {"position": position},
-            Randomness(starts, noise),
-            *sizes,
-            batch_sizes=chain.windows.batch_sizes,
-            scales=np.array([scale]),
-            metric_parameters=(),
-            leaves=leaves,
-        )["position"]
+        state = {"position": position}
+        return chain.loop.run(state, Randomness(starts, noise), *sizes, constants)["position"]
 
     def whole_draw():
         chain.windows.arrays((chain.state.key, 0), lambda group: order)

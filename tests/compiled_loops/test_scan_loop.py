@@ -28,10 +28,7 @@ def test_loop_is_the_update_written_by_hand(make_step, backend):
         randomness,
         step_sizes,
         temperatures,
-        batch_sizes=chain.windows.batch_sizes,
-        scales=np.array([25.0]),
-        metric_parameters=(),
-        leaves=leaves,
+        [chain.windows.batch_sizes, np.array([25.0]), *leaves],
     )["position"]
     expected = position
     for [start], [noise], h, t in zip(*randomness, step_sizes, temperatures, strict=True):

@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pymc_sgld.tuning import local_gaussian
+from pymc_sgld.compiled_loops.scan_loop import loop_constants
+from pymc_sgld.tuning import control_variate_noise, local_gaussian
+from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean, logistic_model
 
 
@@ -55,3 +57,57 @@ def test_a_batch_of_all_rows_has_no_noise(make_step):
     step = make_step("gaussian-6", target.model(), step_size=0.1, batch_size=2)
     picture = local_gaussian(step.chain.block_function, np.zeros(2), np.random.default_rng(0))
     assert (picture.gradient_noise(np.array([6]), np.array([6])) == 0).all()
+
+
+def test_control_variates_are_unbiased_and_exact_at_their_centre(make_step):
+    """Over all windows: mean the full gradient, at any centre; at the centre every one is it."""
+    model = logistic_model(n_rows=11)
+    step = make_step("logistic-small", model, sampler="sgld_cv", step_size=0.1, batch_size=3)
+    chain = step.chain
+    chain.restart((1, 2), 1, 1)
+    rng = np.random.default_rng(0)
+    centre, position = rng.normal(size=(2, chain.n_dim))
+    picture = local_gaussian(chain.block_function, centre, rng)
+    chain._centred(centre, np.eye(chain.n_dim), picture, rng)
+    for at, spread in ((position, True), (centre, False)):
+        gradients = np.array([one_gradient(chain, at, start) for start in range(11)])
+        full = chain.block_function.full(at)[1]
+        np.testing.assert_allclose(gradients.mean(axis=0), full, rtol=1e-8, atol=1e-8)
+        assert (gradients.std(axis=0) > 1e-3).all() == spread
+
+
+def one_gradient(chain, position, start):
+    """The estimate that the compiled loop uses: a step without noise moves by h times it."""
+    h = 1e-3
+    leaves = chain.windows.arrays("cv", lambda group: np.random.default_rng(3).permutation(11))
+    constants = loop_constants(
+        batch_sizes=chain.windows.batch_sizes,
+        scales=np.array([11 / 3]),
+        gradient_noise=None,
+        estimator_parameters=chain.state.estimator_parameters,
+        metric_parameters=(),
+        leaves=leaves,
+    )
+    quiet = Randomness(np.array([[start]]), np.zeros((1, 1, chain.n_dim)))
+    one = np.ones(1)
+    moved = chain.loop.run({"position": position}, quiet, h * one, one, constants)["position"]
+    return (moved - position) / h
+
+
+def test_noise_left_by_control_variates_is_what_tuning_measures(make_step):
+    """At points of the posterior: average covariance over windows against the measured one."""
+    model = logistic_model(n_rows=200)
+    step = make_step("logistic-200", model, sampler="sgld_cv", step_size=0.1, batch_size=20)
+    chain = step.chain
+    function, rng = chain.block_function, np.random.default_rng(0)
+    centre, covariance = np.zeros(chain.n_dim), 0.1 * np.eye(chain.n_dim)
+    measured, _ = control_variate_noise(function, centre, covariance, rng)
+    everything = np.arange(200)
+    exact = np.zeros((chain.n_dim, chain.n_dim))
+    at_centre = function.row_gradients(centre, 0, everything)
+    for _ in range(300):
+        point = centre + np.sqrt(0.1) * rng.normal(size=chain.n_dim)
+        left = function.row_gradients(point, 0, everything) - at_centre
+        exact += np.cov(left.T, bias=True) / 300
+    assert np.trace(measured[0]) == pytest.approx(np.trace(exact), rel=0.25)
+    assert np.trace(exact) < 0.2 * np.trace(np.cov(at_centre.T, bias=True))

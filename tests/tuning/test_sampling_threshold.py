@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pymc_sgld.tuning import LinearChain, threshold_step_size
+from pymc_sgld.samplers import (
+    Baoa,
+    Baoab,
+    StochasticGradientHamiltonian,
+    StochasticGradientLangevin,
+)
+from pymc_sgld.tuning import LinearChain, LinearLaw
+
+SGLD = LinearLaw(StochasticGradientLangevin())
 
 
 def random_chain(seed, n_dim=4):
     rng = np.random.default_rng(seed)
     a, v = rng.normal(size=(2, n_dim, n_dim))
     factor = np.tril(rng.normal(size=(n_dim, n_dim))) + 3 * np.eye(n_dim)
-    return LinearChain(a @ a.T + np.eye(n_dim), 30 * v @ v.T, factor)
+    return LinearChain(SGLD, a @ a.T + np.eye(n_dim), 30 * v @ v.T, factor)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -29,7 +37,7 @@ def test_stationary_covariance_solves_the_lyapunov_equation(seed, temperature):
 def test_one_dimension_is_welling_and_teh():
     """(1 + alpha) / (1 - h A / 2), alpha the ratio of gradient noise to injected noise."""
     precision, noise, h = 2.5, 40.0, 0.05
-    chain = LinearChain(np.array([[precision]]), np.array([[noise]]), np.eye(1))
+    chain = LinearChain(SGLD, np.array([[precision]]), np.array([[noise]]), np.eye(1))
     alpha = h**2 * noise / (2 * h)
     assert chain.noise_ratio(h) == pytest.approx(alpha)
     variance = chain.stationary_covariance(h)[0, 0]
@@ -41,14 +49,40 @@ def test_one_dimension_is_welling_and_teh():
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_threshold_step_keeps_every_variance_within_a_tenth(seed, temperature):
     chain = random_chain(seed)
-    h = threshold_step_size(chain.noise_eigenvalue, chain.curvature_eigenvalue, temperature)
-    assert 0 < chain.sd_inflation(h, temperature) < np.sqrt(1.11) - 1
-    # and is not needlessly small: the bound is met where the worst directions coincide
-    isotropic = LinearChain(np.eye(2), 50 * np.eye(2), np.eye(2))
-    h = threshold_step_size(50.0, 1.0, temperature)
-    assert isotropic.sd_inflation(h, temperature) == pytest.approx(np.sqrt(1.1) - 1, abs=3e-3)
+    h = chain.threshold_step_size(temperature)
+    assert 0 < chain.sd_inflation(h, temperature) <= np.sqrt(1.1) - 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        StochasticGradientLangevin(),
+        StochasticGradientHamiltonian(2.0),
+        Baoa(0.5),
+        Baoa(np.inf),
+        Baoab(1.0),
+    ],
+)
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_threshold_is_met_where_all_directions_are_alike(rule, temperature):
+    """The variance at the chosen step is 1.1 times the right one, for every rule."""
+    chain = LinearChain(LinearLaw(rule), np.eye(3), 50 * np.eye(3), np.eye(3))
+    h = chain.threshold_step_size(temperature)
+    assert chain.sd_inflation(h, temperature) == pytest.approx(np.sqrt(1.1) - 1, abs=1e-6)
+
+
+def test_a_large_model_uses_its_directions_one_by_one(monkeypatch):
+    """Beyond the limit noise that couples directions is left out: same diagonal, no more."""
+    from pymc_sgld.tuning import sampling_threshold
+
+    rng = np.random.default_rng(0)
+    noise = np.diag(rng.uniform(1, 30, 6))
+    chain = LinearChain(SGLD, np.diag(rng.uniform(0.5, 2, 6)), noise, np.eye(6))
+    coupled = chain.stationary_covariance(0.1)
+    monkeypatch.setattr(sampling_threshold, "_LARGEST_COUPLED", 2)
+    np.testing.assert_allclose(chain.stationary_covariance(0.1), coupled, rtol=1e-12)
 
 
 def test_beyond_stability_the_inflation_is_infinite():
-    chain = LinearChain(np.diag([1.0, 10.0]), np.zeros((2, 2)), np.eye(2))
+    chain = LinearChain(SGLD, np.diag([1.0, 10.0]), np.zeros((2, 2)), np.eye(2))
     assert np.isfinite(chain.sd_inflation(0.19)) and chain.sd_inflation(0.21) == np.inf

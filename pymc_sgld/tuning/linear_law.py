@@ -1,0 +1,164 @@
+"""The law of an update rule on a Gaussian target, solved from the rule itself.
+
+On a Gaussian target a rule is affine in its state and its noise. Its matrices are read off the very
+graph that is compiled into the sampling loop, so that what is predicted of a sampler and what the
+sampler does cannot drift apart.
+"""
+
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from pymc_sgld.types import Array, UpdateRule
+
+
+class StepMatrices(NamedTuple):
+    """One step in one direction: state' = M state + B noise + e (gradient noise)."""
+
+    step: Array  # (n_state, n_state); the position comes first
+    noise: Array  # (n_state, noise_vectors)
+    gradient: Array  # (n_state,)
+
+
+class LinearLaw:
+    """What a rule does in one direction of curvature ``curvature``.
+
+    Parameters
+    ----------
+    rule : UpdateRule
+        One whose update is affine where the gradient is. Rules with a thermostat are taken at its
+        rest value, which makes this an approximation for them.
+    """
+
+    def __init__(self, rule: UpdateRule) -> None:
+        self.rule = rule
+
+    @lru_cache(maxsize=4096)  # noqa: B019  (a few laws live as long as the process)
+    def matrices(
+        self,
+        step_size: float,
+        curvature: float,
+        temperature: float = 1.0,
+        known_noise: float | None = None,
+    ) -> StepMatrices:
+        """Return the matrices of a step; ``known_noise`` is what the rule compensates for."""
+        n_state, n_noise = len(self._moving), self.rule.noise_vectors
+        function = self._plain if known_noise is None else self._compensated
+        numbers = [step_size, curvature, temperature, known_noise or 0.0]
+
+        def push(state: Array, noise: Array, error: float) -> Array:
+            return np.array(function(*numbers, error, *state, *noise))
+
+        rest, quiet = np.zeros(n_state), np.zeros(n_noise)
+        origin = push(rest, quiet, 0.0)
+        step = np.array([push(unit, quiet, 0.0) - origin for unit in np.eye(n_state)]).T
+        noise = np.array([push(rest, unit, 0.0) - origin for unit in np.eye(n_noise)]).T
+        return StepMatrices(step, noise, push(rest, quiet, 1.0) - origin)
+
+    def variance(
+        self,
+        step_size: float,
+        curvature: float,
+        noise: float,
+        temperature: float = 1.0,
+        known_noise: float | None = None,
+    ) -> float:
+        """Return the stationary variance of the position, inf where the step is unstable.
+
+        Parameters
+        ----------
+        step_size, curvature : float
+        noise : float
+            Variance of the gradient in this direction.
+        temperature : float, default 1
+        known_noise : float, optional
+            What the rule takes out of its injected noise.
+        """
+        step, injected, gradient = self.matrices(
+            float(step_size), float(curvature), float(temperature), known_noise
+        )
+        if np.abs(np.linalg.eigvals(step)).max() >= 1:
+            return np.inf
+        source = injected @ injected.T + noise * np.outer(gradient, gradient)
+        return float(solve_lyapunov(step, step, source)[0, 0])
+
+    def memory(self, step_size: float, curvature: float) -> float:
+        """Return the steps in which the slowest part of a direction decays by a factor e."""
+        radius = np.abs(np.linalg.eigvals(self.matrices(step_size, curvature).step)).max()
+        return np.inf if radius >= 1 else float(-1 / np.log(max(radius, 1e-12)))
+
+    def largest_step(
+        self, noise: float, curvature: float, excess: float, temperature: float = 1.0
+    ) -> float:
+        """Return the largest step size whose variance is at most ``1 + excess`` of the right one.
+
+        Parameters
+        ----------
+        noise : float
+            Largest variance of the gradient in any direction.
+        curvature : float
+            Largest curvature of any direction.
+        excess : float
+            Relative excess of the variance, at curvature and at curvature 1.
+        temperature : float, default 1
+        """
+
+        def allowed(step_size: float) -> bool:
+            return all(
+                self.variance(step_size, one, noise, temperature) * one
+                <= (1 + excess) * temperature
+                for one in {1.0, float(curvature)}
+            )
+
+        # between a step that is surely small enough and the end of stability, by bisection
+        low, high = 1e-9, 4.0
+        for _ in range(60):
+            middle = np.sqrt(low * high)
+            low, high = (middle, high) if allowed(float(middle)) else (low, middle)
+        return float(low)
+
+    @property
+    def _moving(self) -> tuple[str, ...]:
+        return ("position", *(n for n in self.rule.extra_state if n not in self.rule.thermostats))
+
+    @cached_property
+    def _plain(self) -> Any:
+        return self._function(compensated=False)
+
+    @cached_property
+    def _compensated(self) -> Any:
+        return self._function(compensated=True)
+
+    def _function(self, *, compensated: bool) -> Any:
+        """One step in one dimension, on PyTensor's Python linker: nothing to compile."""
+        step_size, curvature, temperature, known, error = pt.dscalars(5)
+        state = {name: pt.dscalar(name) for name in self._moving}
+        noise = [pt.dscalar() for _ in range(self.rule.noise_vectors)]
+        rest = self.rule.start(np.zeros(1), 1.0)
+        thermostats = {name: pt.constant(rest[name]) for name in self.rule.thermostats}
+        extra = {"gradient_noise": known[None]} if compensated else {}
+        new = self.rule.update(
+            {**{name: scalar[None] for name, scalar in state.items()}, **thermostats},
+            lambda position: -curvature * position + error,
+            step_size=step_size,
+            temperature=temperature,
+            noise=pt.stack(noise)[:, None],
+            **extra,
+        )
+        return pytensor.function(
+            [step_size, curvature, temperature, known, error, *state.values(), *noise],
+            [new[name][0] for name in self._moving],
+            mode="FAST_COMPILE",
+            on_unused_input="ignore",
+        )
+
+
+def solve_lyapunov(left: Array, right: Array, source: Array) -> Array:
+    """Solve ``X = left X right' + source`` for small matrices, over leading axes."""
+    n = source.shape[-1]
+    kron = np.einsum("...ij,...kl->...ikjl", left, right).reshape(*source.shape[:-2], n * n, n * n)
+    flat = source.reshape(*source.shape[:-2], n * n, 1)
+    return np.asarray(np.linalg.solve(np.eye(n * n) - kron, flat).reshape(source.shape))
