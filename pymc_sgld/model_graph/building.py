@@ -281,7 +281,7 @@ def _assemble(model: pm.Model, draft: _Draft, values: dict[Variable, np.ndarray]
     used = set(ancestors(outputs))
     leaves = [leaf for leaf in pusher.leaves if leaf.block in used]
     position = pt.vector("position", shape=(sum(v.size for v in values.values()),))
-    slices = _slices(position, values)
+    slices = slices_of(position, values)
     new: dict[Variable, Variable] = {
         var: shaped_like(part, var) for var, part in zip(values, slices, strict=True)
     }
@@ -361,7 +361,7 @@ def _long_statistics(draft: _Draft, origin: dict[Variable, Variable]) -> tuple[F
     return tuple(found)
 
 
-def _slices(position: Variable, values: dict[Variable, np.ndarray]) -> list[Variable]:
+def slices_of(position: Variable, values: dict[Variable, np.ndarray]) -> list[Variable]:
     """Return the parts of the position shaped as the value variables."""
     parts, start = [], 0
     for var, value in values.items():

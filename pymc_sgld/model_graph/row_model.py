@@ -373,7 +373,7 @@ class RowModel:
     def _sources(self, data: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return what a function of blocks of rows is made with, beside the function."""
         return {
-            "arrays": tuple(sources_of(self, data)),
+            "arrays": tuple(sources_of(self.leaves, self.streamed, data)),
             "array_groups": tuple(leaf.group for leaf in self.leaves),
             "total_sizes": tuple(group.total_size for group in self.groups),
             "dtype": self.position.type.dtype,

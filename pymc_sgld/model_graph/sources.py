@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pytensor.compile.sharedvalue import SharedVariable
 
 from pymc_sgld.model_graph.describe import row_type_of
 from pymc_sgld.model_graph.errors import RowError
@@ -23,12 +25,16 @@ if TYPE_CHECKING:
 _SAMPLED = 50  # rows of a stream that the identity check compares
 
 
-def sources_of(row_model: RowModel, data: Mapping[str, Any] | None) -> list[Any]:
+def sources_of(
+    leaves: Sequence[RowLeaf], streamed: Sequence[bool], data: Mapping[str, Any] | None
+) -> list[Any]:
     """Return for every leaf its array or row source; None where nothing was given.
 
     Parameters
     ----------
-    row_model : RowModel
+    leaves : sequence of RowLeaf
+    streamed : sequence of bool
+        For each group whether its rows come from the caller.
     data : dict of str to array or other row source, or None
         For streamed leaves, by name.
 
@@ -37,12 +43,12 @@ def sources_of(row_model: RowModel, data: Mapping[str, Any] | None) -> list[Any]
     RowError
         If `data` names other arrays than the streamed ones, or their rows do not fit.
     """
-    streamed = {leaf.name for leaf in row_model.leaves if row_model.streamed[leaf.group]}
+    names = {leaf.name for leaf in leaves if streamed[leaf.group]}
     if data is not None:
-        _check_names(set(data), streamed)
+        _check_names(set(data), names)
     found = []
-    for leaf in row_model.leaves:
-        if leaf.name not in streamed:
+    for leaf in leaves:
+        if not streamed[leaf.group]:
             found.append(_plain(leaf.values()))
         elif data is None:
             found.append(None)
@@ -80,6 +86,7 @@ def sampled(
         if not row_model.streamed[leaf.group]:
             arrays.append(source)
             continue
+        assert isinstance(leaf.source, SharedVariable)  # all that is streamed is pm.Data
         if source is None:
             placeholder = np.moveaxis(leaf.source.get_value(borrow=True), leaf.axis, 0)
             block = placeholder[chosen[leaf.group] % len(placeholder)]
