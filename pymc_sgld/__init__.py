@@ -2,7 +2,14 @@
 
 from pymc_sgld import schedules
 from pymc_sgld.comparison import Comparison, compare
-from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
+from pymc_sgld.model_graph import (
+    RowError,
+    RowModel,
+    posterior_predictive,
+    register_row_rule,
+    row_log_likelihood,
+    row_model,
+)
 from pymc_sgld.sampling import sample, samplers
 from pymc_sgld.step_methods import SGLD, register
 
@@ -14,7 +21,9 @@ __all__ = [
     "RowError",
     "RowModel",
     "compare",
+    "posterior_predictive",
     "register_row_rule",
+    "row_log_likelihood",
     "row_model",
     "sample",
     "samplers",

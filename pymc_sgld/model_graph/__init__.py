@@ -7,6 +7,8 @@ from pymc_sgld.model_graph.building import row_model
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import uses_minibatch
 from pymc_sgld.model_graph.identity import verify
+from pymc_sgld.model_graph.posterior_rows import row_log_likelihood
+from pymc_sgld.model_graph.predictive import posterior_predictive
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
 
@@ -19,7 +21,9 @@ __all__ = [
     "RowModel",
     "RowTerm",
     "Rows",
+    "posterior_predictive",
     "register_row_rule",
+    "row_log_likelihood",
     "row_model",
     "uses_minibatch",
     "verify",

@@ -53,7 +53,7 @@ class Options:
 
 
 @dataclass
-class _Draft:
+class Draft:
     """What has been decided so far."""
 
     pusher: Pusher
@@ -132,20 +132,21 @@ def split(
     """
     if pusher is None:
         pusher = streaming.pusher_for(model, values, factors, options.total_size)
-    draft = _Draft(pusher, options)
+    draft = Draft(pusher, options)
     with deep_recursion():
-        _split_observed(draft, factors)
+        split_observed(draft, factors)
         draft.whole.extend(
             (WholeTerm(name, "prior"), without_long_data(name, logp, draft.pusher))
             for name, logp in factors.free
         )
-        _split_potentials(draft, factors)
+        split_potentials(draft, factors)
         if not draft.terms:
             raise _nothing_to_minibatch(factors, draft)
-        return _assemble(model, draft, values)
+        return assemble(model, draft, values)
 
 
-def _split_observed(draft: _Draft, factors: Factors) -> None:
+def split_observed(draft: Draft, factors: Factors) -> None:
+    """Push every observed variable along its rows, or keep it whole."""
     evaluator, rows, max_full = draft.pusher.evaluator, draft.options.rows, draft.options.max_full
     plans: list[tuple[Observed, list[Candidate] | None]] = []
     for observed in factors.observed:
@@ -205,10 +206,11 @@ def _push(pusher: Pusher, observed: Observed, candidate: Candidate) -> RowTerm:
     streaming.begin(pusher, group, observed.name, candidate.length)
     request = pusher.rows(group, minibatch=observed.minibatch, length=candidate.length)
     taken = request.take_full(observed.logp, candidate.axis)
-    return _row_term(observed.name, group, taken, candidate.axis, "observed")
+    return row_term(observed.name, group, taken, candidate.axis, "observed")
 
 
-def _row_term(name: str, group: int, entries: Variable, axis: int, kind: str) -> RowTerm:
+def row_term(name: str, group: int, entries: Variable, axis: int, kind: str) -> RowTerm:
+    """Return a term from its pushed entries."""
     return RowTerm(name, group, _one_number_per_row(entries, axis), entries, axis, kind)
 
 
@@ -217,7 +219,8 @@ def _one_number_per_row(taken: Variable, axis: int) -> Variable:
     return taken.sum(axis=others) if others else taken
 
 
-def _split_potentials(draft: _Draft, factors: Factors) -> None:
+def split_potentials(draft: Draft, factors: Factors) -> None:
+    """Push the parts of potentials that are sums over rows of data; keep the others whole."""
     for name, potential in factors.potentials:
         if minibatch_nodes([potential]):
             raise RowError(
@@ -233,7 +236,7 @@ def _split_potentials(draft: _Draft, factors: Factors) -> None:
                 draft.terms.append(term)
 
 
-def _push_potential(draft: _Draft, name: str, part: Variable) -> RowTerm | None:
+def _push_potential(draft: Draft, name: str, part: Variable) -> RowTerm | None:
     """Return the potential's rows, or None where it is no sum over rows of known data."""
     pusher = draft.pusher
     if part.type.ndim == 0 or part.type.shape[0] == 1:
@@ -251,10 +254,10 @@ def _push_potential(draft: _Draft, name: str, part: Variable) -> RowTerm | None:
     blocks = {leaf.block for leaf in pusher.leaves}
     if blocks.isdisjoint(ancestors([taken])):
         return None
-    return _row_term(name, group, taken, 0, "potential")
+    return row_term(name, group, taken, 0, "potential")
 
 
-def _nothing_to_minibatch(factors: Factors, draft: _Draft) -> RowError:
+def _nothing_to_minibatch(factors: Factors, draft: Draft) -> RowError:
     reasons = "; ".join(draft.notes) or "no potential is a sum over rows of data"
     names = [o.name for o in factors.observed]
     hint = (
@@ -263,7 +266,8 @@ def _nothing_to_minibatch(factors: Factors, draft: _Draft) -> RowError:
     return RowError(f"Nothing to minibatch: {reasons}. {hint}, or use pm.sample().")
 
 
-def _assemble(model: pm.Model, draft: _Draft, values: dict[Variable, np.ndarray]) -> RowModel:
+def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) -> RowModel:
+    """Fold, check the cost, and put one position vector in for the parameters in `values`."""
     pusher = draft.pusher
     parameters = set(values)
     whole = parameter_checks.checks_as_switches([v for _, v in draft.whole], pusher.evaluator)
@@ -300,7 +304,7 @@ def _assemble(model: pm.Model, draft: _Draft, values: dict[Variable, np.ndarray]
         slices=tuple(slices),
         prior=pt.add(*sums) if len(sums) > 1 else sums[0],
         terms=tuple(
-            _row_term(t.name, number[t.group], out, t.axis, t.kind)
+            row_term(t.name, number[t.group], out, t.axis, t.kind)
             for t, out in zip(draft.terms, outputs[:n_terms], strict=True)
         ),
         groups=groups,
@@ -316,12 +320,12 @@ def _assemble(model: pm.Model, draft: _Draft, values: dict[Variable, np.ndarray]
     )
 
 
-def _term_names(draft: _Draft) -> str:
+def _term_names(draft: Draft) -> str:
     return ", ".join(dict.fromkeys(f"'{t.name}'" for t in draft.terms))
 
 
 def _refuse_costly(
-    draft: _Draft,
+    draft: Draft,
     outputs: list[Variable],
     parameters: set[Variable],
     blocks: set[Variable],
@@ -343,7 +347,7 @@ def _refuse_costly(
             raise RowError(f"{subject}: {error}.") from None
 
 
-def _long_statistics(draft: _Draft, origin: dict[Variable, Variable]) -> tuple[Folded, ...]:
+def _long_statistics(draft: Draft, origin: dict[Variable, Variable]) -> tuple[Folded, ...]:
     """Return what was evaluated once from data with one entry per row."""
     evaluator = draft.pusher.evaluator
     lengths = {draft.pusher.groups[t.group].total_size for t in draft.terms}
@@ -373,7 +377,7 @@ def slices_of(position: Variable, values: dict[Variable, np.ndarray]) -> list[Va
     return parts
 
 
-def _used_groups(draft: _Draft) -> tuple[tuple[RowGroup, ...], dict[int, int]]:
+def _used_groups(draft: Draft) -> tuple[tuple[RowGroup, ...], dict[int, int]]:
     """Return the groups that terms belong to, and their new numbers."""
     used = sorted({term.group for term in draft.terms})
     return tuple(draft.pusher.groups[g] for g in used), {g: i for i, g in enumerate(used)}

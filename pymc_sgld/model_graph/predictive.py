@@ -34,7 +34,7 @@ from pymc_sgld.model_graph.building import slices_of
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import Observed, draw_of, read_factors
 from pymc_sgld.model_graph.named_dims import lowered, shaped_like
-from pymc_sgld.model_graph.naming import listed
+from pymc_sgld.model_graph.naming import listed, op_name
 from pymc_sgld.model_graph.posterior_rows import (
     as_dataset,
     positions_of,
@@ -64,7 +64,7 @@ def rows_of_random_variable(
     """Draw rows from rows of the parameters, in a posterior predictive graph."""
     generators = getattr(rows.pusher, "generators", None)
     if generators is None or output == 0:
-        raise CannotTakeRows(f"'{node.outputs[1].name}' is drawn at random inside the log-density")
+        raise CannotTakeRows(f"{op_name(node)} is drawn at random inside the log-density")
     if rows.index is not None:
         raise CannotTakeRows("rows of a random variable are picked by position")
     out = node.outputs[1]
