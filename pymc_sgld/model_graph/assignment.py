@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from pymc.model import Model
 
@@ -27,8 +29,8 @@ class Candidate:
     length: int  # as written in the graph: the batch size under pm.Minibatch
 
 
-def check_rows_argument(rows: RowsArgument, model: Model, observed: tuple[Observed, ...]) -> None:
-    """Refuse names in `rows` that the model does not have."""
+def check_rows_argument(rows: Any, model: Model, observed: tuple[Observed, ...]) -> None:
+    """Refuse what `rows` must not be, and names in it that the model does not have."""
     if isinstance(rows, str):
         dims = sorted({d for o in observed for d in o.dims if d is not None})
         if rows != "auto" and rows not in dims:
@@ -39,12 +41,36 @@ def check_rows_argument(rows: RowsArgument, model: Model, observed: tuple[Observ
             )
         return
     names = [o.name for o in observed]
+    if not isinstance(rows, Mapping):
+        if isinstance(rows, Sequence) and len(rows) > 1:
+            raise _two_row_axes(listed(names), listed(map(str, rows)))
+        raise RowError(
+            f"rows={rows!r} is no way to name the rows of {listed(names)}. Pass the name of one "
+            'dimension, or rows="auto", or rows={"<observed>": <axis>}.'
+        )
     unknown = [name for name in rows if name not in names]
     if unknown:
         raise RowError(
             f"{listed(unknown)} in rows is no observed variable; these are {listed(names)}. "
             "Use their names."
         )
+    for name, axis in rows.items():
+        if isinstance(axis, Sequence) and not isinstance(axis, str) and len(axis) > 1:
+            raise _two_row_axes(f"'{name}'", ", ".join(map(str, axis)))
+        if axis is not None and (isinstance(axis, bool) or not isinstance(axis, Integral)):
+            raise RowError(
+                f"'{name}' has rows along {axis!r}, which is no axis. Pass its number, such as "
+                f"rows={{'{name}': 0}}, or None to evaluate '{name}' in full, or rows= with the "
+                "name of one dimension."
+            )
+
+
+def _two_row_axes(name: str, axes: str) -> RowError:
+    return RowError(
+        f"{name} cannot have rows along two axes at once ({axes}): a batch holds whole rows of one "
+        "axis, each drawn independently. Pass one of them, or observe the entries as one long "
+        "vector with an index for each axis (u[user] * v[item]), whose rows are the entries."
+    )
 
 
 def candidates(

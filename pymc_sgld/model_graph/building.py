@@ -18,6 +18,7 @@ from pymc_sgld.model_graph import (
     rules_elementwise,  # noqa: F401  (importing registers the rules)
     rules_indexing,  # noqa: F401
     rules_linalg,  # noqa: F401
+    rules_scan,  # noqa: F401
     rules_shape,  # noqa: F401
     streaming,
 )

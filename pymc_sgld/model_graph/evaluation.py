@@ -34,7 +34,7 @@ class Evaluator:
     """
 
     def __init__(self, point: dict[Variable, np.ndarray]) -> None:
-        self.point = point
+        self.point = dict(point)
         self.frozen: dict[SharedVariable, Any] = {}
         self._facts: dict[Variable, tuple[bool, bool]] = {}
         self._shapes: dict[Variable, tuple[int, ...]] = {}

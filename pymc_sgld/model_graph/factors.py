@@ -22,6 +22,7 @@ from pymc_sgld.model_graph.naming import listed
 from pymc_sgld.model_graph.private_api import (
     MinibatchOp,
     MinibatchRandomVariable,
+    PartialObservedRV,
     transformed_conditional_logp,
 )
 
@@ -142,11 +143,13 @@ def _observed(
             None if t.type.__class__.__name__ == "NoneTypeT" else _number(t) for t in given
         )
     dims = named or model.named_vars_to_dims.get(rv.name, ())
+    partly = isinstance(inner.owner.op, PartialObservedRV)
     return Observed(
         name=rv.name,
         logp=logp,
-        # With named dimensions the order of the axes is that of the log-density.
-        value=logp if named else model.rvs_to_values[rv],
+        # With named dimensions the order of the axes is that of the log-density; partly
+        # observed vectors have one log-density each, but a flat value.
+        value=logp if named or partly else model.rvs_to_values[rv],
         op_name=type(inner.owner.op).__name__,
         dims=tuple(dims),
         total_size=total_size,

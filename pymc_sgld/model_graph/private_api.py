@@ -7,6 +7,7 @@ file to look at then.
 from __future__ import annotations
 
 from pymc.data import MinibatchOp
+from pymc.distributions.distribution import PartialObservedRV
 from pymc.logprob.basic import transformed_conditional_logp
 from pymc.logprob.utils import CheckParameterValue, ParameterValueError
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
@@ -24,6 +25,7 @@ __all__ = [
     "MinibatchOp",
     "MinibatchRandomVariable",
     "ParameterValueError",
+    "PartialObservedRV",
     "RandomVariable",
     "indices_from_subtensor",
     "transformed_conditional_logp",

@@ -154,6 +154,8 @@ class Pusher:
         self.counts: list[Variable] = []
         self.leaves: list[RowLeaf] = []
         self.origins: dict[Variable, tuple[Variable, int]] = {}
+        # Inputs of the step of a loop, and who answers requests for rows of them.
+        self.stand_ins: dict[Variable, Callable[[Variable, int, Rows], Variable]] = {}
         self.memo: dict[Any, Variable] = {}
         self._blocks: dict[Any, Variable] = {}
         self._requests: dict[Any, Rows] = {}
@@ -378,6 +380,8 @@ class Rows:
         return _back_to(block, axis)
 
     def _take_leaf(self, var: Variable, axis: int) -> Variable:
+        if var in self.pusher.stand_ins:
+            return self.pusher.stand_ins[var](var, axis, self)
         if var in self.pusher.parameters:
             return self._take_parameter(var, axis)
         if not isinstance(var, Constant | SharedVariable):

@@ -18,6 +18,7 @@ from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph.errors import CannotTakeRows
 from pymc_sgld.model_graph.index_layout import FULL, IndexLayout, is_full, without_masks
+from pymc_sgld.model_graph.naming import names_below
 from pymc_sgld.model_graph.private_api import indices_from_subtensor
 from pymc_sgld.model_graph.push import Rows, register_row_rule
 
@@ -162,30 +163,80 @@ def rows_of_advanced_inc_subtensor(
 def _rows_of_assignment(
     op: Any, node: Apply, indices: list[Any], axis: int, rows: Rows
 ) -> Variable:
-    """Return rows of ``x`` with whole rows ``indices[axis]`` set to ``y``, from data positions."""
+    """Return rows of ``x`` with the entries at `indices` set to ``y``, from data positions."""
     x, y, *_ = node.inputs
+    can = op.set_instead_of_inc and isinstance(x.type, TensorType) and rows.minibatch is None
+    if not can or not all(_is_known(entry, rows) for entry in indices):
+        raise rows.refuse_mixing(node)
+    places = [
+        _positions(entry, rows.evaluator.length(x, i), rows)
+        if isinstance(entry, slice)
+        else rows.evaluator.array(entry)
+        for i, entry in enumerate(indices)
+    ]
     others = [entry for i, entry in enumerate(indices) if i != axis]
-    entry = indices[axis]
-    whole_rows = op.set_instead_of_inc and all(is_full(e) for e in others)
-    if not whole_rows or not isinstance(x.type, TensorType) or y.type.ndim != x.type.ndim:
-        raise rows.refuse_mixing(node)
-    length = rows.evaluator.length(x, axis)
-    if isinstance(entry, slice):
-        targets = rows.evaluator.array(pt.arange(length)[entry])
-    elif rows.evaluator.is_data(entry) and entry.type.ndim == 1:
-        targets = rows.evaluator.array(entry)
-    else:
-        raise rows.refuse_mixing(node)
-    origin = np.full(length, -1, dtype=np.int64)
+    if np.ndim(places[axis]) == 1 and all(map(is_full, others)) and y.type.ndim == x.type.ndim:
+        return _with_whole_rows(node, places[axis], axis, rows)
+    # A slice selects an axis by itself: only arrays are broadcast against each other.
+    selection = [
+        _as_slice(place) if isinstance(entry, slice) else place
+        for entry, place in zip(indices, places, strict=True)
+    ]
+    origin = np.full(rows.evaluator.shape(x), -1, dtype=np.int64)
+    shape = rows.evaluator.shape(y)
+    entries = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
+    origin[tuple(selection)] = np.broadcast_to(entries, origin[tuple(selection)].shape)
+    return _with_entries(node, np.moveaxis(origin, axis, 0), axis, rows)
+
+
+def _is_known(entry: Any, rows: Rows) -> bool:
+    """Whether an index depends on data alone."""
+    parts = [entry.start, entry.stop, entry.step] if isinstance(entry, slice) else [entry]
+    return all(not isinstance(p, Variable) or rows.evaluator.is_data(p) for p in parts)
+
+
+def _positions(entry: slice, length: int, rows: Rows) -> np.ndarray:
+    return rows.evaluator.array(pt.arange(length)[entry])
+
+
+def _as_slice(positions: np.ndarray) -> slice:
+    """Return the slice that selects evenly spaced positions."""
+    if len(positions) == 0:
+        return slice(0, 0)
+    step = int(positions[1] - positions[0]) if len(positions) > 1 else 1
+    stop = int(positions[-1]) + step
+    return slice(int(positions[0]), stop if stop >= 0 else None, step)
+
+
+def _with_whole_rows(node: Apply, targets: np.ndarray, axis: int, rows: Rows) -> Variable:
+    x, y, *_ = node.inputs
+    origin = np.full(rows.evaluator.length(x, axis), -1, dtype=np.int64)
     origin[targets] = np.arange(len(targets))
-    is_set = origin if rows.index is None else origin[rows.index]
-    block = rows.pusher.block(
-        ("assignment", node, axis, rows.key), rows.group, "assigned rows", derived=is_set
-    )
+    block = _block_of(node, origin, axis, "assigned rows", rows)
     shape: list[Any] = [1] * x.type.ndim
     shape[axis] = rows.count
-    if rows.minibatch is not None:
-        raise rows.refuse_mixing(node)
-    assigned = block.reshape(shape) >= 0
     values = y if y.type.shape[axis] == 1 else pt.take(y, pt.maximum(block, 0), axis=axis)
-    return pt.switch(assigned, values, rows.take(x, axis))
+    return pt.switch(block.reshape(shape) >= 0, values, rows.take(x, axis))
+
+
+def _with_entries(node: Apply, origin: np.ndarray, axis: int, rows: Rows) -> Variable:
+    """Set entries from `origin`, their place in the flattened value or -1, rows on axis 0."""
+    x, y, *_ = node.inputs
+    block = pt.moveaxis(_block_of(node, origin, axis, "assigned entries", rows), 0, axis)
+    if rows.evaluator.is_data(y) and origin.size:
+        # The values come with the row, instead of being picked from as many as there are data.
+        given = rows.evaluator.array(y).reshape(-1)
+        full = given[np.maximum(origin, 0)] if given.size else np.zeros(origin.shape, given.dtype)
+        name = f"{names_below(y)} in place"
+        values = pt.moveaxis(_block_of(node, full, axis, name, rows), 0, axis)
+    else:
+        values = pt.take(y.reshape((-1,)), pt.maximum(block, 0))
+    if (origin >= 0).all():
+        return values
+    return pt.switch(block >= 0, values, rows.take(x, axis))
+
+
+def _block_of(node: Apply, array: np.ndarray, axis: int, name: str, rows: Rows) -> Variable:
+    """Return the block of an array made here, rows on axis 0."""
+    own = np.ascontiguousarray(array if rows.index is None else array[rows.index])
+    return rows.pusher.block((name, node, axis, rows.key), rows.group, name, derived=own)

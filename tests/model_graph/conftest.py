@@ -5,7 +5,11 @@ import pytest
 from pytensor.compile.mode import Mode
 
 from pymc_sgld.model_graph import row_model
-from tests.model_graph import accepted_coincident, accepted_special  # noqa: F401 (fill ACCEPTED)
+from tests.model_graph import (  # the modules fill ACCEPTED
+    accepted_coincident,  # noqa: F401
+    accepted_special,  # noqa: F401
+    accepted_structure,  # noqa: F401
+)
 from tests.model_graph.accepted_models import ACCEPTED
 
 # What PyMC and PyTensor say of the models themselves, whoever reads them.

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 
 from pytensor.graph.basic import Apply
@@ -32,7 +31,14 @@ def refused(message: str, **options):
 
     def decorate(build):
         def make():
-            with pm.Model(coords={"obs": np.arange(N), "period": np.arange(5)}) as model:
+            with pm.Model(
+                coords={
+                    "obs": np.arange(N),
+                    "period": np.arange(5),
+                    "user": np.arange(7),
+                    "item": np.arange(N),
+                }
+            ) as model:
                 build()
             return model, options
 
@@ -155,24 +161,6 @@ def cumulative_sum_over_rows():
 )
 def sort_over_rows():
     pm.Normal("y", pt.sort(X @ coefficients()), 1.0, observed=Y)
-
-
-@refused(
-    "Cannot minibatch 'y' along axis 0: rows are mixed by Join{axis=0} of 'b'. Pass "
-    "rows={'y': None} to evaluate it in full at every step, or use pm.sample() (NUTS).",
-)
-def concatenate_over_rows():
-    b = coefficients()
-    pm.Normal("y", pt.concatenate([X[:30] @ b, X[30:] @ b]), 1.0, observed=Y)
-
-
-@refused(
-    "Cannot minibatch 'y' along axis 0: rows are mixed by Reshape{1} of 'W'. Pass rows={'y': "
-    "None} to evaluate it in full at every step, or use pm.sample() (NUTS).",
-)
-def long_format_by_flatten():
-    mu = (X @ pm.Normal("W", shape=(3, K))).flatten()
-    pm.Normal("y", mu, 1.0, observed=Y2.flatten())
 
 
 @refused(
@@ -433,26 +421,6 @@ class BlackBox(Op):
 )
 def black_box_operation():
     pm.Normal("y", BlackBox()(X @ coefficients()), 1.0, observed=Y)
-
-
-@refused(
-    "Cannot minibatch 'y' along axis 0: no row rule for Scan{scan_fn, while_loop=False, "
-    "inplace=none} of 'b'. Evaluate it beforehand if it depends on data only, or write one "
-    "with register_row_rule(Scan). Pass rows={'y': None} to evaluate it in full at every "
-    "step, or use pm.sample() (NUTS).",
-)
-def scan_over_rows():
-    def step(x, state, b):
-        return 0.5 * state + x @ b
-
-    states = pytensor.scan(
-        step,
-        sequences=[pt.as_tensor(X)],
-        outputs_info=[pt.zeros(())],
-        non_sequences=[coefficients()],
-        return_updates=False,
-    )
-    pm.Normal("y", states, 1.0, observed=Y)
 
 
 @refused(

@@ -9,7 +9,11 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.op import RandomVariable
 
 from pymc_sgld.model_graph import verify
-from tests.model_graph import accepted_coincident, accepted_special  # noqa: F401 (fill ACCEPTED)
+from tests.model_graph import (  # the modules fill ACCEPTED
+    accepted_coincident,
+    accepted_special,  # noqa: F401
+    accepted_structure,  # noqa: F401
+)
 from tests.model_graph.accepted_models import ACCEPTED
 
 # Compiled with a backend that samples too; the others run on the Python linker only.

@@ -1,6 +1,7 @@
 import pytest
 
 from pymc_sgld.model_graph import RowError, row_model
+from tests.model_graph import refused_structure  # noqa: F401  (fills REFUSED)
 from tests.model_graph.refused_models import REFUSED
 
 

@@ -115,6 +115,7 @@ def test_undocumented_names_still_exist():
         "MinibatchOp",
         "MinibatchRandomVariable",
         "ParameterValueError",
+        "PartialObservedRV",
         "RandomVariable",
         "indices_from_subtensor",
         "transformed_conditional_logp",
