@@ -33,8 +33,10 @@ from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.preconditioners import NAMES, empty_metric
 from pymc_sgld.row_sources import windows_of
 from pymc_sgld.samplers import (
+    Badodab,
     Baoa,
     Baoab,
+    NoseHooverThermostat,
     Obabo,
     StochasticGradientHamiltonian,
     StochasticGradientLangevin,
@@ -342,6 +344,20 @@ class OBABO(StochasticGradientStep):
     rule_class = Obabo
 
 
+class SGNHT(StochasticGradientStep):
+    """Nose-Hoover thermostat (Ding et al. 2014): the friction adapts to the gradient's noise."""
+
+    name = "sgnht"
+    rule_class = NoseHooverThermostat
+
+
+class BADODAB(StochasticGradientStep):
+    """Adaptive Langevin (Leimkuhler and Shang 2016): SGNHT's thermostat, second-order splitting."""
+
+    name = "badodab"
+    rule_class = Badodab
+
+
 class SGLDCV(StochasticGradientStep):
     """SGLD with a control variate centred at the mode (Baker et al. 2019): cost without N."""
 
@@ -352,7 +368,17 @@ class SGLDCV(StochasticGradientStep):
 
 REGISTRY: dict[str, type[StochasticGradientStep]] = {
     step_method.name: step_method
-    for step_method in (SGLD, SGLDCV, SGHMC, BAOA, LeimkuhlerMatthews, BAOAB, OBABO)
+    for step_method in (
+        SGLD,
+        SGLDCV,
+        SGHMC,
+        BAOA,
+        LeimkuhlerMatthews,
+        BAOAB,
+        OBABO,
+        SGNHT,
+        BADODAB,
+    )
 }
 
 

@@ -30,6 +30,7 @@ class UpdateRule(Protocol):
 
     ``extra_state`` names the state beyond the position, each a vector of shape (n_dim,);
     ``thermostats`` those of them by which the update is not affine on a Gaussian target.
+    ``largest_step`` bounds the step sizes chosen for the rule, in coordinates of unit scale.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,7 @@ class UpdateRule(Protocol):
     thermostats: ClassVar[tuple[str, ...]]
     noise_vectors: ClassVar[int]
     gradients_per_step: ClassVar[int]
+    largest_step: ClassVar[float]
 
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the extra state to begin with, from standard normal numbers, shape (n_dim,)."""

@@ -46,6 +46,7 @@ class Obabo:
     thermostats: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 2
     gradients_per_step: ClassVar[int] = 2
+    largest_step: ClassVar[float] = 4.0
 
     friction: float = 1.0
 

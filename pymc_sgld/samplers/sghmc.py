@@ -49,6 +49,7 @@ class StochasticGradientHamiltonian:
     thermostats: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
+    largest_step: ClassVar[float] = 4.0
 
     friction: float = 1.0
 

@@ -44,6 +44,7 @@ class StochasticGradientLangevin:
     thermostats: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
+    largest_step: ClassVar[float] = 4.0
 
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return no extra state."""

@@ -114,7 +114,9 @@ class LinearLaw:
             )
 
         # between a step that is surely small enough and the end of stability, by bisection
-        low, high = 1e-9, 4.0
+        low, high = 1e-9, self.rule.largest_step
+        if allowed(high):
+            return high
         for _ in range(60):
             middle = np.sqrt(low * high)
             low, high = (middle, high) if allowed(float(middle)) else (low, middle)

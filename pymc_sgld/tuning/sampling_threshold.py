@@ -98,7 +98,12 @@ class LinearChain:
         return np.asarray(loadings @ settled @ loadings.T)
 
     def sd_inflation(self, step_size: float, temperature: float = 1.0) -> float:
-        """Return the largest relative excess of an sd; inf where the step is unstable."""
+        """Return the largest relative excess of an sd; inf where the step is unstable.
+
+        Nan for a rule with a thermostat: it takes away noise in a way that is not linear.
+        """
+        if self.law.rule.thermostats:
+            return np.nan
         # a decreasing schedule asks at every draw: answer within 1 % from what is known
         near = (round(np.log(step_size), 2), round(np.log(temperature), 2))
         if near not in self._inflations:

@@ -7,6 +7,7 @@ import scipy.linalg
 from pymc_sgld.samplers import (
     Baoa,
     Baoab,
+    NoseHooverThermostat,
     StochasticGradientHamiltonian,
     StochasticGradientLangevin,
 )
@@ -86,3 +87,11 @@ def test_a_large_model_uses_its_directions_one_by_one(monkeypatch):
 def test_beyond_stability_the_inflation_is_infinite():
     chain = LinearChain(SGLD, np.diag([1.0, 10.0]), np.zeros((2, 2)), np.eye(2))
     assert np.isfinite(chain.sd_inflation(0.19)) and chain.sd_inflation(0.21) == np.inf
+
+
+def test_a_rule_bounds_its_own_steps():
+    """Without noise or curvature to hold it back, SGNHT's explicit thermostat must be."""
+    rule = NoseHooverThermostat()
+    chain = LinearChain(LinearLaw(rule), np.eye(2), np.zeros((2, 2)), np.eye(2))
+    assert chain.threshold_step_size() == rule.largest_step
+    assert np.isnan(chain.sd_inflation(0.01))

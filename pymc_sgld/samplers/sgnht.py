@@ -1,0 +1,88 @@
+"""Stochastic-gradient Nose-Hoover thermostat: the update rule."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytensor.tensor as pt
+
+from pymc_sgld.types import Array, Tensor
+from pymc_sgld.validate import check_positive
+
+
+@dataclass(frozen=True)
+class NoseHooverThermostat:
+    r"""Langevin equation with momentum whose friction adapts to unknown gradient noise.
+
+    .. math::
+        p' &= (1 - h\,\xi)\, p + h\, \hat g(\theta) + \sqrt{2 h A T}\, \eta \\
+        \theta' &= \theta + h\, p' \\
+        \xi' &= \xi + h\, (p' \cdot p' / d - T)
+
+    The friction :math:`\xi` rises until the momentum has temperature T: it settles at A plus half
+    of h times the variance of the gradient, which takes that noise away where it is the same in
+    all directions and at all positions. What is left is a bias of first order in the step size.
+    With one thermostat for each dimension (``per_dimension``) the noise may differ between
+    coordinates.
+
+    Parameters
+    ----------
+    friction : float, default 1
+        :math:`A > 0`, per unit of time: the friction at rest, and the injected noise.
+    per_dimension : bool, default False
+        :math:`\xi_i' = \xi_i + h (p_i'^2 - T)` in place of the common friction.
+
+    Notes
+    -----
+    One gradient per step.
+
+    References
+    ----------
+    .. [1] Ding, N., Fang, Y., Babbush, R., Chen, C., Skeel, R. D. and Neven, H. (2014). Bayesian
+       sampling using stochastic gradient thermostats. NeurIPS.
+       https://dl.acm.org/doi/10.5555/2969033.2969184
+    """
+
+    name: ClassVar[str] = "sgnht"
+    extra_state: ClassVar[tuple[str, ...]] = ("momentum", "thermostat")
+    thermostats: ClassVar[tuple[str, ...]] = ("thermostat",)
+    noise_vectors: ClassVar[int] = 1
+    gradients_per_step: ClassVar[int] = 1
+    largest_step: ClassVar[float] = 0.05
+
+    friction: float = 1.0
+    per_dimension: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the friction."""
+        check_positive("friction", self.friction)
+
+    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
+        """Return the momentum at equilibrium, and the friction at rest."""
+        thermostat = 0 * normal + self.friction
+        return {"momentum": temperature**0.5 * normal, "thermostat": thermostat}
+
+    def update(
+        self,
+        state: Mapping[str, Tensor],
+        gradient: Callable[[Tensor], Tensor],
+        *,
+        step_size: Tensor,
+        temperature: Tensor,
+        noise: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        position, momentum, thermostat = (
+            state["position"],
+            state["momentum"],
+            state["thermostat"],
+        )
+        momentum = (
+            (1 - step_size * thermostat) * momentum
+            + step_size * gradient(position)
+            + pt.sqrt(2 * step_size * self.friction * temperature) * noise[0]
+        )
+        position = position + step_size * momentum
+        kinetic = momentum**2 if self.per_dimension else pt.mean(momentum**2)
+        thermostat = thermostat + step_size * (kinetic - temperature)
+        return {"position": position, "momentum": momentum, "thermostat": thermostat}
