@@ -122,8 +122,9 @@ class StreamedRows(Rows):
     def derived(self, var: Variable, axis: int) -> Variable:
         """Refuse: it cannot be evaluated once for all rows."""
         raise CannotTakeRows(
-            f"{names_below(var)} would have to be evaluated for all rows at once. Compute it "
-            "beforehand, and feed its rows as pm.Data"
+            f"an expression of {names_below(var)} mixes rows or counts them (arange), and would "
+            "have to be evaluated for all at once. Compute it beforehand, and feed its rows as "
+            "pm.Data"
         )
 
     def _take(self, var: Variable, axis: int) -> Variable:
@@ -133,7 +134,8 @@ class StreamedRows(Rows):
             node = var.owner
             names = [name_of(v) for v in ancestors([var]) if _is_placeholder(v, self)]
             of_data = self.pusher.parameters.isdisjoint(ancestors([var]))
-            if node is None or not names or not of_data or "streamed" in str(error):
+            general = str(error).startswith(("rows are mixed", "no row rule"))
+            if node is None or not names or not of_data or not general:
                 raise
             raise CannotTakeRows(
                 f"{names[0]} is streamed, but {op_name(node)} of it needs all rows. Compute it "
@@ -188,7 +190,12 @@ def pusher_for(
                 "total_size out of row_model, or write the model on pm.Data placeholders."
             )
     short = {lengths[name] for name in sizes}
-    possible = [v for v in model.data_vars if short.intersection(v.get_value(borrow=True).shape)]
+    below = set(ancestors([o.value for o in streamed]))
+    possible = [
+        v
+        for v in model.data_vars
+        if v in below or short.intersection(v.get_value(borrow=True).shape)
+    ]
     dims = {o.dims[0] for o in streamed if o.dims and o.dims[0] is not None}
     evaluator = PlaceholderEvaluator(values, possible)
     return StreamedPusher(evaluator, set(values), sizes, {d for d in dims if d is not None})
@@ -288,7 +295,7 @@ def refuse_placeholders(
     }
     doubtful = {v for v in doubtful if v.get_value(borrow=True).shape[0] in lengths}
     liveness = Liveness(outputs, pusher.parameters, blocks)
-    for node in liveness.nodes:
+    for node in dict.fromkeys(v.owner for v in through_values(outputs) if v.owner is not None):
         if isinstance(node.op, Shape | Shape_i):
             continue
         for position, var in enumerate(node.inputs):
