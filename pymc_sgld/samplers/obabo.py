@@ -24,7 +24,9 @@ class Obabo:
     Both gradients of a step are taken on its batch. On a Gaussian target of curvature
     :math:`\lambda` the momentum is exact and the variance of the position is
     :math:`T / (\lambda (1 - h^2 \lambda / 4))`: a bias of second order in h. Gradient noise of
-    variance v adds about :math:`h v / (2 \gamma \lambda)`.
+    variance v adds, with :math:`a = e^{-h\gamma}`,
+
+    .. math:: \frac{h^2 v\, ((1 + a)^2 - a h^2 \lambda)}{(1 - a^2)\,\lambda\,(4 - h^2\lambda)} .
 
     Parameters
     ----------
