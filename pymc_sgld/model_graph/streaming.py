@@ -94,6 +94,25 @@ class StreamedPusher(Pusher):
         extent = self.lengths[group]
         return StreamedRows(self, group, extent, extent, minibatch, keep_parameters)
 
+    def block(
+        self,
+        key: Any,
+        group: int,
+        name: str,
+        *,
+        source: Variable | None = None,
+        axis: int = 0,
+        derived: Any = None,
+        of: Variable | None = None,
+    ) -> Variable:
+        """Return the block of a leaf; refuse one whose rows the caller could not feed."""
+        if group in self.lengths and source is None:
+            raise CannotTakeRows(
+                f"the position of a row decides what happens to it ({name}), and the rows of a "
+                "stream have none. Compute what depends on it beforehand, and feed it as pm.Data"
+            )
+        return super().block(key, group, name, source=source, axis=axis, derived=derived, of=of)
+
     def sources(self) -> set[Variable]:
         """Return the placeholders that row terms read."""
         own = [leaf for leaf in self.leaves if leaf.group in self.lengths]

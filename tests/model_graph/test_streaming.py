@@ -260,7 +260,28 @@ def statistic_in_a_prior(X, y, b):
     pm.Normal("y", X @ b + c, 1.0, observed=y)
 
 
+def first_row_set_to_zero(X, y, b):
+    pm.Normal("y", pt.set_subtensor((X @ b)[:1], 0.0), 1.0, observed=y)
+
+
+def joined_rows(X, y, b):
+    pm.Normal("y", pt.concatenate([(X @ b)[:1], (2 * X @ b)[1:]]), 1.0, observed=y)
+
+
+def long_format(X, y, b):
+    mu = (X[:, :2] * b[:2]).flatten()
+    pm.Normal("y", mu, 1.0, observed=pm.Data("long", np.ones(4)))
+
+
+def rows_reversed(X, y, b):
+    pm.Normal("y", (X @ b)[::-1], 1.0, observed=y)
+
+
 REFUSED = {
+    first_row_set_to_zero: r"^Cannot stream 'y' along axis 0: the position of a row decides what",
+    joined_rows: r"^Cannot stream 'y' along axis 0: ",
+    long_format: r"^Cannot stream 'y' along axis 0: ",
+    rows_reversed: r"^Cannot stream 'y' along axis 0: its rows are picked by fixed positions",
     mean_of_a_stream: r"^'X' is streamed, but Sum.* of it needs all rows at every step. Compute it "
     "beforehand from all the data, and pass it as a constant",
     length_as_a_number: r"^'X' is streamed, but its number of rows \(X.shape\[0\].* enters as a "
