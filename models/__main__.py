@@ -28,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     compare.add_argument("model", choices=models.names())
-    compare.add_argument("--samplers", default="sgld,sgld_cv,nuts,advi", help="names, with commas between")
+    compare.add_argument(
+        "--samplers", default="sgld,sgld_cv,nuts,advi", help="names, with commas between"
+    )
     compare.add_argument("--reference", default="nuts", help="the one to measure the others by")
     compare.add_argument("--draws", type=int, default=500, help="draws kept per chain")
     compare.add_argument(

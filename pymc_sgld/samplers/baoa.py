@@ -55,7 +55,7 @@ class Baoa:
     thermostats: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
-    largest_step: ClassVar[float] = 4.0
+    largest_step: ClassVar[float] = 1.2
 
     friction: float = 1.0
 

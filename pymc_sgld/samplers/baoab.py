@@ -48,7 +48,7 @@ class Baoab:
     thermostats: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 2
-    largest_step: ClassVar[float] = 4.0
+    largest_step: ClassVar[float] = 1.2
 
     friction: float = 1.0
 
