@@ -53,6 +53,7 @@ def rows_of_unnamed(
         return node.outputs[0]
     if x in rows.pusher.parameters:
         raise CannotTakeRows(
-            f"parameter '{x.name}' has one entry per row (local latent). Marginalise it"
+            f"parameter '{x.name}' has one entry per row (local latent). "
+            "Marginalise it: write the density of a row with it integrated out"
         )
     raise CannotTakeRows(f"'{x.name}' has named dimensions")

@@ -412,7 +412,8 @@ class Rows:
         if self.keep_parameters:
             return var
         raise CannotTakeRows(
-            f"parameter {name_of(var)} has one entry per row (local latent). Marginalise it"
+            f"parameter {name_of(var)} has one entry per row (local latent). "
+            "Marginalise it: write the density of a row with it integrated out"
         )
 
     def _take_minibatch(self, node: Apply, output: int, axis: int) -> Variable:

@@ -165,8 +165,8 @@ def sort_over_rows():
 
 @refused(
     "Cannot minibatch 'y' along axis 0: parameter 'z' has one entry per row (local latent). "
-    "Marginalise it. Pass rows={'y': None} to evaluate it in full at every step, or use "
-    "pm.sample() (NUTS).",
+    "Marginalise it: write the density of a row with it integrated out. Pass rows={'y': None} to "
+    "evaluate it in full at every step, or use pm.sample() (NUTS).",
 )
 def latent_variable_per_row():
     z = pm.Normal("z", dims="obs")
@@ -175,8 +175,8 @@ def latent_variable_per_row():
 
 @refused(
     "Cannot minibatch 'y' along axis 0: parameter 'walk' has one entry per row (local "
-    "latent). Marginalise it. Pass rows={'y': None} to evaluate it in full at every step, or "
-    "use pm.sample() (NUTS).",
+    "latent). Marginalise it: write the density of a row with it integrated out. Pass "
+    "rows={'y': None} to evaluate it in full at every step, or use pm.sample() (NUTS).",
 )
 def latent_random_walk_per_row():
     walk = pm.GaussianRandomWalk("walk", 0, 1.0, steps=N - 1, init_dist=pm.Normal.dist())
@@ -435,8 +435,8 @@ def cox_partial_likelihood():
 
 @refused(
     "Cannot minibatch 'y' along axis 0: parameter 'z' has one entry per row (local latent). "
-    "Marginalise it. Pass rows={'y': None} to evaluate it in full at every step, or use "
-    "pm.sample() (NUTS).",
+    "Marginalise it: write the density of a row with it integrated out. Pass rows={'y': None} to "
+    "evaluate it in full at every step, or use pm.sample() (NUTS).",
 )
 def eight_schools():
     theta = pm.Normal("mu") + pm.HalfNormal("tau") * pm.Normal("z", shape=8)

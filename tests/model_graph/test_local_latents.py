@@ -156,5 +156,5 @@ def test_latents_that_tie_rows_together_are_refused(build, message):
 
 
 def test_the_refusal_of_row_model_says_what_to_do():
-    with pytest.raises(RowError, match=r"parameter 'z' has one entry per row .*arginalise it"):
+    with pytest.raises(RowError, match=r"parameter 'z' has one entry per row .*Marginalise it: "):
         row_model(effects_per_row())

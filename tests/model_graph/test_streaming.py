@@ -6,8 +6,9 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
+import xarray as xr
 
-from pymc_sgld.model_graph import RowError, row_model, verify
+from pymc_sgld.model_graph import RowError, row_log_likelihood, row_model, verify
 
 N = 5000
 rng = np.random.default_rng(7)
@@ -135,6 +136,21 @@ def test_rows_are_read_in_blocks_and_only_those_that_are_needed(python_mode):
     assert (data["X"].most, data["X"].total) == (30, 40)
     function.full(position, chunk=600)
     assert (data["X"].most, data["X"].total) == (600, 40 + N)
+
+
+def test_log_likelihood_of_a_posterior_reads_every_block_once(python_mode):
+    data = {"X": Watched(X), "y_data": Watched(Y)}
+    draws = {"b": np.zeros((1, 6, 3)), "s": np.ones((1, 6))}
+    idata = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {name: (("chain", "draw", "i")[: x.ndim], x) for name, x in draws.items()}
+            )
+        }
+    )
+    row_log_likelihood(idata, linear(), total_size=N, data=data, chunk=600, mode=python_mode)
+    assert idata.log_likelihood.y.shape == (1, 6, N)
+    assert (data["X"].most, data["X"].total) == (600, N)
 
 
 def test_files_and_memory_maps_give_what_arrays_give(tmp_path, python_mode):
