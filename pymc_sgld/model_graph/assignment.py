@@ -105,8 +105,10 @@ def candidates(
 def _automatic_axes(observed: Observed, evaluator: Evaluator, max_full: int) -> list[int]:
     ndim = observed.logp.type.ndim
     lengths = [evaluator.length(observed.value, i) for i in range(ndim)]
-    # The first axis, unless it is short; then the longest. Any choice is exact.
-    return sorted(range(ndim), key=lambda i: (lengths[i] <= max_full, i != 0, -lengths[i]))
+    # The first axis, unless it is short; then the longest. Any choice is exact, but a short
+    # axis saves nothing where there is a long one.
+    long = [i for i in range(ndim) if lengths[i] > max_full]
+    return sorted(long or range(ndim), key=lambda i: (i != 0, -lengths[i]))
 
 
 def _check_axes(observed: Observed, axes: list[int]) -> None:

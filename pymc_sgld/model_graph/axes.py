@@ -52,17 +52,11 @@ class AxisClasses:
     ----------
     outputs : sequence of Variable
         The graph.
-
-    Attributes
-    ----------
-    indexed : list of (axis, index)
-        Axes that entries are picked from by an index array.
     """
 
     def __init__(self, outputs: Sequence[Variable]) -> None:
         self._parent: dict[Axis, Axis] = {}
         self._made_from: list[tuple[Axis, Axis]] = []
-        self.indexed: list[tuple[Axis, Variable]] = []
         for node in toposort(outputs):
             relate(node.op, node, self)
 
@@ -202,7 +196,6 @@ def _slice(axes: AxisClasses, new: Axis, old: Axis, entry: slice) -> None:
 def _(op: AdvancedSubtensor, node: Apply, axes: AxisClasses) -> None:
     x, *flat = node.inputs
     layout = IndexLayout(x, list(indices_from_subtensor(flat, op.idx_list)))
-    axes.indexed.extend(((x, i), layout.indices[i]) for i in layout.arrays)
     for i in range(node.outputs[0].type.ndim):
         out = (node.outputs[0], i)
         old = layout.sliced_axis(i)

@@ -25,6 +25,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.sparse.type import SparseTensorType
+from pytensor.tensor.subtensor import Subtensor
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
@@ -36,6 +37,9 @@ type RowRule = Callable[[Any, Apply, int, int, "Rows"], Variable]
 
 # Four Python frames per level of the graph: room for about 10 000 nested operations.
 _RECURSION_LIMIT = 40_000
+
+# What is no longer than this is computed whole where only one entry of it is used.
+_SHORT = 32
 
 
 @singledispatch
@@ -286,11 +290,24 @@ class Rows:
         same for all rows.
         """
         if var.type.shape[axis] == 1:
-            return var
+            return self._same_for_all(var, axis)
         key = (var, axis, self.key)
         if key not in self.pusher.memo:
             self.pusher.memo[key] = self._checked_take(var, axis)
         return self.pusher.memo[key]
+
+    def _same_for_all(self, var: Variable, axis: int) -> Variable:
+        """Return what all rows share; of one row picked from long work, only that row."""
+        node = var.owner
+        if node is None or not isinstance(node.op, Subtensor) or self.evaluator.is_data(var):
+            return var
+        whole = node.inputs[0]
+        if whole.owner is None or max(self.evaluator.shape(whole)) <= _SHORT:
+            return var
+        try:
+            return row_rule(node.op, node, 0, axis, self)
+        except CannotTakeRows:
+            return var
 
     def _checked_take(self, var: Variable, axis: int) -> Variable:
         """Take rows of an axis that is as long as the rows, or of length one at run time only."""
@@ -301,7 +318,16 @@ class Rows:
             raise CannotTakeRows(
                 f"{names_below(var)} has {length} entries where {self.extent} rows were expected"
             )
-        return self._take(var, axis)
+        taken = self._take(var, axis)
+        if not isinstance(taken.type, TensorType):
+            return taken
+        # What is known to broadcast in the graph as written must broadcast here.
+        lost = [
+            i
+            for i, (old, new) in enumerate(zip(var.type.shape, taken.type.shape, strict=True))
+            if old == 1 != new and i != axis
+        ]
+        return pt.specify_broadcastable(taken, *lost) if lost else taken
 
     def take_full(self, var: Variable, axis: int) -> Variable:
         """Return rows of `var`, repeated to the batch's length where they are all equal."""

@@ -206,9 +206,6 @@ class RowAxes:
         features = [v for v, on_block in self.liveness.on_block.items() if on_block]
         features += [v for v in parameters if v in self.liveness.live]
         seeds = [(v, i) for v in features for i in range(ndim_of(v))]
-        # Tables that the batch picks entries of.
-        on_block = self.liveness.on_block
-        seeds += [axis for axis, index in classes.indexed if on_block.get(index, False)]
         self._features = classes.spread(seeds)
 
     def costs_all_rows(self, var: Variable, shape: tuple[int, ...], n_rows: int) -> bool:

@@ -16,11 +16,15 @@ from pytensor.tensor.subtensor import (
 )
 from pytensor.tensor.type import TensorType
 
+from pymc_sgld.model_graph.assignment import MAX_FULL
 from pymc_sgld.model_graph.errors import CannotTakeRows
 from pymc_sgld.model_graph.index_layout import FULL, IndexLayout, is_full, without_masks
 from pymc_sgld.model_graph.naming import names_below
 from pymc_sgld.model_graph.private_api import indices_from_subtensor
 from pymc_sgld.model_graph.push import Rows, register_row_rule
+
+# Tables up to this length are computed whole where they are short beside the data.
+_LONG_TABLE = 1000
 
 
 def through_slice(rows: Rows, entry: slice, x: Variable, axis: int) -> Rows:
@@ -29,6 +33,8 @@ def through_slice(rows: Rows, entry: slice, x: Variable, axis: int) -> Rows:
         return rows
     length = rows.evaluator.length(x, axis)
     positions = rows.evaluator.array(pt.arange(length)[entry])
+    if len(positions) == 1:  # one entry for all rows
+        positions = np.repeat(positions, rows.extent)
     return rows.at(positions, length)
 
 
@@ -90,9 +96,9 @@ def _is_row_sized(x: Variable, layout: IndexLayout, rows: Rows) -> bool:
 def _through_index(x: Variable, layout: IndexLayout, axis: int, rows: Rows) -> Variable | None:
     """Return ``x[v, w]`` by taking rows ``v[rows]`` of `x` first, where that is worth it.
 
-    Worth it where `x` is as long as the data: then ``x`` is work per row, not a table of
-    groups. Needed for ``p[arange(N)[:, None], y[:, None]]`` (Categorical) and for
-    ``mu[observed]`` (imputation).
+    Worth it where `x` is about as long as the data, or longer than a batch may be: then ``x``
+    is work per row, not a small table of groups. Needed for
+    ``p[arange(N)[:, None], y[:, None]]`` (Categorical) and for ``mu[observed]`` (imputation).
     """
     for position in layout.arrays:
         index = layout.indices[position]
@@ -102,15 +108,23 @@ def _through_index(x: Variable, layout: IndexLayout, axis: int, rows: Rows) -> V
         length = rows.evaluator.length(x, position)
         shape = rows.evaluator.shape(index)
         only_rows = all(n == 1 for d, n in enumerate(shape) if d != joint)
-        if length < rows.length or not only_rows or not rows.evaluator.is_data(index):
+        if _is_small(length, rows) or not only_rows or not rows.evaluator.is_data(index):
             continue
+        numbers = rows.evaluator.array(index).reshape(-1)
         try:
-            inner = rows.at(rows.evaluator.array(index).reshape(-1), length)
-            taken = inner.take_full(x, position)
+            taken = rows.at(numbers, length).take_full(x, position)
         except CannotTakeRows:
+            if length == rows.extent and np.array_equal(numbers, np.arange(length)):
+                raise  # every row picks from its own: no table
             continue
         return _pick(taken, layout, position, joint, axis, rows)
     return None
+
+
+def _is_small(length: int, rows: Rows) -> bool:
+    """Whether a table is cheaper to compute whole than for the rows of a batch."""
+    short = length <= MAX_FULL or (10 * length < rows.length and length <= _LONG_TABLE)
+    return short and length < rows.length
 
 
 def _pick(

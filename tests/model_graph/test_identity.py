@@ -7,9 +7,13 @@ import pymc as pm
 import pytensor.tensor as pt
 import pytest
 
+from pytensor.graph.basic import Constant
 from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph import RowError, row_model, verify
+from pymc_sgld.model_graph import RowError, Rows, identity, row_model, verify
+from pymc_sgld.model_graph.identity import _shuffled, _unequal_cuts
+from tests.model_graph.accepted_models import ACCEPTED, X, Y
 
 
 def with_terms(row_model, change):
@@ -29,9 +33,10 @@ def replaced(row_model, name, change):
 
 
 MUTATIONS = {
-    "a factor just off one": lambda r: with_terms(r, lambda logp: logp * (1 + 1e-6)),
+    "a factor just off one": lambda r: with_terms(r, lambda logp: logp * (1 + 1e-7)),
     "the block's length leaks": lambda r: with_terms(r, lambda logp: logp / logp.shape[0]),
-    "a constant for every block": lambda r: with_terms(r, lambda logp: logp + 1 / logp.shape[0]),
+    # 1e-4 beside a log-density of some hundred: 5e-7 of it.
+    "a constant for every block": lambda r: with_terms(r, lambda logp: logp + 1e-4 / logp.shape[0]),
     "the block's mean leaks": lambda r: replaced(r, "X", lambda x: x - 1e-3 * x.mean(axis=0)),
     "rows of one array reversed": lambda r: replaced(r, "X", lambda x: x[::-1]),
     "the first row for all": lambda r: replaced(
@@ -54,9 +59,99 @@ def test_a_planted_error_is_found(mutation, split, python_mode):
 
 
 def test_a_planted_error_is_found_under_minibatch(split, python_mode):
-    broken = with_terms(split("minibatch_linear"), lambda logp: logp * (1 + 1e-6))
+    broken = with_terms(split("minibatch_linear"), lambda logp: logp * (1 + 1e-7))
     with pytest.raises(RowError, match="Identity check failed"):
         verify(broken, python_mode, rng=np.random.default_rng(0))
+
+
+def test_an_altered_reduction_is_found(split, python_mode):
+    def altered(logp):
+        means = [
+            v
+            for v in ancestors([logp])
+            if isinstance(v, Constant) and v.type.dtype == "float64" and v.type.shape == (1, 3)
+        ]
+        assert means
+        new = {v: pt.constant(1.001 * v.data) for v in means}
+        return graph_replace([logp], new, strict=False)[0]
+
+    broken = with_terms(split("standardised_in_the_graph"), altered)
+    with pytest.raises(RowError, match="Identity check failed"):
+        verify(broken, python_mode, rng=np.random.default_rng(0))
+
+
+def test_a_dropped_composition_of_indices_is_found(monkeypatch, python_mode):
+    # (X @ b)[::-1] needs rows N - 1 - i of X; without the composition it gets rows i.
+    monkeypatch.setattr(Rows, "at", lambda self, index, extent: self)
+    with pm.Model() as model:
+        mu = pm.Data("X", X) @ pm.Normal("b", shape=3)
+        pm.Normal("y", mu[::-1], 1.0, observed=Y)
+    broken = row_model(model)
+    monkeypatch.undo()
+    with pytest.raises(RowError, match="Identity check failed"):
+        verify(broken, python_mode, rng=np.random.default_rng(0))
+
+
+def test_an_index_that_is_not_taken_is_refused_for_its_cost(monkeypatch):
+    take = Rows.take
+    monkeypatch.setattr(
+        Rows, "take", lambda self, var, axis: var if var.name == "g" else take(self, var, axis)
+    )
+    model, options = ACCEPTED["group_intercepts_non_centred"]()
+    with pytest.raises(RowError, match="'g' still enters in full"):
+        row_model(model, **options)
+
+
+def test_an_error_in_a_small_gradient_beside_a_large_one_is_found(python_mode):
+    with pm.Model() as model:
+        big, small = pm.Normal("big"), pm.Normal("small", sigma=1e4)
+        y = np.random.default_rng(0).normal(size=60)
+        pm.Normal("y", 1e4 * big, 1.0, observed=1e4 * y)
+        pm.Normal("z", small, 1.0, observed=y)
+    split_model = row_model(model)
+    assert verify(split_model, python_mode, rng=np.random.default_rng(0)) < 1e-9
+    where = [v.name for v in split_model.value_vars].index("small")
+    # Its gradient is some 60, that of the other variable some 1e10.
+    broken = dataclasses.replace(
+        split_model, prior=split_model.prior + 0.1 * split_model.slices[where], _compiled={}
+    )
+    with pytest.raises(RowError, match="Identity check failed"):
+        verify(broken, python_mode, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 4, 5, 60, 10_000])
+@pytest.mark.parametrize("longest", [256, 1000])
+def test_the_rows_are_cut_into_unequal_parts_of_bounded_size(n_rows, longest):
+    rng = np.random.default_rng(n_rows)
+    cuts = _unequal_cuts(n_rows, longest, rng)
+    rows = _shuffled(n_rows, cuts[1] if len(cuts) > 1 else n_rows, rng)
+    np.testing.assert_array_equal(np.sort(rows), np.arange(n_rows))
+    sizes = [len(part) for part in np.split(rows, cuts)]
+    assert sum(sizes) == n_rows
+    assert 1 <= min(sizes) and max(sizes) <= max(longest, 3)
+    if n_rows >= 4:
+        assert len(set(sizes[:2])) == 2 and len(sizes) >= 2
+
+
+def test_the_compiled_block_function_is_used_again(python_mode):
+    model, options = ACCEPTED["linear_constants"]()
+    split_model = row_model(model, **options)
+    before = split_model.block_function(python_mode).function
+    verify(split_model, python_mode, rng=np.random.default_rng(0))
+    assert split_model.block_function(python_mode).function is before
+
+
+def test_one_finite_point_is_not_enough(monkeypatch, split, python_mode):
+    answers = iter([False] * 9 + [True])
+    call = identity._Reference.__call__
+
+    def once(self, position, rows):
+        value, slopes = call(self, position, rows)
+        return (value if next(answers) else -np.inf), slopes
+
+    monkeypatch.setattr(identity._Reference, "__call__", once)
+    with pytest.raises(RowError, match="finite at 1 of 10 points near its initial point"):
+        verify(split("linear_constants"), python_mode, rng=np.random.default_rng(0))
 
 
 def test_nothing_compared_is_an_error_not_a_pass(python_mode):
@@ -65,5 +160,5 @@ def test_nothing_compared_is_an_error_not_a_pass(python_mode):
         # Positive data have no density below a bound the starting value is far from.
         pm.Potential("wall", pt.switch(b > 1e6, 0.0, -np.inf))
         pm.Normal("y", b, 1.0, observed=np.arange(50.0))
-    with pytest.raises(RowError, match=r"not finite near its initial point\. Give initvals"):
+    with pytest.raises(RowError, match=r"finite at 0 of 10 points .* Give initvals"):
         verify(row_model(model), python_mode, rng=np.random.default_rng(0))
