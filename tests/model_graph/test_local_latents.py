@@ -109,6 +109,19 @@ def test_a_row_that_is_left_out_moves_no_latent_of_its_own(python_mode):
     np.testing.assert_array_equal(first[2]["z"], again[2]["z"])
 
 
+def test_weights_scale_the_rows_and_the_prior_apart(python_mode):
+    model = effects_per_row()
+    local_model = local_latent_model(model)
+    shared, local = local_model.split(random_point(model))
+    function, rows = local_model.compiled(python_mode), [np.arange(9)]
+    prior = function(shared, local, rows, prior_weight=1.0, weights=[0.0])
+    once = function(shared, local, rows, prior_weight=0.0, weights=[1.0])
+    both = function(shared, local, rows, prior_weight=2.0, weights=[2.5])
+    for i in range(2):
+        np.testing.assert_allclose(both[i], 2.0 * prior[i] + 2.5 * once[i], rtol=1e-12)
+    np.testing.assert_allclose(both[2]["z"], 2.5 * once[2]["z"], rtol=1e-12)
+
+
 def test_the_identity_notices_a_missing_local_prior(python_mode):
     model = effects_per_row()
     local_model = local_latent_model(model)

@@ -223,7 +223,19 @@ def mixed_rows():
     return model
 
 
-@pytest.mark.parametrize("build", [shared_noise, mixed_rows])
+def reversed_noise():
+    def backwards(p, size):
+        return pm.Normal.dist(p, 1, size=size)[::-1]
+
+    with pm.Model() as model:
+        pm.CustomDist(
+            "y", pm.Normal("b") * np.ones(N), dist=backwards,
+            logp=lambda value, b: -pt.sqr(value - b), observed=Y,
+        )  # fmt: skip
+    return model
+
+
+@pytest.mark.parametrize("build", [shared_noise, mixed_rows, reversed_noise])
 def test_rows_that_share_random_numbers_are_refused(build, python_mode):
     model = build()
     message = r"^'y' cannot be drawn by rows: .*Use pm.sample_posterior_predictive"
