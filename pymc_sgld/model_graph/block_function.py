@@ -11,6 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from pymc_sgld.model_graph.errors import RowError
+from pymc_sgld.model_graph.modes import without_assertions
 from pymc_sgld.model_graph.naming import listed
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def compile_block_function(row_model: RowModel, mode: Any) -> Any:
     return pytensor.function(
         [row_model.position, prior_weight, *weights, *(leaf.block for leaf in row_model.leaves)],
         [value, row_model.gradient(value)],
-        mode=mode,
+        mode=without_assertions(mode),
         on_unused_input="ignore",
     )
 

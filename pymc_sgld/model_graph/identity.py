@@ -11,11 +11,13 @@ import pytensor.tensor as pt
 
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
+from pytensor.sparse.type import SparseTensorType
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph.block_function import BlockFunction
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.factors import draw_of, minibatch_length, minibatch_nodes
+from pymc_sgld.model_graph.modes import is_jax, without_assertions
 from pymc_sgld.model_graph.private_api import ParameterValueError
 from pymc_sgld.model_graph.row_model import RowModel
 from pymc_sgld.model_graph.sources import sampled
@@ -23,7 +25,7 @@ from pymc_sgld.model_graph.sources import sampled
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
 _N_POINTS = 2
 # Gradients below this fraction of the largest are rounding errors of it, as far as we know.
-_SMALL = 1e-4
+_SMALL = 1e-3
 # Points ever nearer to the initial one; each costs at most two full gradients.
 _N_TRIES = 10
 _NEARER = 0.4
@@ -59,10 +61,10 @@ def verify(
     RowError
         If they differ, or if no two points near the initial one have a finite value.
     """
+    mode = "NUMBA" if mode is None else mode
+    _refuse_sparse_on_jax(row_model, mode)
     function, sample = sampled(row_model, mode, data, rng)
-    reference = _Reference(
-        row_model, "NUMBA" if mode is None else mode, sample, function.total_sizes
-    )
+    reference = _Reference(row_model, mode, sample, function.total_sizes)
     start = row_model.ravel(row_model.model.initial_point(random_seed=0))
     tolerance = _TOLERANCE[row_model.position.type.dtype]
     longest = function.default_chunk()
@@ -75,7 +77,15 @@ def verify(
         expected = reference(position, rows)
         if not all(np.isfinite(part).all() for part in expected):
             continue
-        found = _by_parts(function, position, rows, cuts, reference.scales)
+        try:
+            found = _by_parts(function, position, rows, cuts, reference.scales)
+        except (TypeError, IndexError, NotImplementedError) as error:
+            if not is_jax(mode):
+                raise
+            raise RowError(
+                f"The model has no gradient by rows on JAX ({type(error).__name__} in PyTensor: "
+                f'{str(error).splitlines()[0]}). Use backend="numba".'
+            ) from error
         worst = max(worst, _difference(found, expected, row_model.shapes))
         compared += 1
         if worst > tolerance or compared == _N_POINTS:
@@ -93,6 +103,17 @@ def verify(
             "Until then use pm.sample()."
         )
     return worst
+
+
+def _refuse_sparse_on_jax(row_model: RowModel, mode: Any) -> None:
+    sparse = [
+        leaf.name for leaf in row_model.leaves if isinstance(leaf.block.type, SparseTensorType)
+    ]
+    if sparse and is_jax(mode):
+        raise RowError(
+            f"'{sparse[0]}' is sparse, and PyTensor multiplies on JAX by constant sparse matrices "
+            'only, not by rows of one. Use backend="numba", or pass the matrix as a dense array.'
+        )
 
 
 class _Reference:
@@ -125,11 +146,17 @@ class _Reference:
         indices = [by_draw[draw] for draw in row_model.draws if draw is not None]
         variables = list(row_model.value_vars)
         gradient = pytensor.grad(logp, variables, disconnected_inputs="ignore")
-        self.function = pytensor.function(
-            [*variables, *indices],
-            [logp, *gradient],
-            mode=mode,
-            givens={source: pt.constant(rows) for source, rows in sample.items()},
+        self._inputs, self._outputs = [*variables, *indices], [logp, *gradient]
+        self._givens = {source: pt.constant(rows) for source, rows in sample.items()}
+        self.mode = mode
+        self.function = self._compiled()
+
+    def _compiled(self) -> Any:
+        return pytensor.function(
+            self._inputs,
+            self._outputs,
+            mode=without_assertions(self.mode),
+            givens=self._givens,
             on_unused_input="ignore",
         )
 
@@ -166,11 +193,22 @@ class _Reference:
         point = self.row_model.unravel(position)
         extra = [r for r, size in zip(rows, self.batch_sizes, strict=True) if size is not None]
         try:
-            value, *slopes = self.function(*point.values(), *extra)
+            value, *slopes = self._evaluated(*point.values(), *extra)
         except ParameterValueError:
             # PyMC raises where the log-density is minus infinity.
             return -np.inf, np.zeros(position.shape)
         return value, np.concatenate([np.reshape(s, -1) for s in slopes])
+
+    def _evaluated(self, *arguments: Any) -> Any:
+        try:
+            return self.function(*arguments)
+        except (TypeError, IndexError, NotImplementedError):
+            # JAX cannot trace every gradient of PyTensor's, such as that of a loop.
+            if not is_jax(self.mode):
+                raise
+        self.mode = "NUMBA"
+        self.function = self._compiled()
+        return self.function(*arguments)
 
 
 def _shuffled(n_rows: int, n_first: int, rng: np.random.Generator) -> np.ndarray:

@@ -25,6 +25,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.sparse.type import SparseTensorType
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.subtensor import Subtensor
 from pytensor.tensor.type import TensorType
 
@@ -289,20 +290,26 @@ class Rows:
         The result has the batch's length on that axis, or length one where `var` is the
         same for all rows.
         """
-        if var.type.shape[axis] == 1:
-            return self._same_for_all(var, axis)
         key = (var, axis, self.key)
         if key not in self.pusher.memo:
-            self.pusher.memo[key] = self._checked_take(var, axis)
+            shared = var.type.shape[axis] == 1
+            take = self._same_for_all if shared else self._checked_take
+            self.pusher.memo[key] = take(var, axis)
         return self.pusher.memo[key]
 
     def _same_for_all(self, var: Variable, axis: int) -> Variable:
         """Return what all rows share; of one row picked from long work, only that row."""
         node = var.owner
-        if node is None or not isinstance(node.op, Subtensor) or self.evaluator.is_data(var):
+        if node is None or self.evaluator.is_data(var):
             return var
-        whole = node.inputs[0]
-        if whole.owner is None or max(self.evaluator.shape(whole)) <= _SHORT:
+        if isinstance(node.op, Elemwise):
+            taken = [self.take(x, axis) for x in node.inputs]
+            changed = any(new is not old for new, old in zip(taken, node.inputs, strict=True))
+            outputs = node.op(*taken, return_list=True) if changed else node.outputs
+            return outputs[node.outputs.index(var)]
+        if not isinstance(node.op, Subtensor) or node.inputs[0].owner is None:
+            return var
+        if max(self.evaluator.shape(node.inputs[0])) <= _SHORT:
             return var
         try:
             return row_rule(node.op, node, 0, axis, self)

@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 
@@ -18,7 +16,6 @@ from tests.model_graph.accepted_models import ACCEPTED
 
 # Compiled with a backend that samples too; the others run on the Python linker only.
 ON_NUMBA = ["categorical_p", "group_intercepts_non_centred", "sparse_design"]
-ON_JAX = ["linear_data_dims_deterministic", "categorical_logit"]
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -30,15 +27,6 @@ def test_value_and_gradient_by_rows_are_the_models_own(name, split, python_mode)
 @pytest.mark.parametrize("name", ON_NUMBA)
 def test_identity_holds_on_numba(name, split):
     assert verify(split(name), "NUMBA", rng=np.random.default_rng(2)) < 1e-12
-
-
-@pytest.mark.parametrize("name", ON_JAX)
-def test_identity_holds_on_jax(name, split):
-    pytest.importorskip("jax")
-    # JAX drops PyTensor's assertion that all blocks of a group are equally long.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Skipping .* as JAX tracing would remove it")
-        assert verify(split(name), "JAX", rng=np.random.default_rng(2)) < 1e-11
 
 
 # Those of accepted_coincident hold arrays that are as long as the data by chance.

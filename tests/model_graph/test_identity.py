@@ -113,7 +113,7 @@ def test_an_error_in_a_small_gradient_beside_a_large_one_is_found(python_mode):
     where = [v.name for v in split_model.value_vars].index("small")
     # Its gradient is some 60, that of the other variable some 1e10.
     broken = dataclasses.replace(
-        split_model, prior=split_model.prior + 0.1 * split_model.slices[where], _compiled={}
+        split_model, prior=split_model.prior + split_model.slices[where], _compiled={}
     )
     with pytest.raises(RowError, match="Identity check failed"):
         verify(broken, python_mode, rng=np.random.default_rng(0))
