@@ -119,6 +119,8 @@ def sample(
         trace=trace,
         callback=clock,
         idata_kwargs=idata_kwargs,
+        backend=backend,  # PyMC must know of JAX, which does not survive a fork
+        compile_kwargs=compile_kwargs,
         model=model,
         **for_pymc,
     )

@@ -1,6 +1,7 @@
 """PyMC step methods around the compiled loop, and the registry of their names."""
 
 import inspect
+import os
 import time
 
 from collections.abc import Callable
@@ -169,6 +170,7 @@ class StochasticGradientStep(BlockedStep):
         self.chain = _build_chain(
             rows_model, mode, settings(rows_model, rule, estimator, noise_compensation), batch_sizes
         )
+        self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
 
     @property
@@ -183,6 +185,11 @@ class StochasticGradientStep(BlockedStep):
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
         """Start a chain: its random numbers and its length come from PyMC."""
         super().setup_chain(rng, tune, draws)
+        if self.chain.loop.fixed is not None and self._process != os.getpid():
+            raise SamplingError(
+                f"{self.name} was compiled with JAX, which does not survive a fork of the process. "
+                "Pass backend='jax' to pm.sample as well, or mp_ctx='forkserver', or cores=1."
+            )
         if tune == 0 and self.chain.settings.needs_tuning:
             raise ValueError(
                 f"step_size was left out, or a preconditioner, a control variate or noise is to be "
@@ -216,6 +223,11 @@ class StochasticGradientStep(BlockedStep):
         """Pickle without the model, whose graph would carry the data a second time."""
         state = {key: value for key, value in self.__dict__.items() if not key.endswith("newargs")}
         return object.__new__, (type(self),), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a pickle made in another process."""
+        self.__dict__.update(state)
+        self._process = os.getpid()
 
     def _unravel(self, position: Any) -> Point:
         point, start = {}, 0

@@ -12,6 +12,7 @@ from pymc.step_methods import STEP_METHODS
 import pymc_sgld as psg
 
 from pymc_sgld.step_methods import REGISTRY, register
+from tests.conftest import require_backend
 from tests.targets import linear_regression, logistic_model
 
 QUIET = {"progressbar": False, "compute_convergence_checks": False}
@@ -72,6 +73,18 @@ def test_spawned_processes_give_the_same_draws():
             for how in ({"cores": 1}, {"cores": 2, "mp_ctx": "spawn"})
         ]
     np.testing.assert_array_equal(runs[0].posterior["beta"], runs[1].posterior["beta"])
+
+
+def test_jax_in_processes_gives_the_same_draws_and_never_a_forked_one():
+    require_backend("jax")
+    how = {"draws": 10, "tune": 3, "chains": 2, "random_seed": 4, "verify": False, **QUIET}
+    with logistic_model():
+        runs = [psg.sample("sgld", backend="jax", cores=cores, **how) for cores in (1, 2)]
+        np.testing.assert_array_equal(runs[0].posterior["beta"], runs[1].posterior["beta"])
+        step = psg.SGLD(backend="jax", verify=False)
+    step._process += 1  # as a forked child would find it
+    with pytest.raises(pm.exceptions.SamplingError, match=r"fork.*backend='jax'.*cores=1"):
+        step.setup_chain(np.random.default_rng(0), 1, 1)
 
 
 def test_pickle_carries_the_data_once_and_the_same_draws():
