@@ -11,7 +11,9 @@ import pytensor.tensor as pt
 
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
 from pytensor.sparse.type import SparseTensorType
+from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph.block_function import BlockFunction
@@ -67,6 +69,8 @@ def verify(
     reference = _Reference(row_model, mode, sample, function.total_sizes)
     start = row_model.ravel(row_model.model.initial_point(random_seed=0))
     tolerance = _TOLERANCE[row_model.position.type.dtype]
+    if not any(row_model.streamed):
+        _refuse_reading_outside(row_model, start)
     longest = function.default_chunk()
     cuts = [_unequal_cuts(n, longest, rng) for n in reference.lengths]
     worst, compared = 0.0, 0
@@ -103,6 +107,27 @@ def verify(
             "Until then use pm.sample()."
         )
     return worst
+
+
+def _refuse_reading_outside(row_model: RowModel, position: np.ndarray) -> None:
+    """Evaluate indexed graphs on the Python linker once, which checks every index.
+
+    Compiled code does not: where a rewrite were wrong it would read, or write, foreign memory.
+    """
+    graphs = [row_model.prior, *(term.logp for term in row_model.terms)]
+    nodes = (v.owner for v in ancestors(graphs) if v.owner is not None)
+    if not any(isinstance(node.op, AdvancedSubtensor) for node in nodes):
+        return
+    checked = row_model.block_function("FAST_COMPILE")
+    rows = [np.unique([0, n // 2, n - 1]) for n in checked.total_sizes]
+    try:
+        checked.batch(position, rows)
+    except IndexError as error:
+        raise RowError(
+            "Identity check failed: the log-density by rows reads outside of an array "
+            f"({str(error).splitlines()[0]}). This is a bug in pymc_sgld; please report the model. "
+            "Until then use pm.sample()."
+        ) from error
 
 
 def _refuse_sparse_on_jax(row_model: RowModel, mode: Any) -> None:
