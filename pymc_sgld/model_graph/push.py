@@ -25,7 +25,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.sparse.type import SparseTensorType
-from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.subtensor import Subtensor
 from pytensor.tensor.type import TensorType
 
@@ -302,8 +302,10 @@ class Rows:
         node = var.owner
         if node is None or self.evaluator.is_data(var):
             return var
-        if isinstance(node.op, Elemwise):
-            taken = [self.take(x, axis) for x in node.inputs]
+        order = node.op.new_order if isinstance(node.op, DimShuffle) else None
+        if isinstance(node.op, Elemwise) or (order and order[axis] != "x"):
+            own = order[axis] if order else axis
+            taken = [self.take(x, own) for x in node.inputs]
             changed = any(new is not old for new, old in zip(taken, node.inputs, strict=True))
             outputs = node.op(*taken, return_list=True) if changed else node.outputs
             return outputs[node.outputs.index(var)]

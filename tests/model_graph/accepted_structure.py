@@ -160,3 +160,17 @@ def set_single_entries():
 def set_rows_of_a_slice_to_a_scalar():
     mu = pt.set_subtensor((X @ coefficients())[5:50:3], pm.Normal("m"))
     pm.Normal("y", mu, 1.0, observed=Y)
+
+
+@accepted()
+def rolled_rows():
+    # The last row comes first: one row of work for all N rows.
+    pm.Normal("y", pt.roll(X @ coefficients(), 1), 1.0, observed=Y)
+
+
+@accepted()
+def ordered_logistic_of_one_column_of_data():
+    eta = pm.Data("X", X[:, :1]) @ pm.Normal("b", shape=1)
+    eta = pt.switch(pm.Data("z", X[:, 1]) > 0, eta, X @ pm.Normal("c", shape=3))
+    y = rng.integers(0, 3, size=N)
+    pm.OrderedLogistic("y", eta=eta, cutpoints=np.array([-1.0, 1.0]), observed=y)

@@ -112,6 +112,25 @@ def long_format_with_many_entries_a_row():
     pm.Normal("y", mu, 1.0, observed=rng.normal(size=(N, 20)))
 
 
+@refused(
+    "Cannot minibatch 'y' along axis 0: rows are mixed by Cumsum{axis=0} of 'b'. " + OR_KEEP,
+)
+def cumulative_sum_in_an_ordered_logistic():
+    eta = pt.cumsum(X @ coefficients())
+    y = rng.integers(0, 3, size=N)
+    pm.OrderedLogistic("y", eta=eta, cutpoints=np.array([-1.0, 1.0]), observed=y)
+
+
+@refused(
+    "Cannot minibatch 'y' along axis 0: rows are mixed by Cumsum{axis=0} of 'b'. " + OR_OTHER_AXIS,
+)
+def cumulative_sum_beside_a_short_axis():
+    # Two columns are no rows: taking them would save nothing.
+    mu = pt.cumsum(X @ coefficients())
+    y = rng.normal(size=(N, 2))
+    pm.Normal("y", mu[:, None] * pm.Normal("w", shape=2), 1.0, observed=y)
+
+
 TWO_AXES = (
     "'y' cannot have rows along two axes at once (%s): a batch holds whole rows of one axis, each "
     "drawn independently. Pass one of them, or observe the entries as one long vector with an "
