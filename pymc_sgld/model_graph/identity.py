@@ -9,6 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
@@ -24,6 +25,7 @@ from pymc_sgld.model_graph.private_api import ParameterValueError
 from pymc_sgld.model_graph.row_model import RowModel
 from pymc_sgld.model_graph.sources import sampled
 
+_CHECKED_MODE = Mode(linker="py", optimizer="minimum_compile")
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
 _N_POINTS = 2
 # Gradients below this fraction of the largest are rounding errors of it, as far as we know.
@@ -118,7 +120,7 @@ def _refuse_reading_outside(row_model: RowModel, position: np.ndarray) -> None:
     nodes = (v.owner for v in ancestors(graphs) if v.owner is not None)
     if not any(isinstance(node.op, AdvancedSubtensor) for node in nodes):
         return
-    checked = row_model.block_function("FAST_COMPILE")
+    checked = row_model.block_function(_CHECKED_MODE)
     rows = [np.unique([0, n // 2, n - 1]) for n in checked.total_sizes]
     try:
         checked.batch(position, rows)
