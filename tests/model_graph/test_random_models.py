@@ -9,6 +9,8 @@ from pytensor.compile.mode import Mode
 from pymc_sgld.model_graph import RowError, row_model, verify
 from tests.model_graph.random_models import models
 
+pytestmark = pytest.mark.filterwarnings("ignore::pymc.exceptions.ImputationWarning")
+
 MODE = Mode(linker="py", optimizer=None)
 CALM = {
     "deadline": None,
