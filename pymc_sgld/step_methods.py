@@ -24,13 +24,13 @@ from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import (
     FixedShapes,
     compile_loop,
-    is_jax,
     sampling_mode,
 )
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import RowModel, row_model, uses_minibatch
 from pymc_sgld.model_graph import verify as verify_rows
+from pymc_sgld.model_graph.modes import is_jax
 from pymc_sgld.preconditioners import NAMES, empty_metric
 from pymc_sgld.row_sources import windows_of
 from pymc_sgld.samplers import (

@@ -3,11 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
-
 from numpy.typing import NDArray
 
-Float = np.floating[Any]
 Array = NDArray[Any]
 Point = dict[str, Array]
 

@@ -14,6 +14,7 @@ from pytensor.graph.replace import graph_replace
 from pymc_sgld.compiled_loops import lean_products
 from pymc_sgld.compiled_loops.transition import Axes, transition
 from pymc_sgld.model_graph import RowModel
+from pymc_sgld.model_graph.modes import is_jax, without_assertions
 from pymc_sgld.types import Array, Randomness, Tensor, UpdateRule
 
 
@@ -28,12 +29,7 @@ def sampling_mode(backend: str | None = None, mode: Any = None) -> Mode:
         A PyTensor mode of the user's, instead of a backend.
     """
     chosen = get_mode(mode if mode is not None else (backend or "numba").upper())
-    return chosen if is_jax(chosen) else chosen.including(lean_products.TAG)
-
-
-def is_jax(mode: Mode) -> bool:
-    """Whether a mode compiles with JAX, which needs every shape to be fixed."""
-    return type(mode.linker).__name__ == "JAXLinker"
+    return without_assertions(chosen) if is_jax(chosen) else chosen.including(lean_products.TAG)
 
 
 @dataclass(frozen=True)
