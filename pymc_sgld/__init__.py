@@ -10,8 +10,8 @@ from pymc_sgld.model_graph import (
     row_log_likelihood,
     row_model,
 )
+from pymc_sgld.presets import SGLD, register
 from pymc_sgld.sampling import sample, samplers
-from pymc_sgld.step_methods import SGLD, register
 
 __version__ = "0.1.0"
 

@@ -24,8 +24,8 @@ from xarray import Dataset, DataTree
 
 from pymc_sgld.comparison_plots import plot_densities, plot_forest, plot_trace
 from pymc_sgld.outside_samplers import OUTSIDE, PHASES
+from pymc_sgld.presets import REGISTRY
 from pymc_sgld.sampling import sample
-from pymc_sgld.step_methods import REGISTRY
 from pymc_sgld.validate import check_integer, check_one_of
 
 # A row of the printed table: the column of `Comparison.table`, its wording, its format.

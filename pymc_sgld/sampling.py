@@ -13,7 +13,8 @@ import numpy as np
 import pymc as pm
 import pytensor
 
-from pymc_sgld.step_methods import REGISTRY, StochasticGradientStep
+from pymc_sgld.presets import REGISTRY
+from pymc_sgld.step_methods import StochasticGradientStep
 from pymc_sgld.validate import check_integer, check_one_of
 
 _log = logging.getLogger("pymc.sgld")

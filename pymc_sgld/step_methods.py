@@ -1,11 +1,8 @@
-"""PyMC step methods around the compiled loop, and the registry of their names."""
+"""The PyMC step method around a chain: all but the names of the samplers."""
 
-import inspect
 import os
 import time
 
-from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,40 +11,28 @@ import pymc as pm
 from pymc.exceptions import SamplingError
 from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
-from pymc.util import get_random_generator, get_value_vars_from_user_vars
+from pymc.util import get_random_generator
 from rich.progress import TextColumn
 from rich.table import Column
 
-from pymc_sgld import schedules
 from pymc_sgld.chain import Chain, ChainState, Draw, Settings
 from pymc_sgld.compiled_loops.random_streams import draw_key
-from pymc_sgld.compiled_loops.scan_loop import (
-    FixedShapes,
-    compile_loop,
-    sampling_mode,
-)
-from pymc_sgld.compiled_loops.transition import Axes
-from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
-from pymc_sgld.model_graph import RowModel, row_model, uses_minibatch
+from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
+from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.model_graph import RowModel, row_model
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
-from pymc_sgld.preconditioners import NAMES, empty_metric
 from pymc_sgld.row_sources import windows_of
-from pymc_sgld.samplers import (
-    Badodab,
-    Baoa,
-    Baoab,
-    NoseHooverThermostat,
-    Obabo,
-    StochasticGradientHamiltonian,
-    StochasticGradientLangevin,
+from pymc_sgld.step_arguments import (
+    check_all_variables,
+    choose_batch_sizes,
+    choose_estimator,
+    choose_settings,
+    make_rule,
 )
-from pymc_sgld.types import Point, UpdateRule
-from pymc_sgld.validate import check_integer, check_one_of
+from pymc_sgld.types import Point
 
-_DEFAULT_BATCH_SIZE = 256
 _REFUSALS_BEFORE_ERROR = 20
-_LARGEST_TUNED = 2000
 _STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
 
 
@@ -76,9 +61,9 @@ class StochasticGradientStep(BlockedStep):
         threshold at a mode found in the tune phase.
     temperature : float or schedule, default 1
         The target is the posterior to the power 1 / temperature.
-    gradient : {"minibatch", "control_variate"}, default "minibatch"
-        How the gradient is estimated from a batch. A control variate is centred at a mode found in
-        the tune phase.
+    gradient : {"minibatch", "full", "control_variate"}, default "minibatch"
+        How the gradient is estimated: see :mod:`pymc_sgld.gradient_estimators`. A control variate
+        is centred at a mode found in the tune phase.
     noise_compensation : bool, default False
         Take the variance of the gradient, measured at the mode, out of the injected noise. For the
         rules that can.
@@ -110,10 +95,12 @@ class StochasticGradientStep(BlockedStep):
     name: ClassVar[str]
     rule_class: ClassVar[type[Any]]
     rule_defaults: ClassVar[dict[str, float]] = {}
+    gradients: ClassVar[tuple[str, ...]] = tuple(ESTIMATORS)  # those the sampler works with
     default_gradient: ClassVar[str] = "minibatch"
     _state_class = StochasticGradientState
     default_blocked = True
     default_tune_steps = 200
+    statistics: ClassVar[tuple[str, ...]] = ()  # of the rule: see ``TestedRule.settle``
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = {
         "step_size": (np.float64, []),
         "temperature": (np.float64, []),
@@ -126,6 +113,11 @@ class StochasticGradientStep(BlockedStep):
         "diverging": (bool, []),
         "seconds": (np.float64, []),
     }
+
+    def __init_subclass__(cls) -> None:
+        """Add the statistics of the rule to those that PyMC records."""
+        own: dict[str, Any] = {name: (np.float64, []) for name in cls.statistics}
+        cls.stats_dtypes_shapes = {**StochasticGradientStep.stats_dtypes_shapes, **own}
 
     def __init__(
         self,
@@ -149,15 +141,22 @@ class StochasticGradientStep(BlockedStep):
         **rule_arguments: float,
     ) -> None:
         started = time.perf_counter()
-        rule = _make_rule(self.name, self.rule_class, self.rule_defaults, rule_arguments)
-        _check_compensation(self.name, rule, noise_compensation)
-        settings = _settings(step_size, temperature, preconditioner, steps_per_draw)
-        gradient = self.default_gradient if gradient is None else gradient
-        estimator = ESTIMATORS[check_one_of("gradient", gradient, ESTIMATORS)]
+        rule = make_rule(self.name, self.rule_class, self.rule_defaults, rule_arguments)
+        estimator = choose_estimator(self.name, gradient or self.default_gradient, self.gradients)
+        settings = choose_settings(
+            self.name,
+            rule,
+            estimator,
+            step_size=step_size,
+            temperature=temperature,
+            preconditioner=preconditioner,
+            noise_compensation=noise_compensation,
+            steps_per_draw=steps_per_draw,
+        )
         model = pm.modelcontext(model)
-        _check_all_variables(self.name, vars, model)
+        check_all_variables(self.name, vars, model)
         rows_model = row_model(model, rows=rows)
-        batch_sizes = _batch_sizes(batch_size, rows_model)
+        batch_sizes = choose_batch_sizes(self.name, batch_size, rows_model, estimator)
         mode = sampling_mode(backend, (compile_kwargs or {}).get("mode"))
         self.vars = list(rows_model.value_vars)
         self.rng = get_random_generator(rng)
@@ -167,9 +166,7 @@ class StochasticGradientStep(BlockedStep):
         self._shapes = rows_model.shapes
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
-        self.chain = _build_chain(
-            rows_model, mode, settings(rows_model, rule, estimator, noise_compensation), batch_sizes
-        )
+        self.chain = _build_chain(rows_model, mode, settings(rows_model.n_dim), batch_sizes)
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
 
@@ -238,14 +235,12 @@ class StochasticGradientStep(BlockedStep):
         return point
 
     def _count_refusal(self, draw: Draw) -> None:
-        """Shrink the step while tuning; give up where nothing is accepted."""
+        """Give up where nothing is accepted."""
         state = self.chain.state
         if not draw.diverging:
             state.refused_in_a_row = 0
             return
         state.refused_in_a_row += 1
-        if self.tune:
-            state.shrunk /= 2
         if state.refused_in_a_row >= _REFUSALS_BEFORE_ERROR:
             raise SamplingError(
                 f"{_REFUSALS_BEFORE_ERROR} draws in a row were not finite with step_size="
@@ -267,6 +262,7 @@ class StochasticGradientStep(BlockedStep):
             "minibatch_logp": draw.minibatch_logp,
             "diverging": draw.diverging,
             "seconds": seconds,
+            **{name: draw.statistics[name] for name in self.statistics},
         }
 
     @staticmethod
@@ -295,196 +291,13 @@ class StochasticGradientStep(BlockedStep):
         return (update,)
 
 
-class SGLD(StochasticGradientStep):
-    """Stochastic-gradient Langevin dynamics (Welling and Teh 2011) as a PyMC step method.
-
-    See :class:`pymc_sgld.samplers.StochasticGradientLangevin` for the update and its law, and
-    :class:`StochasticGradientStep` for the parameters.
-
-    Examples
-    --------
-    >>> with model:
-    ...     idata = pm.sample(step=SGLD(batch_size=256))
-    """
-
-    name = "sgld"
-    rule_class = StochasticGradientLangevin
-
-    @staticmethod
-    def competence(var: Any, has_grad: bool = False) -> Competence:
-        """Take every variable of a model that holds `pm.Minibatch`, and of no other."""
-        try:
-            model = pm.modelcontext(None)
-        except TypeError:  # no model on the context stack
-            return Competence.INCOMPATIBLE
-        return Competence.IDEAL if uses_minibatch(model) else Competence.INCOMPATIBLE
-
-
-class SGHMC(StochasticGradientStep):
-    """Stochastic-gradient Hamiltonian Monte Carlo (Chen et al. 2014): momentum and friction."""
-
-    name = "sghmc"
-    rule_class = StochasticGradientHamiltonian
-
-
-class BAOA(StochasticGradientStep):
-    """Langevin splitting with one gradient a step, its positions exact on a Gaussian."""
-
-    name = "baoa"
-    rule_class = Baoa
-
-
-class LeimkuhlerMatthews(StochasticGradientStep):
-    """BAOA at infinite friction: overdamped, with averaged noise; exact on a Gaussian."""
-
-    name = "leimkuhler_matthews"
-    rule_class = Baoa
-    rule_defaults: ClassVar[dict[str, float]] = {"friction": float("inf")}
-
-
-class BAOAB(StochasticGradientStep):
-    """Symmetric Langevin splitting with two gradients a step; exact on a Gaussian."""
-
-    name = "baoab"
-    rule_class = Baoab
-
-
-class OBABO(StochasticGradientStep):
-    """Symmetric Langevin splitting around a leapfrog step, two gradients a step."""
-
-    name = "obabo"
-    rule_class = Obabo
-
-
-class SGNHT(StochasticGradientStep):
-    """Nose-Hoover thermostat (Ding et al. 2014): the friction adapts to the gradient's noise."""
-
-    name = "sgnht"
-    rule_class = NoseHooverThermostat
-
-
-class BADODAB(StochasticGradientStep):
-    """Adaptive Langevin (Leimkuhler and Shang 2016): SGNHT's thermostat, second-order splitting."""
-
-    name = "badodab"
-    rule_class = Badodab
-
-
-class SGLDCV(StochasticGradientStep):
-    """SGLD with a control variate centred at the mode (Baker et al. 2019): cost without N."""
-
-    name = "sgld_cv"
-    rule_class = StochasticGradientLangevin
-    default_gradient = "control_variate"
-
-
-REGISTRY: dict[str, type[StochasticGradientStep]] = {
-    step_method.name: step_method
-    for step_method in (
-        SGLD,
-        SGLDCV,
-        SGHMC,
-        BAOA,
-        LeimkuhlerMatthews,
-        BAOAB,
-        OBABO,
-        SGNHT,
-        BADODAB,
-    )
-}
-
-
-def register() -> None:
-    """Append the step methods to PyMC's list, once."""
-    for step_method in REGISTRY.values():
-        if step_method not in pm.step_methods.STEP_METHODS:
-            pm.step_methods.STEP_METHODS.append(step_method)
-
-
-def _make_rule(
-    name: str, rule_class: type[Any], defaults: dict[str, float], given: dict[str, float]
-) -> UpdateRule:
-    """Make the update rule with the arguments that are its own, such as the friction."""
-    allowed = [one.name for one in fields(rule_class) if one.name not in defaults]
-    for argument in given:
-        if argument not in allowed:
-            own = f"takes {', '.join(allowed)}" if allowed else "has no arguments of its own"
-            raise TypeError(f"{argument!r} is not an argument of {name}; its rule {own}.")
-    rule: UpdateRule = rule_class(**{**defaults, **given})
-    return rule
-
-
-def _check_compensation(name: str, rule: UpdateRule, wanted: bool) -> None:
-    able = "gradient_noise" in inspect.signature(rule.update).parameters
-    if wanted and not able:
-        raise ValueError(
-            f"noise_compensation=True is not possible for {name}: its rule has no closed form for "
-            "it. Use sgld, sghmc, baoa or baoab, or leave it out."
-        )
-
-
-def _settings(
-    step_size: Any, temperature: Any, preconditioner: str | None, steps_per_draw: int | None
-) -> Callable[..., Settings]:
-    """Check the arguments that need no model; return what makes settings of one."""
-    schedule = None if step_size is None else schedules.as_schedule("step_size", step_size)
-    heat = schedules.as_schedule("temperature", temperature)
-    if preconditioner is None:
-        preconditioner = "dense" if step_size is None else "identity"
-    kind = check_one_of("preconditioner", preconditioner, NAMES)
-    if steps_per_draw is not None:
-        check_integer("steps_per_draw", steps_per_draw, at_least=1)
-
-    def settings(
-        rows_model: RowModel, rule: UpdateRule, estimator: GradientEstimator, compensated: bool
-    ) -> Settings:
-        n_dim = rows_model.n_dim
-        axes = Axes(rule, estimator, empty_metric(kind, n_dim), compensated)
-        chosen = Settings(schedule, heat, steps_per_draw, axes)
-        if chosen.needs_tuning and n_dim > _LARGEST_TUNED:
-            raise ValueError(
-                f"The model has {n_dim} parameters; step size and preconditioner are measured for "
-                f"up to {_LARGEST_TUNED}. Give step_size with preconditioner='identity'."
-            )
-        return chosen
-
-    return settings
-
-
-def _check_all_variables(name: str, vars: Any, model: pm.Model) -> None:
-    """Refuse to sample a part of the variables."""
-    if vars is None:
-        return
-    chosen = set(get_value_vars_from_user_vars(np.atleast_1d(vars).tolist(), model))
-    left = [var.name for var in model.continuous_value_vars if var not in chosen]
-    if left:
-        raise ValueError(
-            f"{name} moves all continuous variables together, but {', '.join(left)} were left out. "
-            "Leave vars out."
-        )
-
-
-def _batch_sizes(batch_size: int | None, rows_model: RowModel) -> list[int]:
-    totals = [group.total_size for group in rows_model.groups]
-    if batch_size is None:
-        batch_size = min(_DEFAULT_BATCH_SIZE, max(totals))
-    check_integer(
-        "batch_size",
-        batch_size,
-        at_least=1,
-        at_most=max(totals),
-        hint=f"The data have {max(totals)} rows.",
-    )
-    return [min(batch_size, total) for total in totals]
-
-
 def _build_chain(
     rows_model: RowModel, mode: Any, settings: Settings, batch_sizes: list[int]
 ) -> Chain:
     block_function = rows_model.block_function(mode)
     fixed = None
     if is_jax(mode):
-        n_steps = min(settings.steps_per_draw or _STEPS_ON_JAX, _STEPS_ON_JAX)
+        n_steps = min(settings.steps_per_piece or _STEPS_ON_JAX, _STEPS_ON_JAX)
         fixed = FixedShapes(n_steps, batch_sizes)
     loop = compile_loop(rows_model, settings.axes, mode, fixed=fixed)
     windows = windows_of(

@@ -26,13 +26,14 @@ class UpdateRule(Protocol):
     """One step of a sampler: a pure symbolic function with its noise as an argument.
 
     ``extra_state`` names the state beyond the position, each a vector of shape (n_dim,);
-    ``thermostats`` those of them by which the update is not affine on a Gaussian target.
+    ``nonlinear_state`` those of them, such as a thermostat, that are not affine in the others on a
+    Gaussian target.
     ``largest_step`` bounds the step sizes chosen for the rule, in coordinates of unit scale.
     """
 
     name: ClassVar[str]
     extra_state: ClassVar[tuple[str, ...]]
-    thermostats: ClassVar[tuple[str, ...]]
+    nonlinear_state: ClassVar[tuple[str, ...]]
     noise_vectors: ClassVar[int]
     gradients_per_step: ClassVar[int]
     largest_step: ClassVar[float]
@@ -65,5 +66,37 @@ class UpdateRule(Protocol):
         gradient_noise : tensor, shape (n_dim,), optional
             Known variance of the gradient in each direction, to be taken out of the injected
             noise. Only rules that can do so have this argument.
+        """
+        ...
+
+
+class TestedRule(UpdateRule, Protocol):
+    """A rule that stops after every ``trajectory`` steps to look at all rows.
+
+    ``target_acceptance``, where a rule has it, is the rate that a step size left out is led to.
+    """
+
+    trajectory: int
+
+    def settle(
+        self,
+        before: Mapping[str, Array],
+        after: Mapping[str, Array],
+        log_density: Callable[[Array], float],
+        uniform: float,
+        temperature: float,
+    ) -> tuple[dict[str, Array], dict[str, float]]:
+        """Return the state to go on from, and statistics of the test.
+
+        Parameters
+        ----------
+        before, after : mapping
+            The states at the two ends of the trajectory, arrays of shape (n_dim,), of positions in
+            the coordinates of the metric.
+        log_density : callable
+            Such a position to the log-posterior of all rows, -inf where it is not finite.
+        uniform : float
+            A random number in [0, 1).
+        temperature : float
         """
         ...

@@ -13,7 +13,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.step_methods import REGISTRY
+from pymc_sgld.presets import REGISTRY
 from tests.targets import logistic_model
 
 SAMPLERS = sorted(REGISTRY)
@@ -28,7 +28,7 @@ def step(request, make_step, backend):
         sampler=request.param,
         step_size=1e-3,
         batch_size=20,
-        steps_per_draw=25,
+        steps_per_draw=20,
         backend=backend,
     )
 
@@ -68,7 +68,7 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
     half = run(step, point, 4)
     saved = step.sampling_state
     with MODEL:
-        fresh = type(step)(step_size=1e-3, batch_size=20, steps_per_draw=25, verify=False)
+        fresh = type(step)(step_size=1e-3, batch_size=20, steps_per_draw=20, verify=False)
     if step.chain.loop.fixed is not None:
         fresh.chain.loop = step.chain.loop
     fresh.sampling_state = saved
@@ -77,12 +77,12 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
 
 
 def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):
-    """25 steps a draw for 4 draws end where 50 steps a draw for 2 draws end."""
+    """20 steps a draw for 4 draws end where 40 steps a draw for 2 draws end."""
     step.setup_chain(np.random.default_rng(1), 1, 3)
     fine = run(step, MODEL.initial_point(), 4)
     step.setup_chain(np.random.default_rng(1), 1, 1)
     settings = step.chain.settings
-    step.chain.settings = replace(settings, steps_per_draw=50)
+    step.chain.settings = replace(settings, steps_per_draw=40)
     coarse = run(step, MODEL.initial_point(), 2)
     step.chain.settings = settings
     for now, then in ((fine[1], coarse[0]), (fine[3], coarse[1])):

@@ -25,6 +25,7 @@ LAYERS = [
     {"compiled_loops"},
     {"tuning"},
     {"chain"},
+    {"step_arguments"},
     {"step_methods"},
     {"presets"},
     {"outside_samplers", "comparison_plots", "sampling"},

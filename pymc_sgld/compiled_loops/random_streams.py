@@ -12,7 +12,7 @@ import numpy as np
 
 from pymc_sgld.types import Array, Randomness
 
-_NOISE, _WINDOWS, _SHUFFLES, _TUNING = range(4)
+_NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS = range(5)
 _NUMBERS_PER_BLOCK = 2**18
 
 
@@ -74,6 +74,10 @@ class RandomStreams:
         """Return the permutation of a group's rows, shape (total_size,)."""
         generator = self._generator(_SHUFFLES, shuffle, group)
         return generator.permutation(int(self.total_sizes[group]))
+
+    def uniform(self, step: int) -> float:
+        """Return the number in [0, 1) of the test after a step."""
+        return float(self._generator(_TESTS, step).random())
 
     def tuning(self) -> np.random.Generator:
         """Return a generator for the work before the first step."""

@@ -2,11 +2,20 @@
 
 from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
 from pymc_sgld.gradient_estimators.control_variate import ControlVariate
+from pymc_sgld.gradient_estimators.full import Full
 from pymc_sgld.gradient_estimators.minibatch import Minibatch
 
 ESTIMATORS: dict[str, GradientEstimator] = {
     "minibatch": Minibatch(),
+    "full": Full(),
     "control_variate": ControlVariate(),
 }
 
-__all__ = ["ESTIMATORS", "BatchGradients", "ControlVariate", "GradientEstimator", "Minibatch"]
+__all__ = [
+    "ESTIMATORS",
+    "BatchGradients",
+    "ControlVariate",
+    "Full",
+    "GradientEstimator",
+    "Minibatch",
+]

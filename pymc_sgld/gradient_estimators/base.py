@@ -27,6 +27,7 @@ class GradientEstimator(Protocol):
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[str, ...]]  # vectors of shape (n_dim,) that the loop takes
+    whole: ClassVar[bool]  # a batch is all rows
     needs_mode: ClassVar[bool]
     gradients_per_batch: ClassVar[int]
 

@@ -28,6 +28,7 @@ class ControlVariate:
 
     name: ClassVar[str] = "control_variate"
     parameters: ClassVar[tuple[str, ...]] = ("centre", "rows_at_centre")
+    whole: ClassVar[bool] = False
     needs_mode: ClassVar[bool] = True
     gradients_per_batch: ClassVar[int] = 2
 

@@ -25,6 +25,7 @@ class Minibatch:
 
     name: ClassVar[str] = "minibatch"
     parameters: ClassVar[tuple[str, ...]] = ()
+    whole: ClassVar[bool] = False
     needs_mode: ClassVar[bool] = False
     gradients_per_batch: ClassVar[int] = 1
 

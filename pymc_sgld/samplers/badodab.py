@@ -43,7 +43,7 @@ class Badodab:
 
     name: ClassVar[str] = "badodab"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "thermostat")
-    thermostats: ClassVar[tuple[str, ...]] = ("thermostat",)
+    nonlinear_state: ClassVar[tuple[str, ...]] = ("thermostat",)
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 2
     largest_step: ClassVar[float] = 0.4

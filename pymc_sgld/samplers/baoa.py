@@ -52,7 +52,7 @@ class Baoa:
 
     name: ClassVar[str] = "baoa"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum",)
-    thermostats: ClassVar[tuple[str, ...]] = ()
+    nonlinear_state: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 1.2

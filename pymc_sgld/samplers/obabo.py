@@ -45,7 +45,7 @@ class Obabo:
 
     name: ClassVar[str] = "obabo"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum",)
-    thermostats: ClassVar[tuple[str, ...]] = ()
+    nonlinear_state: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 2
     gradients_per_step: ClassVar[int] = 2
     largest_step: ClassVar[float] = 4.0

@@ -46,7 +46,7 @@ class StochasticGradientHamiltonian:
 
     name: ClassVar[str] = "sghmc"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum",)
-    thermostats: ClassVar[tuple[str, ...]] = ()
+    nonlinear_state: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 4.0

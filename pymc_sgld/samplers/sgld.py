@@ -41,7 +41,7 @@ class StochasticGradientLangevin:
 
     name: ClassVar[str] = "sgld"
     extra_state: ClassVar[tuple[str, ...]] = ()
-    thermostats: ClassVar[tuple[str, ...]] = ()
+    nonlinear_state: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 4.0

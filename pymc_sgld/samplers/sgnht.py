@@ -45,7 +45,7 @@ class NoseHooverThermostat:
 
     name: ClassVar[str] = "sgnht"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "thermostat")
-    thermostats: ClassVar[tuple[str, ...]] = ("thermostat",)
+    nonlinear_state: ClassVar[tuple[str, ...]] = ("thermostat",)
     noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 0.05

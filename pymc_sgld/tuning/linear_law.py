@@ -124,7 +124,8 @@ class LinearLaw:
 
     @property
     def _moving(self) -> tuple[str, ...]:
-        return ("position", *(n for n in self.rule.extra_state if n not in self.rule.thermostats))
+        extra = (n for n in self.rule.extra_state if n not in self.rule.nonlinear_state)
+        return ("position", *extra)
 
     @cached_property
     def _plain(self) -> Any:
@@ -140,10 +141,10 @@ class LinearLaw:
         state = {name: pt.dscalar(name) for name in self._moving}
         noise = [pt.dscalar() for _ in range(self.rule.noise_vectors)]
         rest = self.rule.start(np.zeros(1), 1.0)
-        thermostats = {name: pt.constant(rest[name]) for name in self.rule.thermostats}
+        at_rest = {name: pt.constant(rest[name]) for name in self.rule.nonlinear_state}
         extra = {"gradient_noise": known[None]} if compensated else {}
         new = self.rule.update(
-            {**{name: scalar[None] for name, scalar in state.items()}, **thermostats},
+            {**{name: scalar[None] for name, scalar in state.items()}, **at_rest},
             lambda position: -curvature * position + error,
             step_size=step_size,
             temperature=temperature,

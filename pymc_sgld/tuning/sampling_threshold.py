@@ -102,7 +102,7 @@ class LinearChain:
 
         Nan for a rule with a thermostat: it takes away noise in a way that is not linear.
         """
-        if self.law.rule.thermostats:
+        if self.law.rule.nonlinear_state:
             return np.nan
         # a decreasing schedule asks at every draw: answer within 1 % from what is known
         near = (round(np.log(step_size), 2), round(np.log(temperature), 2))

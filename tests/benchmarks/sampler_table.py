@@ -13,7 +13,7 @@ import pytensor.tensor as pt
 from rich.console import Console
 from rich.table import Table
 
-from pymc_sgld.step_methods import REGISTRY
+from pymc_sgld.presets import REGISTRY
 from pymc_sgld.tuning import LinearLaw
 
 STEPS = (0.8, 0.4, 0.2)
@@ -32,7 +32,7 @@ def main():
 
 
 def row(rule, temperature):
-    measure = run if rule.thermostats else exact
+    measure = run if rule.nonlinear_state else exact
     clean, noisy = ([measure(rule, h, noise, temperature) for h in STEPS] for noise in (0.0, NOISE))
     return (
         str(rule.gradients_per_step),
@@ -52,7 +52,7 @@ def exact(rule, step_size, noise, temperature):
 
 
 def order(rule, temperature):
-    if rule.thermostats:
+    if rule.nonlinear_state:
         return "(run)"
     excess = [abs(exact(rule, h, 0.0, temperature) - 1) for h in (0.02, 0.01)]
     return "exact" if max(excess) < 1e-10 else f"{np.log2(excess[0] / excess[1]):.2f}"

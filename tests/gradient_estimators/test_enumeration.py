@@ -68,7 +68,7 @@ def test_control_variates_are_unbiased_and_exact_at_their_centre(make_step):
     rng = np.random.default_rng(0)
     centre, position = rng.normal(size=(2, chain.n_dim))
     picture = local_gaussian(chain.block_function, centre, rng)
-    chain._centred(centre, np.eye(chain.n_dim), picture, rng)
+    chain._beginning().centred(centre, np.eye(chain.n_dim), picture)
     for at, spread in ((position, True), (centre, False)):
         gradients = np.array([one_gradient(chain, at, start) for start in range(11)])
         full = chain.block_function.full(at)[1]

@@ -94,4 +94,4 @@ def test_a_rule_bounds_its_own_steps(rule):
     """Without noise a splitting that is exact on a Gaussian would take steps up to 2."""
     chain = LinearChain(LinearLaw(rule), np.eye(2), np.zeros((2, 2)), np.eye(2))
     assert chain.threshold_step_size() == rule.largest_step <= 1.2
-    assert np.isnan(chain.sd_inflation(0.01)) == bool(rule.thermostats)
+    assert np.isnan(chain.sd_inflation(0.01)) == bool(rule.nonlinear_state)

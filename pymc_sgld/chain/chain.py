@@ -1,0 +1,306 @@
+"""One chain: how it begins and how a draw is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pymc_sgld import schedules
+from pymc_sgld.chain.beginning import Beginning
+from pymc_sgld.chain.state import ChainState, Draw, Settings
+from pymc_sgld.compiled_loops.random_streams import RandomStreams
+from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.row_sources import Windows
+from pymc_sgld.types import Array, Randomness, Schedule
+
+_MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
+_ADAPTATION_DECAY = 0.6  # of the adaptation of the step size to the acceptance rate
+
+
+@dataclass
+class Chain:
+    """A chain of one sampler on one model.
+
+    Parameters
+    ----------
+    settings : Settings
+    loop : Loop
+        The compiled steps.
+    block_function : BlockFunction
+        Value and gradient on any rows.
+    windows : Windows
+        The batches.
+    n_dim : int
+    state : ChainState
+    """
+
+    settings: Settings
+    loop: Loop
+    block_function: BlockFunction
+    windows: Windows
+    n_dim: int
+    state: ChainState
+    _made: RandomStreams | None = field(default=None, init=False, repr=False)
+
+    def warm_up(self) -> None:
+        """Run one step that counts for nothing, so that compiling is done before any chain runs.
+
+        Numba and JAX compile at the first call; in several processes each would compile for itself.
+        """
+        batches = self.windows.batch_sizes
+        leaves = [
+            array[: batches[group]]
+            for array, group in zip(
+                self.block_function.arrays, self.windows.leaf_groups, strict=True
+            )
+        ]
+        dtype = self.block_function.dtype
+        zeros = np.zeros(self.n_dim, dtype)
+        rule, estimator = self.settings.axes.rule, self.settings.axes.estimator
+        constants = loop_constants(
+            batch_sizes=batches,
+            scales=np.ones(len(batches), dtype),
+            gradient_noise=zeros if self.settings.axes.noise_compensation else None,
+            estimator_parameters=[zeros] * len(estimator.parameters),
+            metric_parameters=self.settings.axes.metric.parameters(),
+            leaves=leaves,
+        )
+        one = np.ones(1, dtype)
+        randomness = Randomness(
+            np.zeros((1, len(batches)), dtype=np.int64),
+            np.zeros((1, rule.noise_vectors, self.n_dim), dtype),
+        )
+        state = {"position": zeros} | dict.fromkeys(rule.extra_state, zeros)
+        self.loop.run(state, randomness, one, one, constants)
+        weights = [1.0] * len(batches)
+        self.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
+
+    def restart(self, key: tuple[int, int], tune: int, draws: int) -> None:
+        """Forget the last chain and set up the next."""
+        self.state = ChainState(key, tune, draws, self.settings.axes.metric)
+
+    def begin(self, position: Array) -> Array:
+        """Do what comes before the first step and return where to start."""
+        state, settings = self.state, self.settings
+        beginning = self._beginning()
+        if state.tune:
+            position = beginning.jittered(position)
+        step_size = settings.step_size
+        temperature = schedules.bind(settings.temperature, self._horizon(1))
+        first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
+        if settings.needs_tuning:
+            position = beginning.tuned(position, first)
+        if step_size is None:
+            step_size = schedules.constant(self._threshold(first))
+        state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size)
+        horizon = self._horizon(state.steps_per_draw)
+        state.step_size = schedules.bind(step_size, horizon)
+        state.temperature = schedules.bind(settings.temperature, horizon)
+        normal = beginning.generator.standard_normal(self.n_dim).astype(position.dtype)
+        state.extra_state = settings.axes.rule.start(normal, first)
+        state.begun = True
+        return position
+
+    def measure(self, position: Array) -> None:
+        """Measure curvature and gradient noise at a position, if that was not done in tuning."""
+        if self.state.picture is None:
+            self._beginning().measure(position)
+
+    def draw(self, position: Array) -> Draw:
+        """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
+        state = self.state
+        steps = self._steps_of_draw()
+        step_sizes = schedules.evaluate("step_size", state.step_size, steps) * state.step_factor
+        temperatures = schedules.evaluate("temperature", state.temperature, steps)
+        last, statistics = self._run(position, step_sizes, temperatures)
+        moved = self._to_position(last["position"]).astype(position.dtype, copy=False)
+        diverging = not all(np.isfinite(value).all() for value in (moved, *last.values()))
+        logp = np.nan
+        if not diverging:
+            position = moved
+            state.extra_state = {name: last[name] for name in state.extra_state}
+            logp = self._minibatch_logp(position)
+        self._adapt(diverging, statistics)
+        state.step_number += len(steps)
+        state.draw_number += 1
+        passes = len(steps) * self._passes_per_step + state.unreported_passes
+        state.unreported_passes = 0.0
+        return Draw(
+            position,
+            float(step_sizes[-1]),
+            float(temperatures[-1]),
+            float(step_sizes.sum()),
+            passes,
+            diverging,
+            logp,
+            statistics,
+        )
+
+    def predictions(self, draw: Draw) -> tuple[float, float]:
+        """Return the gradient noise ratio and the predicted inflation of sds; nan if unknown."""
+        picture = self.state.picture
+        if picture is None:
+            return np.nan, np.nan
+        ratio = picture.noise_ratio(draw.step_size, draw.temperature)
+        return ratio, picture.sd_inflation(draw.step_size, draw.temperature)
+
+    def _steps_of_draw(self) -> Array:
+        """Return the numbers of the steps of the draw to come."""
+        state = self.state
+        return np.arange(state.step_number, state.step_number + state.steps_per_draw)
+
+    def _run(
+        self, position: Array, step_sizes: Array, temperatures: Array
+    ) -> tuple[dict[str, Array], dict[str, float]]:
+        """Run the compiled loop, in pieces; return the last state and the rule's statistics."""
+        rule, dtype = self.settings.axes.rule, position.dtype
+        coordinates = self.state.metric.to_coordinates(position).astype(dtype, copy=False)
+        current = {"position": coordinates} | self.state.extra_state
+        before, statistics = current, []
+        done = 0
+        while done < len(step_sizes):
+            first = self.state.step_number + done
+            n_steps = min(len(step_sizes) - done, self._until_pause(first))
+            piece = slice(done, done + n_steps)
+            current = self._run_piece(
+                current, first, step_sizes[piece].astype(dtype), temperatures[piece].astype(dtype)
+            )
+            done += n_steps
+            if self.settings.tested and (first + n_steps) % self.settings.trajectory == 0:
+                current, found = rule.settle(  # type: ignore[attr-defined]
+                    before,
+                    current,
+                    self._log_density,
+                    self._streams().uniform(first + n_steps - 1),
+                    float(temperatures[done - 1]),
+                )
+                statistics.append(found)
+                before = current
+        return current, _averages(statistics)
+
+    def _run_piece(
+        self, current: dict[str, Array], first: int, step_sizes: Array, temperatures: Array
+    ) -> dict[str, Array]:
+        """Run steps between which nothing but the state changes."""
+        state = self.state
+        constants = loop_constants(
+            batch_sizes=self.windows.batch_sizes,
+            scales=(self.windows.total_sizes / self.windows.batch_sizes).astype(step_sizes.dtype),
+            gradient_noise=state.gradient_noise,
+            estimator_parameters=state.estimator_parameters,
+            metric_parameters=state.metric.parameters(),
+            leaves=self._leaves(first),
+        )
+        randomness = self._streams().block(first, len(step_sizes))
+        return self.loop.run(current, randomness, step_sizes, temperatures, constants)
+
+    def _until_pause(self, step: int) -> int:
+        """Return how many steps can be run before something outside the loop is to be done."""
+        until = self._streams().steps_until_shuffle(step)
+        if self.settings.tested:
+            until = min(until, self.settings.trajectory - step % self.settings.trajectory)
+        return until
+
+    def _adapt(self, diverging: bool, statistics: dict[str, float]) -> None:
+        """Change the step size while tuning: halve it, or lead it to the rate of acceptance."""
+        state = self.state
+        if not state.tuning:
+            return
+        if diverging:
+            state.step_factor /= 2
+        elif self.settings.adapts_step_size:
+            wanted = self.settings.axes.rule.target_acceptance  # type: ignore[attr-defined]
+            rate = (state.draw_number + 1) ** -_ADAPTATION_DECAY
+            state.step_factor *= float(np.exp(rate * (statistics["acceptance_rate"] - wanted)))
+
+    def _log_density(self, coordinates: Array) -> float:
+        """Return the log-density of all rows at a point in coordinates; two are remembered."""
+        state, position = self.state, self._to_position(coordinates)
+        if not np.isfinite(position).all():
+            return -np.inf
+        for known, value in state.known_densities:
+            if np.array_equal(known, position):
+                return value
+        value = self.block_function.full(position)[0]
+        value = value if np.isfinite(value) else -np.inf
+        state.unreported_passes += 1
+        state.known_densities = (*state.known_densities[-1:], (position, value))
+        return value
+
+    def _to_position(self, coordinates: Array) -> Array:
+        metric = self.state.metric
+        return np.asarray(metric.to_position(coordinates, *metric.parameters()))
+
+    def _minibatch_logp(self, position: Array) -> float:
+        """Return the scaled log-posterior on the last batch of the draw."""
+        last = self.state.step_number + self.state.steps_per_draw - 1
+        starts = self._streams().block(last, 1).starts[0]
+        sizes = self.windows.batch_sizes
+        blocks = [
+            leaf[starts[group] : starts[group] + sizes[group]]
+            for leaf, group in zip(self._leaves(last), self.windows.leaf_groups, strict=True)
+        ]
+        weights = self.windows.total_sizes / sizes
+        value, _ = self.block_function.on_blocks(
+            position, blocks, prior_weight=1, weights=weights.tolist()
+        )
+        return value
+
+    def _leaves(self, step: int) -> list[Array]:
+        streams = self._streams()
+        number = streams.shuffle_number(step)
+        key = (self.state.key, number)
+        return self.windows.arrays(key, lambda group: streams.permutation(number, group))
+
+    def _threshold(self, temperature: float) -> float:
+        if self.state.picture is None:
+            raise RuntimeError("The chain was not tuned.")
+        return self.state.picture.threshold_step_size(temperature)
+
+    def _steps_to_forget(self, step_size: Schedule) -> int:
+        """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
+        enough = _MOST_PASSES_PER_DRAW / self._passes_per_step
+        picture = self.state.picture
+        if picture is not None and isinstance(step_size, schedules.constant):
+            enough = min(enough, picture.law.memory(step_size.value, 1.0))
+        trajectory = self.settings.trajectory
+        return trajectory * max(1, int(np.ceil(enough / trajectory)))
+
+    @property
+    def _passes_per_step(self) -> float:
+        axes = self.settings.axes
+        gradients = axes.rule.gradients_per_step * axes.estimator.gradients_per_batch
+        return self.windows.passes_per_step * gradients
+
+    def _horizon(self, steps_per_draw: int) -> int:
+        return max(1, (self.state.tune + self.state.draws) * steps_per_draw)
+
+    def _beginning(self) -> Beginning:
+        return Beginning(
+            self.settings,
+            self.block_function,
+            self.windows,
+            self.state,
+            self._streams().tuning(),
+        )
+
+    def _streams(self) -> RandomStreams:
+        """Return the random numbers of this chain; they follow from its key."""
+        if self._made is None or self._made.key != self.state.key:
+            self._made = RandomStreams(
+                self.state.key,
+                self.n_dim,
+                self.settings.axes.rule.noise_vectors,
+                self.windows.total_sizes,
+                self.windows.batch_sizes,
+                self.windows.steps_per_shuffle,
+                self.block_function.dtype,
+            )
+        return self._made
+
+
+def _averages(statistics: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of every statistic."""
+    names = statistics[0] if statistics else {}
+    return {name: float(np.mean([one[name] for one in statistics])) for name in names}

@@ -1,0 +1,95 @@
+"""What a chain is told, what changes as it runs, and what it says of a draw."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymc_sgld.compiled_loops.transition import Axes
+from pymc_sgld.preconditioners import Metric
+from pymc_sgld.tuning import LinearChain
+from pymc_sgld.types import Array, Schedule
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for; None where it is to be chosen."""
+
+    step_size: Schedule | None
+    temperature: Schedule
+    steps_per_draw: int | None
+    axes: Axes  # of the metric its kind; its values are those of the identity
+
+    @property
+    def needs_tuning(self) -> bool:
+        """Whether a mode must be found before the first step."""
+        axes = self.axes
+        return (
+            self.step_size is None
+            or axes.metric.name != "identity"
+            or axes.estimator.needs_mode
+            or axes.noise_compensation
+        )
+
+    @property
+    def trajectory(self) -> int:
+        """Steps between two tests of a rule with one; 1 for the others."""
+        return getattr(self.axes.rule, "trajectory", 1)
+
+    @property
+    def tested(self) -> bool:
+        """Whether the rule stops to look at all rows."""
+        return hasattr(self.axes.rule, "settle")
+
+    @property
+    def steps_per_piece(self) -> int | None:
+        """The most steps that are run at once, if that is known."""
+        return self.trajectory if self.tested else self.steps_per_draw
+
+    @property
+    def adapts_step_size(self) -> bool:
+        """Whether the step size follows the acceptance rate while tuning."""
+        return self.step_size is None and hasattr(self.axes.rule, "target_acceptance")
+
+
+@dataclass
+class ChainState:
+    """All that changes as a chain runs; saved and restored as a whole."""
+
+    key: tuple[int, int]
+    tune: int
+    draws: int
+    metric: Metric
+    step_number: int = 0
+    draw_number: int = 0  # tuning included
+    begun: bool = False
+    steps_per_draw: int = 1
+    step_size: Any = None  # schedules, once the chain has begun
+    temperature: Any = None
+    # on the step size: halved at each refused draw while tuning, or led by the acceptance rate
+    step_factor: float = 1.0
+    extra_state: dict[str, Array] = field(default_factory=dict)
+    estimator_parameters: tuple[Array, ...] = ()
+    gradient_noise: Array | None = None  # by coordinate, where it is compensated
+    picture: LinearChain | None = None
+    unreported_passes: float = 0.0
+    refused_in_a_row: int = 0
+    # positions and the log-density of all rows there, for rules with a test
+    known_densities: tuple[tuple[Array, float], ...] = ()
+
+    @property
+    def tuning(self) -> bool:
+        """Whether the draw to come is one of the tune phase."""
+        return self.draw_number < self.tune
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A new position and what there is to say of it."""
+
+    position: Array
+    step_size: float
+    temperature: float
+    step_size_weight: float
+    data_passes: float
+    diverging: bool
+    minibatch_logp: float
+    statistics: dict[str, float]  # those of the rule, such as the acceptance rate

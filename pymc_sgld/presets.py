@@ -1,0 +1,125 @@
+"""The samplers by name: a rule, a way to estimate the gradient, and defaults."""
+
+from typing import Any, ClassVar
+
+import pymc as pm
+
+from pymc.step_methods.compound import Competence
+
+from pymc_sgld.model_graph import uses_minibatch
+from pymc_sgld.samplers import (
+    Badodab,
+    Baoa,
+    Baoab,
+    NoseHooverThermostat,
+    Obabo,
+    StochasticGradientHamiltonian,
+    StochasticGradientLangevin,
+)
+from pymc_sgld.step_methods import StochasticGradientStep
+
+
+class SGLD(StochasticGradientStep):
+    """Stochastic-gradient Langevin dynamics (Welling and Teh 2011) as a PyMC step method.
+
+    See :class:`pymc_sgld.samplers.StochasticGradientLangevin` for the update and its law, and
+    :class:`StochasticGradientStep` for the parameters.
+
+    Examples
+    --------
+    >>> with model:
+    ...     idata = pm.sample(step=SGLD(batch_size=256))
+    """
+
+    name = "sgld"
+    rule_class = StochasticGradientLangevin
+
+    @staticmethod
+    def competence(var: Any, has_grad: bool = False) -> Competence:
+        """Take every variable of a model that holds `pm.Minibatch`, and of no other."""
+        try:
+            model = pm.modelcontext(None)
+        except TypeError:  # no model on the context stack
+            return Competence.INCOMPATIBLE
+        return Competence.IDEAL if uses_minibatch(model) else Competence.INCOMPATIBLE
+
+
+class SGHMC(StochasticGradientStep):
+    """Stochastic-gradient Hamiltonian Monte Carlo (Chen et al. 2014): momentum and friction."""
+
+    name = "sghmc"
+    rule_class = StochasticGradientHamiltonian
+
+
+class BAOA(StochasticGradientStep):
+    """Langevin splitting with one gradient a step, its positions exact on a Gaussian."""
+
+    name = "baoa"
+    rule_class = Baoa
+
+
+class LeimkuhlerMatthews(StochasticGradientStep):
+    """BAOA at infinite friction: overdamped, with averaged noise; exact on a Gaussian."""
+
+    name = "leimkuhler_matthews"
+    rule_class = Baoa
+    rule_defaults: ClassVar[dict[str, float]] = {"friction": float("inf")}
+
+
+class BAOAB(StochasticGradientStep):
+    """Symmetric Langevin splitting with two gradients a step; exact on a Gaussian."""
+
+    name = "baoab"
+    rule_class = Baoab
+
+
+class OBABO(StochasticGradientStep):
+    """Symmetric Langevin splitting around a leapfrog step, two gradients a step."""
+
+    name = "obabo"
+    rule_class = Obabo
+
+
+class SGNHT(StochasticGradientStep):
+    """Nose-Hoover thermostat (Ding et al. 2014): the friction adapts to the gradient's noise."""
+
+    name = "sgnht"
+    rule_class = NoseHooverThermostat
+
+
+class BADODAB(StochasticGradientStep):
+    """Adaptive Langevin (Leimkuhler and Shang 2016): SGNHT's thermostat, second-order splitting."""
+
+    name = "badodab"
+    rule_class = Badodab
+
+
+class SGLDCV(StochasticGradientStep):
+    """SGLD with a control variate centred at the mode (Baker et al. 2019): cost without N."""
+
+    name = "sgld_cv"
+    rule_class = StochasticGradientLangevin
+    default_gradient = "control_variate"
+
+
+REGISTRY: dict[str, type[StochasticGradientStep]] = {
+    step_method.name: step_method
+    for step_method in (
+        SGLD,
+        SGLDCV,
+        SGHMC,
+        BAOA,
+        LeimkuhlerMatthews,
+        BAOAB,
+        OBABO,
+        SGNHT,
+        BADODAB,
+    )
+}
+
+
+def register() -> None:
+    """Append the step methods to PyMC's list, once."""
+    for step_method in REGISTRY.values():
+        if step_method not in pm.step_methods.STEP_METHODS:
+            pm.step_methods.STEP_METHODS.append(step_method)
