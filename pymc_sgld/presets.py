@@ -6,6 +6,7 @@ import pymc as pm
 
 from pymc.step_methods.compound import Competence
 
+from pymc_sgld.chain import Cycles
 from pymc_sgld.model_graph import uses_minibatch
 from pymc_sgld.samplers import (
     Badodab,
@@ -102,6 +103,45 @@ class SGLDCV(StochasticGradientStep):
     default_gradient = "control_variate"
 
 
+class CyclicalSGLD(StochasticGradientStep):
+    """SGLD in cycles (Zhang et al. 2020): large steps explore, draws come from the small ones.
+
+    The step size falls from its largest along a cosine in each of ``cycles`` cycles, by the
+    schedule :class:`pymc_sgld.schedules.repeated_cosine`. The first ``exploration`` of a cycle's
+    steps look for other modes, and no draw of them is kept; they run before the first draw of the
+    cycle. Injected noise is on in both stages. The tune phase is a cycle before the first. The
+    statistic ``cycle`` says which draw belongs to which.
+
+    ``step_size``, given as a number, is the largest. Left out, it is such that sampling begins at
+    the sampling threshold, and so that no step would double a posterior variance.
+
+    Notes
+    -----
+    A chain in cycles is not stationary: the draws of a cycle come from near the modes that its
+    exploration ended in, weighted by where large steps end and not exactly by their mass.
+
+    References
+    ----------
+    .. [1] Zhang, R., Li, C., Zhang, J., Chen, C. and Wilson, A. G. (2020). Cyclical stochastic
+       gradient MCMC for Bayesian deep learning. ICLR. https://doi.org/10.48550/arXiv.1902.03932
+    """
+
+    name = "cyclical_sgld"
+    rule_class = StochasticGradientLangevin
+    cycles_class = Cycles
+
+
+class CyclicalSGHMC(StochasticGradientStep):
+    """SGHMC in cycles (Zhang et al. 2020): as cyclical SGLD, with momentum and friction.
+
+    See :class:`CyclicalSGLD` for the cycles.
+    """
+
+    name = "cyclical_sghmc"
+    rule_class = StochasticGradientHamiltonian
+    cycles_class = Cycles
+
+
 REGISTRY: dict[str, type[StochasticGradientStep]] = {
     step_method.name: step_method
     for step_method in (
@@ -114,6 +154,8 @@ REGISTRY: dict[str, type[StochasticGradientStep]] = {
         OBABO,
         SGNHT,
         BADODAB,
+        CyclicalSGLD,
+        CyclicalSGHMC,
     )
 }
 

@@ -5,7 +5,7 @@ import inspect
 import logging
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -103,6 +103,7 @@ def sample(
     _check_initvals(model, initvals)
     with model:
         step = step_method(backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step)
+    step.check_draws(draws)
     if var_names is None:
         var_names = _without_row_sized(model, step.row_dims)
     clock = _Clock(callback)
@@ -153,7 +154,7 @@ def _split_arguments(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort arguments into those of the step method and those of PyMC."""
     own = set(inspect.signature(step_method.__init__).parameters) - _NOT_FOR_USERS
-    own |= {one.name for one in fields(step_method.rule_class)} - set(step_method.rule_defaults)
+    own |= step_method.own_arguments()
     for name in arguments:
         if name == "step":
             raise TypeError(

@@ -12,7 +12,7 @@ import pymc as pm
 from pymc.util import get_value_vars_from_user_vars
 
 from pymc_sgld import schedules
-from pymc_sgld.chain import Settings
+from pymc_sgld.chain import Cycles, Settings
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import RowModel
@@ -35,6 +35,18 @@ def make_rule(
             raise TypeError(f"{argument!r} is not an argument of {name}; its rule {own}.")
     rule: UpdateRule = rule_class(**{**defaults, **given})
     return rule
+
+
+def split_cycles(
+    cycles_class: type[Cycles] | None, given: dict[str, Any]
+) -> tuple[Cycles | None, dict[str, Any]]:
+    """Return the cycles of a sampler that has them, and the arguments that are left."""
+    if cycles_class is None:
+        return None, given
+    own = {one.name for one in fields(cycles_class)}
+    of_cycles = {name: value for name, value in given.items() if name in own}
+    left = {name: value for name, value in given.items() if name not in own}
+    return cycles_class(**of_cycles), left
 
 
 def choose_estimator(
@@ -67,9 +79,15 @@ def choose_settings(
     preconditioner: str | None,
     noise_compensation: bool,
     steps_per_draw: int | None,
+    cycles: Cycles | None = None,
 ) -> Callable[[int], Settings]:
     """Check the arguments that need no model; return what makes settings for ``n_dim``."""
     schedule = None if step_size is None else schedules.as_schedule("step_size", step_size)
+    if cycles is not None and isinstance(schedule, schedules.cosine_cycles):
+        raise ValueError(
+            f"step_size of {name} is {schedule}, but {name} makes cycles of its own, in step with "
+            f"its draws. Give step_size={schedule.largest} and cycles={schedule.cycles}."
+        )
     heat = schedules.as_schedule("temperature", temperature)
     if preconditioner is None:
         preconditioner = "dense" if step_size is None else "identity"
@@ -80,7 +98,7 @@ def choose_settings(
 
     def settings(n_dim: int) -> Settings:
         axes = Axes(rule, estimator, empty_metric(kind, n_dim), compensated)
-        chosen = Settings(schedule, heat, steps_per_draw, axes)
+        chosen = Settings(schedule, heat, steps_per_draw, axes, cycles)
         if chosen.needs_tuning and n_dim > _LARGEST_TUNED:
             raise ValueError(
                 f"The model has {n_dim} parameters; step size and preconditioner are measured for "

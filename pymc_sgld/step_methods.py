@@ -3,6 +3,7 @@
 import os
 import time
 
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from pymc.util import get_random_generator
 from rich.progress import TextColumn
 from rich.table import Column
 
-from pymc_sgld.chain import Chain, ChainState, Draw, Settings
+from pymc_sgld.chain import Chain, ChainState, Cycles, Draw, Settings
 from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS
@@ -29,6 +30,7 @@ from pymc_sgld.step_arguments import (
     choose_estimator,
     choose_settings,
     make_rule,
+    split_cycles,
 )
 from pymc_sgld.types import Point
 
@@ -95,6 +97,7 @@ class StochasticGradientStep(BlockedStep):
     name: ClassVar[str]
     rule_class: ClassVar[type[Any]]
     rule_defaults: ClassVar[dict[str, float]] = {}
+    cycles_class: ClassVar[type[Cycles] | None] = None  # of a sampler with cycles
     gradients: ClassVar[tuple[str, ...]] = tuple(ESTIMATORS)  # those the sampler works with
     default_gradient: ClassVar[str] = "minibatch"
     _state_class = StochasticGradientState
@@ -117,7 +120,16 @@ class StochasticGradientStep(BlockedStep):
     def __init_subclass__(cls) -> None:
         """Add the statistics of the rule to those that PyMC records."""
         own: dict[str, Any] = {name: (np.float64, []) for name in cls.statistics}
+        if cls.cycles_class is not None:
+            own["cycle"] = (np.int64, [])
         cls.stats_dtypes_shapes = {**StochasticGradientStep.stats_dtypes_shapes, **own}
+
+    @classmethod
+    def own_arguments(cls) -> set[str]:
+        """Return the names of the arguments of the rule and of the cycles."""
+        of_rule = {one.name for one in fields(cls.rule_class)} - set(cls.rule_defaults)
+        of_cycles = {one.name for one in fields(cls.cycles_class)} if cls.cycles_class else set()
+        return of_rule | of_cycles
 
     def __init__(
         self,
@@ -141,7 +153,8 @@ class StochasticGradientStep(BlockedStep):
         **rule_arguments: float,
     ) -> None:
         started = time.perf_counter()
-        rule = make_rule(self.name, self.rule_class, self.rule_defaults, rule_arguments)
+        cycles, of_rule = split_cycles(self.cycles_class, rule_arguments)
+        rule = make_rule(self.name, self.rule_class, self.rule_defaults, of_rule)
         estimator = choose_estimator(self.name, gradient or self.default_gradient, self.gradients)
         settings = choose_settings(
             self.name,
@@ -152,6 +165,7 @@ class StochasticGradientStep(BlockedStep):
             preconditioner=preconditioner,
             noise_compensation=noise_compensation,
             steps_per_draw=steps_per_draw,
+            cycles=cycles,
         )
         model = pm.modelcontext(model)
         check_all_variables(self.name, vars, model)
@@ -193,8 +207,14 @@ class StochasticGradientStep(BlockedStep):
                 f"measured at a mode, but tune=0 leaves {self.name} no draw to do it in. Give "
                 "tune >= 1, or step_size with preconditioner='identity' and gradient='minibatch'."
             )
+        self.check_draws(draws)
         self.tune = tune > 0
         self.chain.restart(draw_key(self.rng), tune, draws)
+
+    def check_draws(self, draws: int) -> None:
+        """Refuse a number of draws that the cycles of the sampler do not divide."""
+        if self.chain.settings.cycles is not None:
+            self.chain.settings.cycles.check(draws)
 
     def step(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
         """Run the steps of one draw from a point."""
@@ -251,6 +271,9 @@ class StochasticGradientStep(BlockedStep):
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         ratio, inflation = self.chain.predictions(draw)
+        own: dict[str, Any] = {name: draw.statistics[name] for name in self.statistics}
+        if self.cycles_class is not None:
+            own["cycle"] = draw.cycle
         return {
             "step_size": draw.step_size,
             "temperature": draw.temperature,
@@ -262,7 +285,7 @@ class StochasticGradientStep(BlockedStep):
             "minibatch_logp": draw.minibatch_logp,
             "diverging": draw.diverging,
             "seconds": seconds,
-            **{name: draw.statistics[name] for name in self.statistics},
+            **own,
         }
 
     @staticmethod

@@ -16,6 +16,15 @@ def check_positive(name: str, value: Any, *, hint: str = "") -> float:
     return number
 
 
+def check_number(name: str, value: Any, *, at_least: float, below: float) -> float:
+    """Return ``value`` as a float, or raise if it is not a number in the half-open interval."""
+    allowed = f"at least {at_least} and below {below}"
+    number = _as_number(name, value, f"a number, {allowed}", "")
+    if not at_least <= number < below:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
+    return number
+
+
 def check_integer(
     name: str, value: Any, *, at_least: int, at_most: int | None = None, hint: str = ""
 ) -> int:

@@ -53,6 +53,38 @@ def test_arguments(arguments, error, message):
         psg.sample("sgld", **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            {"draws": 100, "cycles": 7},
+            ValueError,
+            r"cycles=7 do not divide 100 draws, .*Give cycles=5 or cycles=10, or draws=98 or "
+            r"draws=105",
+        ),
+        ({"draws": 3}, ValueError, r"cycles=10 do not divide 3 .* Give cycles=3, or draws=10\."),
+        ({"cycles": 0}, ValueError, r"cycles must be >= 1, got 0"),
+        ({"cycles": 2.5}, TypeError, r"cycles must be a whole number >= 1, got 2\.5"),
+        ({"exploration": 1.0}, ValueError, r"exploration must be at least 0 and below 1, got 1"),
+        ({"exploration": "half"}, TypeError, r"exploration must be a number, at least 0 and below"),
+        (
+            {"step_size": psg.schedules.cosine_cycles(0.1, 4)},
+            ValueError,
+            r"makes cycles of its own.*Give step_size=0\.1 and cycles=4",
+        ),
+        ({"cycle": 3}, TypeError, r"'cycle' is not an argument .* Did you mean 'cycles'\?"),
+    ],
+)
+def test_arguments_of_cycles(arguments, error, message):
+    with logistic_model(n_rows=50), pytest.raises(error, match=message):
+        psg.sample("cyclical_sgld", verify=False, **arguments)
+
+
+def test_cycles_are_for_samplers_with_cycles():
+    with logistic_model(), pytest.raises(TypeError, match=r"'cycles' is not an argument of sample"):
+        psg.sample("sgld", cycles=10)
+
+
 @pytest.mark.parametrize("name", ["sglt", "SGLD", "sgld_"])
 def test_unknown_sampler_lists_the_names_and_suggests(name):
     with (

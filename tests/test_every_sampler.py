@@ -30,7 +30,13 @@ def step(request, make_step, backend):
         batch_size=20,
         steps_per_draw=20,
         backend=backend,
+        **in_cycles(REGISTRY[request.param]),
     )
+
+
+def in_cycles(step_method):
+    """Cycles must divide the draws, which are few here: two cycles for those that have them."""
+    return {} if step_method.cycles_class is None else {"cycles": 2}
 
 
 def run(step, point, n_draws):
@@ -68,7 +74,9 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
     half = run(step, point, 4)
     saved = step.sampling_state
     with MODEL:
-        fresh = type(step)(step_size=1e-3, batch_size=20, steps_per_draw=20, verify=False)
+        fresh = type(step)(
+            step_size=1e-3, batch_size=20, steps_per_draw=20, verify=False, **in_cycles(type(step))
+        )
     if step.chain.loop.fixed is not None:
         fresh.chain.loop = step.chain.loop
     fresh.sampling_state = saved
@@ -77,22 +85,25 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
 
 
 def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):
-    """20 steps a draw for 4 draws end where 40 steps a draw for 2 draws end."""
-    step.setup_chain(np.random.default_rng(1), 1, 3)
-    fine = run(step, MODEL.initial_point(), 4)
-    step.setup_chain(np.random.default_rng(1), 1, 1)
+    """20 steps a draw for 6 draws end where 40 steps a draw for 3 draws end.
+
+    For both, the tune phase and each of two cycles have the same number of steps.
+    """
+    step.setup_chain(np.random.default_rng(1), 2, 4)
+    fine = run(step, MODEL.initial_point(), 6)
+    step.setup_chain(np.random.default_rng(1), 1, 2)
     settings = step.chain.settings
     step.chain.settings = replace(settings, steps_per_draw=40)
-    coarse = run(step, MODEL.initial_point(), 2)
+    coarse = run(step, MODEL.initial_point(), 3)
     step.chain.settings = settings
-    for now, then in ((fine[1], coarse[0]), (fine[3], coarse[1])):
+    for now, then in zip(fine[1::2], coarse, strict=True):
         for name in now:
             np.testing.assert_allclose(now[name], then[name], rtol=1e-12)
 
 
 def test_points_are_arrays_named_and_shaped_as_pymc_has_them(step):
     point = MODEL.initial_point()
-    step.setup_chain(np.random.default_rng(0), 1, 1)
+    step.setup_chain(np.random.default_rng(0), 1, 2)
     new, [stats] = step.step(point)
     assert {k: (v.shape, v.dtype) for k, v in new.items()} == {
         k: (v.shape, v.dtype) for k, v in point.items()

@@ -7,6 +7,7 @@ import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.beginning import Beginning
+from pymc_sgld.chain.cycles import EXPLORING_EXCESS, cyclical
 from pymc_sgld.chain.state import ChainState, Draw, Settings
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
@@ -94,6 +95,9 @@ class Chain:
         if step_size is None:
             step_size = schedules.constant(self._threshold(first))
         state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size)
+        if settings.cycles is not None:
+            state.plan = settings.cycles.plan(state.tune, state.draws, state.steps_per_draw)
+            step_size = self._in_cycles(step_size, first)
         horizon = self._horizon(state.steps_per_draw)
         state.step_size = schedules.bind(step_size, horizon)
         state.temperature = schedules.bind(settings.temperature, horizon)
@@ -120,8 +124,9 @@ class Chain:
         if not diverging:
             position = moved
             state.extra_state = {name: last[name] for name in state.extra_state}
-            logp = self._minibatch_logp(position)
+            logp = self._minibatch_logp(position, int(steps[-1]))
         self._adapt(diverging, statistics)
+        cycle = -1 if state.plan is None else state.plan.cycle(state.draw_number)
         state.step_number += len(steps)
         state.draw_number += 1
         passes = len(steps) * self._passes_per_step + state.unreported_passes
@@ -130,11 +135,12 @@ class Chain:
             position,
             float(step_sizes[-1]),
             float(temperatures[-1]),
-            float(step_sizes.sum()),
+            float(step_sizes[-state.steps_per_draw :].sum()),
             passes,
             diverging,
             logp,
             statistics,
+            cycle,
         )
 
     def predictions(self, draw: Draw) -> tuple[float, float]:
@@ -146,9 +152,10 @@ class Chain:
         return ratio, picture.sd_inflation(draw.step_size, draw.temperature)
 
     def _steps_of_draw(self) -> Array:
-        """Return the numbers of the steps of the draw to come."""
+        """Return the numbers of the steps of the draw to come; exploration belongs to it."""
         state = self.state
-        return np.arange(state.step_number, state.step_number + state.steps_per_draw)
+        exploring = 0 if state.plan is None else state.plan.exploring_before(state.draw_number)
+        return state.step_number + np.arange(exploring + state.steps_per_draw)
 
     def _run(
         self, position: Array, step_sizes: Array, temperatures: Array
@@ -232,9 +239,8 @@ class Chain:
         metric = self.state.metric
         return np.asarray(metric.to_position(coordinates, *metric.parameters()))
 
-    def _minibatch_logp(self, position: Array) -> float:
-        """Return the scaled log-posterior on the last batch of the draw."""
-        last = self.state.step_number + self.state.steps_per_draw - 1
+    def _minibatch_logp(self, position: Array, last: int) -> float:
+        """Return the scaled log-posterior on the batch of the draw's last step."""
         starts = self._streams().block(last, 1).starts[0]
         sizes = self.windows.batch_sizes
         blocks = [
@@ -258,6 +264,20 @@ class Chain:
             raise RuntimeError("The chain was not tuned.")
         return self.state.picture.threshold_step_size(temperature)
 
+    def _in_cycles(self, step_size: Schedule, temperature: float) -> Schedule:
+        """Return the steps of the cycles: sampling begins at the threshold where it was chosen.
+
+        A number that was given is the largest; another schedule stays what it is.
+        """
+        state, cycles = self.state, self.settings.cycles
+        if state.plan is None or cycles is None or not isinstance(step_size, schedules.constant):
+            return step_size
+        largest = step_size.value
+        if self.settings.step_size is None and state.picture is not None:
+            most = state.picture.threshold_step_size(temperature, EXPLORING_EXCESS)
+            largest = min(largest / cycles.fraction, max(most, largest))
+        return cyclical(largest, state.plan)
+
     def _steps_to_forget(self, step_size: Schedule) -> int:
         """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
         enough = _MOST_PASSES_PER_DRAW / self._passes_per_step
@@ -274,6 +294,8 @@ class Chain:
         return self.windows.passes_per_step * gradients
 
     def _horizon(self, steps_per_draw: int) -> int:
+        if self.state.plan is not None:
+            return max(1, self.state.plan.n_steps)
         return max(1, (self.state.tune + self.state.draws) * steps_per_draw)
 
     def _beginning(self) -> Beginning:

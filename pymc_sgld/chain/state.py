@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymc_sgld.chain.cycles import CyclePlan, Cycles
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.preconditioners import Metric
 from pymc_sgld.tuning import LinearChain
@@ -17,6 +18,7 @@ class Settings:
     temperature: Schedule
     steps_per_draw: int | None
     axes: Axes  # of the metric its kind; its values are those of the identity
+    cycles: Cycles | None = None
 
     @property
     def needs_tuning(self) -> bool:
@@ -64,6 +66,7 @@ class ChainState:
     steps_per_draw: int = 1
     step_size: Any = None  # schedules, once the chain has begun
     temperature: Any = None
+    plan: CyclePlan | None = None  # of a sampler with cycles, once the chain has begun
     # on the step size: halved at each refused draw while tuning, or led by the acceptance rate
     step_factor: float = 1.0
     extra_state: dict[str, Array] = field(default_factory=dict)
@@ -93,3 +96,4 @@ class Draw:
     diverging: bool
     minibatch_logp: float
     statistics: dict[str, float]  # those of the rule, such as the acceptance rate
+    cycle: int = -1  # of a sampler with cycles; -1 while tuning

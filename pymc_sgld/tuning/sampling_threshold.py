@@ -49,8 +49,8 @@ class LinearChain:
         """Largest eigenvalue of the precision."""
         return float(self._eigen[0][-1])
 
-    def threshold_step_size(self, temperature: float = 1.0) -> float:
-        r"""Return the largest step size that widens no variance by more than ``THRESHOLD``.
+    def threshold_step_size(self, temperature: float = 1.0, excess: float = THRESHOLD) -> float:
+        r"""Return the largest step size that widens no variance by more than ``excess``.
 
         For SGLD this is Welling and Teh's sampling threshold: a variance grows by about
         :math:`\alpha + h \lambda / 2`, with :math:`\alpha = h v / (2T)` the ratio of the gradient's
@@ -63,7 +63,7 @@ class LinearChain:
            Langevin dynamics. ICML, section 4. https://dl.acm.org/doi/10.5555/3104482.3104568
         """
         return self.law.largest_step(
-            self.noise_eigenvalue, self.curvature_eigenvalue, THRESHOLD, temperature
+            self.noise_eigenvalue, self.curvature_eigenvalue, excess, temperature
         )
 
     def noise_ratio(self, step_size: float, temperature: float = 1.0) -> float:
