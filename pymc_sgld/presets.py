@@ -9,11 +9,15 @@ from pymc.step_methods.compound import Competence
 from pymc_sgld.chain import Cycles
 from pymc_sgld.model_graph import uses_minibatch
 from pymc_sgld.samplers import (
+    Amagold,
     Badodab,
     Baoa,
     Baoab,
+    GradientGuidedMonteCarlo,
+    MetropolisAdjustedLangevin,
     NoseHooverThermostat,
     Obabo,
+    ReplicaExchangeLangevin,
     StochasticGradientHamiltonian,
     StochasticGradientLangevin,
 )
@@ -142,6 +146,57 @@ class CyclicalSGHMC(StochasticGradientStep):
     cycles_class = Cycles
 
 
+class ULA(StochasticGradientStep):
+    """Unadjusted Langevin algorithm: SGLD's step on all rows, without noise of the gradient."""
+
+    name = "ula"
+    rule_class = StochasticGradientLangevin
+    gradients = ("full",)
+    default_gradient = "full"
+    why_all_rows = "On batches this is 'sgld'."
+
+
+class MALA(StochasticGradientStep):
+    """Metropolis-adjusted Langevin algorithm on all rows: exact at every step size."""
+
+    name = "mala"
+    rule_class = MetropolisAdjustedLangevin
+    gradients = ("full",)
+    default_gradient = "full"
+    statistics = ("acceptance_rate",)
+    why_all_rows = (
+        "Its test needs the log-density of all rows: a test on a batch does not leave the "
+        "posterior invariant. For batches take 'sggmc' or 'amagold', which test against all rows "
+        "once a trajectory, or 'sgld'."
+    )
+
+
+class SGGMC(StochasticGradientStep):
+    """OBABO on batches with a test against all rows (Garriga-Alonso and Fortuin 2021): exact."""
+
+    name = "sggmc"
+    rule_class = GradientGuidedMonteCarlo
+    gradients = ("minibatch", "control_variate", "full")
+    statistics = ("acceptance_rate",)
+
+
+class AMAGOLD(StochasticGradientStep):
+    """SGHMC with a test against all rows once a trajectory (Zhang et al. 2020): exact."""
+
+    name = "amagold"
+    rule_class = Amagold
+    gradients = ("minibatch", "control_variate", "full")
+    statistics = ("acceptance_rate",)
+
+
+class ReplicaExchangeSGLD(StochasticGradientStep):
+    """A cold and a hot replica of SGLD that swap places (Deng et al. 2020): for several modes."""
+
+    name = "replica_exchange_sgld"
+    rule_class = ReplicaExchangeLangevin
+    statistics = ("swap_rate", "hot_restarts")
+
+
 REGISTRY: dict[str, type[StochasticGradientStep]] = {
     step_method.name: step_method
     for step_method in (
@@ -156,6 +211,11 @@ REGISTRY: dict[str, type[StochasticGradientStep]] = {
         BADODAB,
         CyclicalSGLD,
         CyclicalSGHMC,
+        ULA,
+        MALA,
+        SGGMC,
+        AMAGOLD,
+        ReplicaExchangeSGLD,
     )
 }
 

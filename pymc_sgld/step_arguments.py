@@ -50,7 +50,7 @@ def split_cycles(
 
 
 def choose_estimator(
-    name: str, gradient: str | GradientEstimator, allowed: Sequence[str]
+    name: str, gradient: str | GradientEstimator, allowed: Sequence[str], why: str = ""
 ) -> GradientEstimator:
     """Return the estimator of that name, if the sampler works with it.
 
@@ -62,11 +62,13 @@ def choose_estimator(
         A name, or an estimator with options of its own.
     allowed : sequence of str
         Names of the estimators that the sampler works with.
+    why : str, optional
+        The reason why it does not work with others.
     """
     if not isinstance(gradient, str) and getattr(gradient, "name", None) in ESTIMATORS:
-        check_one_of(f"gradient of {name}", gradient.name, allowed)
+        check_one_of(f"gradient of {name}", gradient.name, allowed, hint=why)
         return gradient
-    return ESTIMATORS[check_one_of(f"gradient of {name}", gradient, allowed)]
+    return ESTIMATORS[check_one_of(f"gradient of {name}", gradient, allowed, hint=why)]
 
 
 def choose_settings(
@@ -123,16 +125,21 @@ def check_all_variables(name: str, vars: Any, model: pm.Model) -> None:
 
 
 def choose_batch_sizes(
-    name: str, batch_size: int | None, rows_model: RowModel, estimator: GradientEstimator
+    name: str,
+    batch_size: int | None,
+    rows_model: RowModel,
+    estimator: GradientEstimator,
+    why: str = "",
 ) -> list[int]:
-    """Return the rows of a batch, for each group of rows."""
+    """Return the rows of a batch, for each group of rows; ``why`` a sampler may take none."""
     totals = [group.total_size for group in rows_model.groups]
     if estimator.whole:
         if batch_size is not None and batch_size < max(totals):
+            which, instead = ("", why) if why else (" with gradient='full'", "")
             raise ValueError(
-                f"{name} with gradient='full' reads all {max(totals)} rows at every step, got "
-                f"batch_size={batch_size}. Leave batch_size out, or take a sampler for batches "
-                "such as 'sgld' or 'baoa'."
+                f"{name}{which} reads all {max(totals)} rows at every step, got "
+                f"batch_size={batch_size}. Leave batch_size out"
+                + (f". {instead}" if instead else ", or pass gradient='minibatch'.")
             )
         return totals
     if batch_size is None:
@@ -163,7 +170,7 @@ def _check_steps_per_draw(name: str, rule: UpdateRule, steps_per_draw: int | Non
     trajectory = getattr(rule, "trajectory", 1)
     if steps_per_draw % trajectory:
         raise ValueError(
-            f"steps_per_draw={steps_per_draw} is not a multiple of trajectory={trajectory}, after "
-            f"which {name} tests where it has come to. Give steps_per_draw="
-            f"{-(-steps_per_draw // trajectory) * trajectory}, or another trajectory."
+            f"steps_per_draw={steps_per_draw} is not a multiple of the {trajectory} steps after "
+            f"which {name} looks at all rows. Give steps_per_draw="
+            f"{-(-steps_per_draw // trajectory) * trajectory}."
         )

@@ -100,6 +100,7 @@ class StochasticGradientStep(BlockedStep):
     cycles_class: ClassVar[type[Cycles] | None] = None  # of a sampler with cycles
     gradients: ClassVar[tuple[str, ...]] = tuple(ESTIMATORS)  # those the sampler works with
     default_gradient: ClassVar[str] = "minibatch"
+    why_all_rows: ClassVar[str] = ""  # what to say to batches, where the sampler takes none
     _state_class = StochasticGradientState
     default_blocked = True
     default_tune_steps = 200
@@ -155,7 +156,9 @@ class StochasticGradientStep(BlockedStep):
         started = time.perf_counter()
         cycles, of_rule = split_cycles(self.cycles_class, rule_arguments)
         rule = make_rule(self.name, self.rule_class, self.rule_defaults, of_rule)
-        estimator = choose_estimator(self.name, gradient or self.default_gradient, self.gradients)
+        estimator = choose_estimator(
+            self.name, gradient or self.default_gradient, self.gradients, self.why_all_rows
+        )
         settings = choose_settings(
             self.name,
             rule,
@@ -170,7 +173,9 @@ class StochasticGradientStep(BlockedStep):
         model = pm.modelcontext(model)
         check_all_variables(self.name, vars, model)
         rows_model = row_model(model, rows=rows)
-        batch_sizes = choose_batch_sizes(self.name, batch_size, rows_model, estimator)
+        batch_sizes = choose_batch_sizes(
+            self.name, batch_size, rows_model, estimator, self.why_all_rows
+        )
         mode = sampling_mode(backend, (compile_kwargs or {}).get("mode"))
         self.vars = list(rows_model.value_vars)
         self.rng = get_random_generator(rng)

@@ -73,9 +73,11 @@ class UpdateRule(Protocol):
 class TestedRule(UpdateRule, Protocol):
     """A rule that stops after every ``trajectory`` steps to look at all rows.
 
-    ``target_acceptance``, where a rule has it, is the rate that a step size left out is led to.
+    ``exact`` says that the test takes away all bias. ``target_acceptance``, where a rule has it, is
+    the rate that a step size left out is led to.
     """
 
+    exact: ClassVar[bool]
     trajectory: int
 
     def settle(

@@ -20,23 +20,32 @@ SAMPLERS = sorted(REGISTRY)
 MODEL = logistic_model()
 
 
-@pytest.fixture(params=SAMPLERS)
-def step(request, make_step, backend):
-    return make_step(
-        "logistic",
-        MODEL,
-        sampler=request.param,
-        step_size=1e-3,
-        batch_size=20,
-        steps_per_draw=20,
-        backend=backend,
-        **in_cycles(REGISTRY[request.param]),
-    )
+def batches(name, size):
+    """A batch size, for the samplers that work with one."""
+    return {} if REGISTRY[name].default_gradient == "full" else {"batch_size": size}
 
 
 def in_cycles(step_method):
     """Cycles must divide the draws, which are few here: two cycles for those that have them."""
     return {} if step_method.cycles_class is None else {"cycles": 2}
+
+
+def short(name):
+    """Arguments for draws of 20 steps, two trajectories of them."""
+    own = {"swap_every": 10} if name == "replica_exchange_sgld" else {}
+    return {
+        "step_size": 1e-3,
+        "steps_per_draw": 20,
+        **batches(name, 20),
+        **in_cycles(REGISTRY[name]),
+        **own,
+    }
+
+
+@pytest.fixture(params=SAMPLERS)
+def step(request, make_step, backend):
+    name = request.param
+    return make_step("logistic", MODEL, sampler=name, backend=backend, **short(name))
 
 
 def run(step, point, n_draws):
@@ -74,9 +83,7 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
     half = run(step, point, 4)
     saved = step.sampling_state
     with MODEL:
-        fresh = type(step)(
-            step_size=1e-3, batch_size=20, steps_per_draw=20, verify=False, **in_cycles(type(step))
-        )
+        fresh = type(step)(**short(step.name), verify=False)
     if step.chain.loop.fixed is not None:
         fresh.chain.loop = step.chain.loop
     fresh.sampling_state = saved
@@ -147,7 +154,7 @@ def test_by_its_name_alone_the_spread_is_right(name):
             cores=1,
             random_seed=1,
             progressbar=False,
-            batch_size=100,
+            **batches(name, 100),
         )
     variance = 1 / (400 / 4 + 1 / 100)
     draws = idata.posterior["mu"].values

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "pymc_sgld"
 # module or folder may otherwise import lower layers only.
 LAYERS = [
     {"types", "validate"},
+    {"metropolis"},
     {
         "schedules",
         "samplers",

@@ -115,8 +115,9 @@ class Chain:
         """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
         state = self.state
         steps = self._steps_of_draw()
-        step_sizes = schedules.evaluate("step_size", state.step_size, steps) * state.step_factor
-        temperatures = schedules.evaluate("temperature", state.temperature, steps)
+        clock = self._clock(steps)
+        step_sizes = schedules.evaluate("step_size", state.step_size, clock) * state.step_factor
+        temperatures = schedules.evaluate("temperature", state.temperature, clock)
         last, statistics = self._run(position, step_sizes, temperatures)
         moved = self._to_position(last["position"]).astype(position.dtype, copy=False)
         diverging = not all(np.isfinite(value).all() for value in (moved, *last.values()))
@@ -156,6 +157,13 @@ class Chain:
         state = self.state
         exploring = 0 if state.plan is None else state.plan.exploring_before(state.draw_number)
         return state.step_number + np.arange(exploring + state.steps_per_draw)
+
+    def _clock(self, steps: Array) -> Array:
+        """Return the steps that schedules are asked for: one for each trajectory.
+
+        Its reverse must be as likely, and so have the same step sizes.
+        """
+        return steps - steps % self.settings.trajectory if self.settings.tested else steps
 
     def _run(
         self, position: Array, step_sizes: Array, temperatures: Array
@@ -217,22 +225,30 @@ class Chain:
         if diverging:
             state.step_factor /= 2
         elif self.settings.adapts_step_size:
-            wanted = self.settings.axes.rule.target_acceptance  # type: ignore[attr-defined]
+            rule = self.settings.axes.rule
+            wanted = rule.target_acceptance  # type: ignore[attr-defined]
             rate = (state.draw_number + 1) ** -_ADAPTATION_DECAY
             state.step_factor *= float(np.exp(rate * (statistics["acceptance_rate"] - wanted)))
+            first = schedules.evaluate("step_size", state.step_size, np.zeros(1))[0]
+            state.step_factor = min(state.step_factor, float(rule.largest_step / first))
 
     def _log_density(self, coordinates: Array) -> float:
         """Return the log-density of all rows at a point in coordinates; two are remembered."""
         state, position = self.state, self._to_position(coordinates)
         if not np.isfinite(position).all():
             return -np.inf
-        for known, value in state.known_densities:
-            if np.array_equal(known, position):
-                return value
-        value = self.block_function.full(position)[0]
-        value = value if np.isfinite(value) else -np.inf
-        state.unreported_passes += 1
-        state.known_densities = (*state.known_densities[-1:], (position, value))
+        others = []
+        value = None
+        for place, density in state.known_densities:
+            if np.array_equal(place, position):
+                value = density
+            else:
+                others.append((place, density))
+        if value is None:
+            value = float(self.block_function.full(position)[0])
+            value = value if np.isfinite(value) else -np.inf
+            state.unreported_passes += 1
+        state.known_densities = (*others[-1:], (position, value))  # the last asked for comes last
         return value
 
     def _to_position(self, coordinates: Array) -> Array:
@@ -308,15 +324,21 @@ class Chain:
         )
 
     def _streams(self) -> RandomStreams:
-        """Return the random numbers of this chain; they follow from its key."""
+        """Return the random numbers of this chain; they follow from its key.
+
+        A permutation serves whole trajectories, so that a sequence of batches is as likely as its
+        reverse.
+        """
         if self._made is None or self._made.key != self.state.key:
+            trajectory = self.settings.trajectory
+            whole = -(-self.windows.steps_per_shuffle // trajectory) * trajectory
             self._made = RandomStreams(
                 self.state.key,
                 self.n_dim,
                 self.settings.axes.rule.noise_vectors,
                 self.windows.total_sizes,
                 self.windows.batch_sizes,
-                self.windows.steps_per_shuffle,
+                whole,
                 self.block_function.dtype,
             )
         return self._made
