@@ -149,7 +149,7 @@ class Peer(NamedTuple):
     sampler: str  # ours of that name
     slip: str
     rule: Any  # an update rule, or a RefreshedTrajectory
-    measured: str = ""  # variance over the right one, as found on the library or its update
+    measured: str = ""  # variance over the right one, as found on the library or its update, T = 1
     temperatures: tuple[float, ...] = (1.0, 4.0)
     n_dim: int = 1
 
@@ -170,9 +170,9 @@ POSTERIORS = "posteriors 0.1.3"
 EDWARD = "Edward, before #731"
 SAGA_CODE = "Baker 2019, saga.py"
 
-_REFRESH = "momentum drawn anew at each call, explicit Euler"
+_REFRESH = "momentum drawn anew, Euler"
 _BLACKJAX_SGHMC = {n: RefreshedTrajectory(n, _euler(0.01), one_batch=True) for n in (5, 10, 50)}
-_LENGTH = "thermostat driven by the length of the momentum"
+_LENGTH = "thermostat of the length"
 
 PEERS = [
     Peer(BLACKJAX, "sghmc", f"{_REFRESH}, L=5", _BLACKJAX_SGHMC[5], "h=.05 1.272, h=.02 1.235"),
@@ -188,7 +188,7 @@ PEERS = [
     Peer(
         R_SGMCMC,
         "sghmc",
-        "momentum drawn anew with half its variance, L=5",
+        "half the momentum drawn anew, L=5",
         RefreshedTrajectory(5, _per_step(StochasticGradientHamiltonian, 0.01), refreshed=0.5),
         "0.43",
         (1.0,),
@@ -196,22 +196,18 @@ PEERS = [
     Peer(
         R_SGMCMC,
         "sghmc",
-        "the same with the whole of it",
+        "all of it drawn anew, L=5",
         RefreshedTrajectory(5, _per_step(StochasticGradientHamiltonian, 0.01)),
         "0.83",
         (1.0,),
     ),
-    Peer(POSTERIORS, "sghmc", "explicit Euler, friction 0.01", ExplicitEuler(0.01)),
-    Peer(
-        BLACKJAX, "sgnht", "explicit Euler, friction 0.01", ExplicitThermostat(0.01), "h=.05 1.07"
-    ),
+    Peer(POSTERIORS, "sghmc", "Euler, friction 0.01", ExplicitEuler(0.01)),
+    Peer(BLACKJAX, "sgnht", "Euler, friction 0.01", ExplicitThermostat(0.01), "h=.05 1.07"),
     Peer(SGMCMCJAX, "badodab", f"{_LENGTH}, d=2", LengthThermostat(), "2.67", (1.0,), 2),
     Peer(SGMCMCJAX, "badodab", f"{_LENGTH}, d=10", LengthThermostat(), "10.4", (1.0,), 10),
-    Peer(SGMCMCJAX, "baoab", "noise times T, not its root", NoiseTimesTemperature()),
-    Peer(EDWARD, "sgld", "noise sd the step size, not its root", NoiseOfStepSize(), "", (1.0,)),
-    Peer(
-        SAGA_CODE, "saga_ld", "noise sd the step size, not its root", NoiseOfStepSize(), "", (1.0,)
-    ),
+    Peer(SGMCMCJAX, "baoab", "noise times T", NoiseTimesTemperature()),
+    Peer(EDWARD, "sgld", "noise sd of the step size", NoiseOfStepSize(), "", (1.0,)),
+    Peer(SAGA_CODE, "saga_ld", "noise sd of the step size", NoiseOfStepSize(), "", (1.0,)),
 ]
 
 

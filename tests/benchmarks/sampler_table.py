@@ -1,94 +1,210 @@
-"""Every rule's stationary variance on a Gaussian target, over the right one.
+"""Every sampler's stationary variance on a Gaussian target, over the right one; the peers' beside.
 
-``python -m tests.benchmarks.sampler_table``: curvature 1, friction 1, without and with gradient
-noise; exact, from the rule's own law. The order of the bias is that of the excess without noise as
-the step is halved. Rules with a thermostat are not affine: they are run, in ten directions for
-400,000 steps, and "-" is a chain that left the numbers behind.
+``python -m tests.benchmarks.sampler_table [names ...]``: curvature 1, every option at its default,
+exact gradients and gradients with noise of variance 2. Affine rules are exact, by their own law.
+The others are run, as a chain on a model of ten means and 100 rows in batches of one, with errors
+of about 0.01. Below each of ours stand the updates of other libraries under that name, from
+``tests/peers.py``, and what was measured on the library itself. "-" is a step that has no law:
+unstable, or refused.
+
+Estimators other than plain batches have no gradient noise here, where every row has the same
+curvature; samplers that read all rows have none anywhere. The order is that of the bias without
+gradient noise as the step is halved.
 """
 
+import sys
+
+from dataclasses import replace
+from typing import NamedTuple
+
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
+import pymc as pm
 
 from rich.console import Console
 from rich.table import Table
 
+from pymc_sgld import schedules
+from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.tuning import LinearLaw
+from tests.many_chains import ManyChains
+from tests.peers import PEERS, RefreshedTrajectory
 
-STEPS = (0.8, 0.4, 0.2)
+STEPS = (0.8, 0.4, 0.2, 0.05)
 NOISE = 2.0  # variance of the gradient
+TEMPERATURES = (1.0, 4.0)
+
+N_DIM, N_ROWS = 10, 100
+N_DRAWS, N_DROPPED, STEPS_PER_DRAW = 4000, 400, 20
+
+
+class Row(NamedTuple):
+    """A line of the table: variances over the right one, by step size."""
+
+    sampler: str
+    gradients: str
+    temperature: float
+    clean: list[float]
+    noisy: list[float]
+    order: str
+    measured: str = ""
 
 
 def main():
-    table = Table(title="Stationary variance over the right one, h = 0.8, 0.4, 0.2")
+    names = sys.argv[1:] or list(REGISTRY)
+    steps = ", ".join(f"{h:g}" for h in STEPS)
+    table = Table(title=f"Stationary variance over the right one, h = {steps}")
     for column in ("sampler", "gradients", "T", "exact gradient", f"noise {NOISE:g}", "order"):
-        table.add_column(column)
-    for name, step_method in REGISTRY.items():
-        rule = step_method.rule_class(**step_method.rule_defaults)
-        for temperature in (1.0, 4.0):
-            table.add_row(name, *row(rule, temperature))
-    Console(width=110).print(table)
-
-
-def row(rule, temperature):
-    measure = run if rule.nonlinear_state else exact
-    clean, noisy = ([measure(rule, h, noise, temperature) for h in STEPS] for noise in (0.0, NOISE))
-    return (
-        str(rule.gradients_per_step),
-        f"{temperature:g}",
-        "  ".join(map(ratio, clean)),
-        "  ".join(map(ratio, noisy)),
-        order(rule, temperature),
-    )
+        table.add_column(column, no_wrap=column != "sampler")
+    table.add_column("measured there")
+    for name in names:
+        for row in [*rows_of(name), *(row for peer in PEERS for row in peer_rows(peer, name))]:
+            cells = ("  ".join(map(ratio, row.clean)), "  ".join(map(ratio, row.noisy)))
+            of_all = (row.sampler, row.gradients, f"{row.temperature:g}", *cells, row.order)
+            table.add_row(*of_all, row.measured)
+        table.add_section()
+    Console(width=160).print(table)
 
 
 def ratio(value):
-    return f"{value:.4f}" if np.isfinite(value) else "   -  "
+    return f"{value:6.3f}" if np.isfinite(value) else "   -  "
 
 
-def exact(rule, step_size, noise, temperature):
-    return LinearLaw(rule).variance(step_size, 1.0, noise, temperature) / temperature
+def rows_of(name):
+    """Return the rows of one of ours."""
+    step_method = REGISTRY[name]
+    rule = step_method.rule_class(**step_method.rule_defaults)
+    measure = Exact(step_method, rule) if is_affine(step_method, rule) else Run(step_method)
+    gradients = str(rule.gradients_per_step * measure.gradients_per_batch)
+    for temperature in TEMPERATURES:
+        clean, noisy = (measure.ratios(noise, temperature) for noise in (0.0, NOISE))
+        yield Row(name, gradients, temperature, clean, noisy, measure.order(temperature))
 
 
-def order(rule, temperature):
-    if rule.nonlinear_state:
-        return "(run)"
-    excess = [abs(exact(rule, h, 0.0, temperature) - 1) for h in (0.02, 0.01)]
-    return "exact" if max(excess) < 1e-10 else f"{np.log2(excess[0] / excess[1]):.2f}"
+def is_affine(step_method, rule):
+    changing = rule.nonlinear_state or hasattr(rule, "settle")
+    return not changing and getattr(step_method, "cycles_class", None) is None
 
 
-def run(rule, step_size, noise, temperature, n_steps=400_000, n_dim=10):
-    """Measure in ten independent directions that share the thermostat."""
-    rng = np.random.default_rng(0)
-    position, *extra = (pt.dvector() for _ in ("position", *rule.extra_state))
-    error, noises = pt.dmatrix(), pt.dtensor3()
+class Exact:
+    """The law of an affine rule."""
 
-    def step(e, xi, *state):
-        new = rule.update(
-            dict(zip(("position", *rule.extra_state), state, strict=True)),
-            lambda q: -q + e,
-            step_size=pt.constant(step_size),
-            temperature=pt.constant(temperature),
-            noise=xi,
+    def __init__(self, step_method, rule):
+        self.law = LinearLaw(rule)
+        self.knows_noise = getattr(rule, "needs_gradient_noise", False)
+        self.estimator = step_method.default_gradient
+
+    @property
+    def gradients_per_batch(self):
+        return ESTIMATORS[self.estimator].gradients_per_batch
+
+    def ratios(self, noise, temperature):
+        if noise and self.estimator == "full":
+            return [np.nan] * len(STEPS)
+        left = noise if self.estimator == "minibatch" else 0.0
+        known = left if self.knows_noise else None
+        return [self.law.variance(h, 1.0, left, temperature, known) / temperature for h in STEPS]
+
+    def order(self, temperature):
+        return order_of(lambda h: self.law.variance(h, 1.0, 0.0, temperature) / temperature)
+
+
+def order_of(variance):
+    excess = [abs(variance(h) - 1) for h in (0.004, 0.002)]
+    if max(excess) < 1e-9:
+        return "exact"
+    order = np.log2(excess[0] / excess[1])
+    return f"{order:.2f}" if order > 0.5 else "0: wrong"
+
+
+class Run:
+    """A chain as the library runs it, compiled once for each size of batch."""
+
+    gradients_per_batch = 1
+
+    def __init__(self, step_method):
+        self.tested = hasattr(step_method.rule_class, "settle")
+        self.steps = {}
+        for noise, batch_size in ((0.0, N_ROWS), (NOISE, 1)):
+            try:
+                with gaussian_model():
+                    self.steps[noise] = step_method(
+                        step_size=0.1, batch_size=batch_size, verify=False
+                    )
+            except ValueError as refusal:
+                print(f"{step_method.name}, batch of {batch_size}: {refusal}", file=sys.stderr)
+
+    def ratios(self, noise, temperature):
+        if noise not in self.steps:
+            return [np.nan] * len(STEPS)
+        return [self._ratio(self.steps[noise], h, temperature) for h in STEPS]
+
+    def order(self, temperature):
+        return "(run, tested)" if self.tested else "(run)"
+
+    def _ratio(self, step, step_size, temperature):
+        chain = step.chain
+        trajectory = chain.settings.trajectory
+        chain.settings = replace(
+            chain.settings,
+            step_size=schedules.constant(step_size),
+            temperature=schedules.constant(temperature),
+            steps_per_draw=trajectory * -(-STEPS_PER_DRAW // trajectory),
         )
-        return [new[name] for name in ("position", *rule.extra_state)]
-
-    outputs = pytensor.scan(
-        step, sequences=[error, noises], outputs_info=[position, *extra], return_updates=False
-    )
-    function = pytensor.function([error, noises, position, *extra], outputs)
-    start = rule.start(rng.standard_normal(n_dim), temperature)
-    state = [np.zeros(n_dim), *(start[name] for name in rule.extra_state)]
-    squares = []
-    for _ in range(20):
-        n = n_steps // 20
-        e = np.sqrt(noise) * rng.standard_normal((n, n_dim))
-        traces = function(e, rng.standard_normal((n, rule.noise_vectors, n_dim)), *state)
-        state = [trace[-1] for trace in traces]
+        step.setup_chain(np.random.default_rng(0), 1, N_DRAWS)
+        position = chain.begin(np.zeros(N_DIM))
+        total = 0.0
         with np.errstate(all="ignore"):
-            squares.append((traces[0] ** 2).mean())
-    return float(np.mean(squares[1:])) / temperature
+            for number in range(N_DRAWS + 1):
+                draw = chain.draw(position)
+                position = draw.position
+                if draw.diverging:
+                    return np.nan
+                if number > N_DROPPED:
+                    total += np.mean(position**2)
+        return total / (N_DRAWS - N_DROPPED) / temperature
+
+
+def gaussian_model():
+    """Ten means with posterior N(0, 1), and noise of variance 2 in batches of one row."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((N_ROWS, N_DIM))
+    rows = rows - rows.mean(axis=0)
+    rows = rows @ np.linalg.inv(np.linalg.cholesky(np.cov(rows.T, bias=True))).T * NOISE**0.5
+    with pm.Model() as model:
+        theta = pm.Flat("theta", shape=N_DIM)
+        pm.Normal("y", theta, N_ROWS**0.5, observed=rows)
+    return model
+
+
+def peer_rows(peer, name):
+    """Return the rows of an update of another library, where it has the name."""
+    if peer.sampler != name:
+        return
+    for temperature in peer.temperatures:
+        clean, noisy = (
+            [peer_ratio(peer, h, noise, temperature) for h in STEPS] for noise in (0.0, NOISE)
+        )
+        order = "(run)"
+        if not thermostat(peer):
+            order = order_of(lambda h: peer_ratio(peer, h, 0.0, temperature))  # noqa: B023
+        label = f"  {peer.library}: {peer.slip}"
+        gradients = str(peer.rule.gradients_per_step)
+        measured = peer.measured if temperature == 1 else ""
+        yield Row(label, gradients, temperature, clean, noisy, order, measured)
+
+
+def thermostat(peer):
+    return bool(getattr(peer.rule, "nonlinear_state", ()))
+
+
+def peer_ratio(peer, step_size, noise, temperature):
+    if thermostat(peer):
+        chains = ManyChains(peer.rule, (2000 // peer.n_dim, peer.n_dim))
+        numbers = dict(step_size=step_size, noise=noise, temperature=temperature)
+        return chains.variance_ratio(int(150 / step_size), int(75 / step_size), **numbers)[0]
+    law = peer.rule if isinstance(peer.rule, RefreshedTrajectory) else LinearLaw(peer.rule)
+    return law.variance(step_size, 1.0, noise, temperature) / temperature
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 ``python -m tests.benchmarks.sghmc_experiments [--out PICTURE]``. The first is simulated: 40,000
 independent chains of each sampler on U = -2 x**2 + x**4 with gradient noise N(0, 4), one draw of
-each. The second is exact: a Gaussian of correlation 0.9 with gradient noise N(0, I), covariances and
-autocorrelations by the Lyapunov equation, at the paper's step sizes.
+each. The second is exact: a Gaussian of correlation 0.9 with gradient noise N(0, I), covariances
+and autocorrelations by the Lyapunov equation, at the paper's step sizes.
 """
 
 import argparse
