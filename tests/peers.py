@@ -202,7 +202,7 @@ PEERS = [
         (1.0,),
     ),
     Peer(POSTERIORS, "sghmc", "Euler, friction 0.01", ExplicitEuler(0.01)),
-    Peer(BLACKJAX, "sgnht", "Euler, friction 0.01", ExplicitThermostat(0.01), "h=.05 1.07"),
+    Peer(BLACKJAX, "sgnht", "Euler, friction 0.01", ExplicitThermostat(0.01), "h=.05 1.06 to 1.08"),
     Peer(SGMCMCJAX, "badodab", f"{_LENGTH}, d=2", LengthThermostat(), "2.67", (1.0,), 2),
     Peer(SGMCMCJAX, "badodab", f"{_LENGTH}, d=10", LengthThermostat(), "10.4", (1.0,), 10),
     Peer(SGMCMCJAX, "baoab", "noise times T", NoiseTimesTemperature()),
