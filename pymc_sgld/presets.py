@@ -194,7 +194,27 @@ class ReplicaExchangeSGLD(StochasticGradientStep):
 
     name = "replica_exchange_sgld"
     rule_class = ReplicaExchangeLangevin
+    gradients = ("minibatch", "control_variate", "full")  # the others follow one position
     statistics = ("swap_rate", "hot_restarts")
+
+
+class SVRGLD(StochasticGradientStep):
+    """SGLD with a control variate that follows the chain (Dubey et al. 2016): no mode needed."""
+
+    name = "svrg_ld"
+    rule_class = StochasticGradientLangevin
+    default_gradient = "svrg"
+
+
+class SAGALD(StochasticGradientStep):
+    """SGLD corrected by a table of past gradients, one for each block of rows (Dubey et al. 2016).
+
+    See :class:`pymc_sgld.gradient_estimators.Saga`.
+    """
+
+    name = "saga_ld"
+    rule_class = StochasticGradientLangevin
+    default_gradient = "saga"
 
 
 REGISTRY: dict[str, type[StochasticGradientStep]] = {
@@ -202,6 +222,8 @@ REGISTRY: dict[str, type[StochasticGradientStep]] = {
     for step_method in (
         SGLD,
         SGLDCV,
+        SVRGLD,
+        SAGALD,
         SGHMC,
         BAOA,
         LeimkuhlerMatthews,

@@ -1,6 +1,7 @@
 """The arguments of a step method: checked, and made into the parts of a sampler."""
 
 import inspect
+import logging
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -14,14 +15,17 @@ from pymc.util import get_value_vars_from_user_vars
 from pymc_sgld import schedules
 from pymc_sgld.chain import Cycles, Settings
 from pymc_sgld.compiled_loops.transition import Axes
-from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
+from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.preconditioners import NAMES, empty_metric
+from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
 from pymc_sgld.types import UpdateRule
 from pymc_sgld.validate import check_integer, check_one_of
 
 _DEFAULT_BATCH_SIZE = 256
 _LARGEST_TUNED = 2000
+
+_log = logging.getLogger("pymc.sgld")
 
 
 def make_rule(
@@ -95,7 +99,7 @@ def choose_settings(
         preconditioner = "dense" if step_size is None else "identity"
     kind = check_one_of("preconditioner", preconditioner, NAMES)
     compensated = noise_compensation or getattr(rule, "needs_gradient_noise", False)
-    _check_compensation(name, rule, compensated)
+    _check_compensation(name, rule, estimator, compensated)
     _check_steps_per_draw(name, rule, steps_per_draw)
 
     def settings(n_dim: int) -> Settings:
@@ -154,7 +158,100 @@ def choose_batch_sizes(
     return [min(batch_size, total) for total in totals]
 
 
-def _check_compensation(name: str, rule: UpdateRule, wanted: bool) -> None:
+def choose_scheme(
+    name: str,
+    batches: str,
+    rule: UpdateRule,
+    estimator: GradientEstimator,
+    noise_compensation: bool,
+) -> Independent:
+    """Return how the rows of a batch are drawn.
+
+    Parameters
+    ----------
+    name : str
+        Of the sampler.
+    batches : str
+        A key of ``SCHEMES``.
+    rule : UpdateRule
+    estimator : GradientEstimator
+    noise_compensation : bool
+        Whether known noise is taken out of the injected noise.
+    """
+    compensated = noise_compensation or getattr(rule, "needs_gradient_noise", False)
+    scheme = SCHEMES[check_one_of("batches", batches, SCHEMES)]
+    if batches == "epochs" and compensated:
+        raise ValueError(
+            f"{name} takes the variance of the gradient's noise out of its injected noise, which "
+            "holds for independent batches. With batches='epochs' the noise of the batches of an "
+            "epoch adds up to none, so it would be taken out a second time. Use "
+            "batches='independent', or leave noise_compensation out."
+        )
+    if batches == "epochs" and hasattr(rule, "settle"):
+        raise ValueError(
+            f"{name} weighs a sequence of batches against its reverse, which must be as likely; "
+            "with batches='epochs' it is not. Use batches='independent'."
+        )
+    if not estimator.remembers:
+        return scheme
+    if batches != "independent":
+        raise ValueError(
+            f"gradient={estimator.name!r} remembers the gradients of fixed blocks of rows and "
+            f"draws one of them at each step; batches={batches!r} would cut the rows anew. Use "
+            "batches='independent', or gradient='svrg'."
+        )
+    return FixedBlocks()
+
+
+def check_table(
+    name: str, estimator: GradientEstimator, rows_model: RowModel, batch_sizes: Sequence[int]
+) -> None:
+    """Say how much memory a table of gradients takes, or refuse it.
+
+    Parameters
+    ----------
+    name : str
+        Of the sampler.
+    estimator : GradientEstimator
+    rows_model : RowModel
+    batch_sizes : sequence of int
+        By group of rows.
+    """
+    if not isinstance(estimator, Saga):
+        return
+    if len(rows_model.groups) > 1:
+        groups = ", ".join(group.name for group in rows_model.groups)
+        raise ValueError(
+            f"gradient='saga' of {name} keeps a table for one group of rows, but the model has "
+            f"{len(rows_model.groups)}: {groups}. Use gradient='svrg' or 'control_variate'."
+        )
+    total, batch, n_dim = rows_model.groups[0].total_size, batch_sizes[0], rows_model.n_dim
+    count = BlockLayout(total, batch).count
+    size = count * n_dim * np.dtype(rows_model.position.type.dtype).itemsize
+    if size > estimator.largest_table:
+        raise ValueError(
+            f"gradient='saga' of {name} would keep {count} gradients of {n_dim} numbers, "
+            f"{size / 1e6:,.0f} MB a chain, for N={total} rows in batches of n={batch} and "
+            f"D={n_dim} parameters; largest_table allows {estimator.largest_table / 1e6:,.0f} MB. "
+            "Give a larger batch_size that divides N, gradient='svrg' which keeps two gradients, "
+            "or gradient=Saga(largest_table=...) with more bytes."
+        )
+    _log.info(
+        f"{name}: the table of {count} gradients of {n_dim} numbers takes {size / 1e6:,.1f} MB "
+        "in each chain."
+    )
+
+
+def _check_compensation(
+    name: str, rule: UpdateRule, estimator: GradientEstimator, wanted: bool
+) -> None:
+    if wanted and estimator.steps_between(1) is not None:
+        raise ValueError(
+            f"{name} with gradient={estimator.name!r} has noise that grows with the distance to "
+            "where the rows' gradients were last taken, so there is no one variance to take out "
+            "of the injected noise. Use gradient='control_variate' or 'minibatch', or leave "
+            "noise_compensation out."
+        )
     able = "gradient_noise" in inspect.signature(rule.update).parameters
     if wanted and not able:
         raise ValueError(

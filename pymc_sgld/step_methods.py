@@ -19,15 +19,17 @@ from rich.table import Column
 from pymc_sgld.chain import Chain, ChainState, Cycles, Draw, Settings
 from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
-from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import RowModel, row_model
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
-from pymc_sgld.row_sources import windows_of
+from pymc_sgld.row_sources import Independent, windows_of
 from pymc_sgld.step_arguments import (
     check_all_variables,
+    check_table,
     choose_batch_sizes,
     choose_estimator,
+    choose_scheme,
     choose_settings,
     make_rule,
     split_cycles,
@@ -63,9 +65,16 @@ class StochasticGradientStep(BlockedStep):
         threshold at a mode found in the tune phase.
     temperature : float or schedule, default 1
         The target is the posterior to the power 1 / temperature.
-    gradient : {"minibatch", "full", "control_variate"}, default "minibatch"
+    gradient : {"minibatch", "full", "control_variate", "svrg", "saga"}, default "minibatch"
         How the gradient is estimated: see :mod:`pymc_sgld.gradient_estimators`. A control variate
-        is centred at a mode found in the tune phase.
+        is centred at a mode found in the tune phase. An estimator with options of its own may be
+        given instead of a name, such as ``Svrg(anchor_steps=500)``.
+    batches : {"independent", "epochs", "replacement"}, default "independent"
+        Which rows a step reads: a random window of the shuffled rows; windows one after the other,
+        so that no row comes twice in an epoch of floor(N / n) steps, and a new order for each
+        epoch; or each row drawn from all. A group of rows that is read whole is read as it is. With
+        epochs the noise of the steps of an epoch cancels, and the statistic
+        ``predicted_sd_inflation``, made for independent batches, says too much.
     noise_compensation : bool, default False
         Take the variance of the gradient, measured at the mode, out of the injected noise. For the
         rules that can.
@@ -140,7 +149,8 @@ class StochasticGradientStep(BlockedStep):
         rows: Any = "auto",
         step_size: Any = None,
         temperature: Any = 1.0,
-        gradient: str | None = None,
+        gradient: str | GradientEstimator | None = None,
+        batches: str = "independent",
         preconditioner: str | None = None,
         noise_compensation: bool = False,
         steps_per_draw: int | None = None,
@@ -170,12 +180,14 @@ class StochasticGradientStep(BlockedStep):
             steps_per_draw=steps_per_draw,
             cycles=cycles,
         )
+        scheme = choose_scheme(self.name, batches, rule, estimator, noise_compensation)
         model = pm.modelcontext(model)
         check_all_variables(self.name, vars, model)
         rows_model = row_model(model, rows=rows)
         batch_sizes = choose_batch_sizes(
             self.name, batch_size, rows_model, estimator, self.why_all_rows
         )
+        check_table(self.name, estimator, rows_model, batch_sizes)
         mode = sampling_mode(backend, (compile_kwargs or {}).get("mode"))
         self.vars = list(rows_model.value_vars)
         self.rng = get_random_generator(rng)
@@ -185,7 +197,7 @@ class StochasticGradientStep(BlockedStep):
         self._shapes = rows_model.shapes
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
-        self.chain = _build_chain(rows_model, mode, settings(rows_model.n_dim), batch_sizes)
+        self.chain = _build_chain(rows_model, mode, settings(rows_model.n_dim), batch_sizes, scheme)
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
 
@@ -320,7 +332,11 @@ class StochasticGradientStep(BlockedStep):
 
 
 def _build_chain(
-    rows_model: RowModel, mode: Any, settings: Settings, batch_sizes: list[int]
+    rows_model: RowModel,
+    mode: Any,
+    settings: Settings,
+    batch_sizes: list[int],
+    scheme: Independent,
 ) -> Chain:
     block_function = rows_model.block_function(mode)
     fixed = None
@@ -329,7 +345,11 @@ def _build_chain(
         fixed = FixedShapes(n_steps, batch_sizes)
     loop = compile_loop(rows_model, settings.axes, mode, fixed=fixed)
     windows = windows_of(
-        block_function.arrays, block_function.array_groups, block_function.total_sizes, batch_sizes
+        block_function.arrays,
+        block_function.array_groups,
+        block_function.total_sizes,
+        batch_sizes,
+        scheme,
     )
     state = ChainState((0, 0), 0, 0, settings.axes.metric)
     chain = Chain(settings, loop, block_function, windows, rows_model.n_dim, state)

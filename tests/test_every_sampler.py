@@ -86,6 +86,7 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
         fresh = type(step)(**short(step.name), verify=False)
     if step.chain.loop.fixed is not None:
         fresh.chain.loop = step.chain.loop
+        fresh.chain.block_function = step.chain.block_function
     fresh.sampling_state = saved
     resumed = run(fresh, half[-1], 4)
     assert all(same(a, b) for a, b in zip(whole, half + resumed, strict=True))

@@ -6,6 +6,7 @@ import numpy as np
 
 from pymc.exceptions import SamplingError
 
+from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.chain.state import ChainState, Settings
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import DenseMetric, metric_from_covariance
@@ -14,9 +15,9 @@ from pymc_sgld.tuning import (
     LinearChain,
     LinearLaw,
     LocalGaussian,
-    control_variate_noise,
     find_mode,
     local_gaussian,
+    with_noise_left,
 )
 from pymc_sgld.types import Array
 
@@ -60,7 +61,9 @@ class Beginning:
             )
         covariance = np.linalg.inv(gaussian.precision)
         if axes.estimator.needs_mode:
-            gaussian = self.centred(mode.position, covariance, gaussian)
+            state.estimator_parameters = centre_parameters(self.block_function, mode.position)
+            state.unreported_passes += 1
+        gaussian = self._with_noise_left(mode.position, gaussian, temperature)
         state.metric = metric_from_covariance(axes.metric.name, mode.position, covariance)
         picture = self._set_picture(gaussian)
         if axes.noise_compensation:
@@ -70,32 +73,41 @@ class Beginning:
         finite = np.isfinite(self.block_function.full(position)[0])
         return position if finite else mode.position
 
-    def measure(self, position: Array) -> None:
+    def measure(self, position: Array, temperature: float) -> None:
         """Measure curvature and gradient noise at a position."""
         if len(position) > _LARGEST_MEASURED:
             return
         gaussian = local_gaussian(self.block_function, position, self.generator)
         if np.isfinite(gaussian.precision).all() and np.isfinite(gaussian.row_noise).all():
-            self._set_picture(gaussian)
+            self._set_picture(self._with_noise_left(position, gaussian, temperature))
 
-    def centred(self, centre: Array, covariance: Array, gaussian: LocalGaussian) -> LocalGaussian:
-        """Set the centre of the control variate; return the picture with the noise it leaves."""
-        self.set_centre(centre)
-        noise, passes = control_variate_noise(
-            self.block_function, centre, covariance, self.generator
-        )
-        self.state.unreported_passes += passes
-        return gaussian._replace(row_noise=noise)
+    def recentre(self, temperature: float) -> None:
+        """Move the centre of the control variate to the mean of draws, if that is the better one.
 
-    def set_centre(self, centre: Array) -> None:
-        """Make a position the centre of the control variate: one pass through the data."""
-        state, function = self.state, self.block_function
-        none = [0.0] * len(function.total_sizes)
-        one_row = [np.zeros(1, dtype=np.int64)] * len(none)
-        everything = function.full(centre)[1]
-        of_prior = function.batch(centre, one_row, weights=none)[1]
-        state.estimator_parameters = (centre, (everything - of_prior).astype(centre.dtype))
+        The coordinates stay as they are, for the state of the rule is in them.
+        """
+        state, picture, draws = self.state, self.state.picture, self.state.tune_mean
+        if picture is None or draws is None:
+            return
+        inverse = np.linalg.inv(picture.factor)
+        precision = inverse.T @ picture.precision @ inverse
+        if not draws.is_better_than(state.estimator_parameters[0], precision):
+            return
+        centre = draws.mean.astype(self.block_function.dtype)
+        state.estimator_parameters = centre_parameters(self.block_function, centre)
         state.unreported_passes += 1
+        gaussian = LocalGaussian(precision, np.zeros((0, 0, 0)), 0.0)
+        picture = self._set_picture(self._with_noise_left(centre, gaussian, temperature))
+        if self.settings.axes.noise_compensation:
+            self._keep_known_noise(picture)
+
+    def _with_noise_left(
+        self, position: Array, gaussian: LocalGaussian, temperature: float
+    ) -> LocalGaussian:
+        estimator = self.settings.axes.estimator
+        return with_noise_left(
+            self.block_function, estimator, position, gaussian, temperature, self.generator
+        )
 
     def _set_known_noise(self, gaussian: LocalGaussian, picture: LinearChain) -> None:
         """Turn a dense metric so that the noise is diagonal, and keep its diagonal."""
@@ -103,12 +115,20 @@ class Beginning:
         if isinstance(state.metric, DenseMetric):
             state.metric = state.metric.rotated(picture.noise)
             picture = self._set_picture(gaussian._replace(data_passes=0.0))
+        self._keep_known_noise(picture)
+
+    def _keep_known_noise(self, picture: LinearChain) -> None:
+        """Take the noise by coordinate out of the injected noise from now on."""
         known = np.diag(picture.noise)
-        state.picture = replace(picture, known_noise=known)
-        state.gradient_noise = known.astype(self.block_function.dtype)
+        self.state.picture = replace(picture, known_noise=known)
+        self.state.gradient_noise = known.astype(self.block_function.dtype)
 
     def _set_picture(self, gaussian: LocalGaussian) -> LinearChain:
-        noise = gaussian.gradient_noise(self.windows.total_sizes, self.windows.batch_sizes)
+        noise = gaussian.gradient_noise(
+            self.windows.total_sizes,
+            self.windows.batch_sizes,
+            with_replacement=self.windows.scheme.with_replacement,
+        )
         factor = self.state.metric.matrix()
         picture = LinearChain(
             LinearLaw(self.settings.axes.rule),

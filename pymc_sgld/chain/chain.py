@@ -8,11 +8,13 @@ import numpy as np
 from pymc_sgld import schedules
 from pymc_sgld.chain.beginning import Beginning
 from pymc_sgld.chain.cycles import EXPLORING_EXCESS, cyclical
+from pymc_sgld.chain.references import References
 from pymc_sgld.chain.state import ChainState, Draw, Settings
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Windows
+from pymc_sgld.tuning import MeanOfDraws
 from pymc_sgld.types import Array, Randomness, Schedule
 
 _MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
@@ -73,7 +75,10 @@ class Chain:
             np.zeros((1, rule.noise_vectors, self.n_dim), dtype),
         )
         state = {"position": zeros} | dict.fromkeys(rule.extra_state, zeros)
-        self.loop.run(state, randomness, one, one, constants)
+        if estimator.remembers:
+            self.loop.run_remembering(state, randomness, one, one, constants, zeros[None])
+        else:
+            self.loop.run(state, randomness, one, one, constants)
         weights = [1.0] * len(batches)
         self.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
 
@@ -109,11 +114,14 @@ class Chain:
     def measure(self, position: Array) -> None:
         """Measure curvature and gradient noise at a position, if that was not done in tuning."""
         if self.state.picture is None:
-            self._beginning().measure(position)
+            self._beginning().measure(position, self._temperature())
 
     def draw(self, position: Array) -> Draw:
         """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
         state = self.state
+        compared_with = state.estimator_parameters
+        if state.draw_number == state.tune and state.tune_mean is not None:
+            self._beginning().recentre(self._temperature())
         steps = self._steps_of_draw()
         clock = self._clock(steps)
         step_sizes = schedules.evaluate("step_size", state.step_size, clock) * state.step_factor
@@ -126,6 +134,9 @@ class Chain:
             position = moved
             state.extra_state = {name: last[name] for name in state.extra_state}
             logp = self._minibatch_logp(position, int(steps[-1]))
+        else:
+            self._references().forget(compared_with)
+        self._add_to_mean(position)
         self._adapt(diverging, statistics)
         cycle = -1 if state.plan is None else state.plan.cycle(state.draw_number)
         state.step_number += len(steps)
@@ -177,6 +188,7 @@ class Chain:
         while done < len(step_sizes):
             first = self.state.step_number + done
             n_steps = min(len(step_sizes) - done, self._until_pause(first))
+            self._renew_references(first, current["position"])
             piece = slice(done, done + n_steps)
             current = self._run_piece(
                 current, first, step_sizes[piece].astype(dtype), temperatures[piece].astype(dtype)
@@ -208,14 +220,44 @@ class Chain:
             leaves=self._leaves(first),
         )
         randomness = self._streams().block(first, len(step_sizes))
-        return self.loop.run(current, randomness, step_sizes, temperatures, constants)
+        if not self.settings.axes.estimator.remembers:
+            return self.loop.run(current, randomness, step_sizes, temperatures, constants)
+        references = self._references()
+        remembered = references.remembered(randomness.starts)
+        moved, fresh = self.loop.run_remembering(
+            current, randomness, step_sizes, temperatures, constants, remembered
+        )
+        references.keep(randomness.starts, fresh)
+        return moved
 
     def _until_pause(self, step: int) -> int:
         """Return how many steps can be run before something outside the loop is to be done."""
-        until = self._streams().steps_until_shuffle(step)
+        until = self._streams().steps_until_copy(step)
+        renewal = self._references().steps_until(step)
+        if renewal is not None:
+            until = min(until, renewal)
         if self.settings.tested:
             until = min(until, self.settings.trajectory - step % self.settings.trajectory)
         return until
+
+    def _renew_references(self, step: int, coordinates: Array) -> None:
+        self._references().renew(
+            step,
+            lambda: self._to_position(coordinates).astype(self.block_function.dtype, copy=False),
+            self._streams().copy_numbers(step)[0],
+            lambda: self._leaves(step),
+        )
+
+    def _add_to_mean(self, position: Array) -> None:
+        """Take a draw of the second half of the tune phase into the mean, where one is wanted."""
+        state = self.state
+        if not (state.tuning and getattr(self.settings.axes.estimator, "recentre", False)):
+            return
+        share = 2 * state.draw_number / state.tune - 1
+        if share >= 0:
+            state.tune_mean = (state.tune_mean or MeanOfDraws.of_none(self.n_dim)).with_draw(
+                position, share
+            )
 
     def _adapt(self, diverging: bool, statistics: dict[str, float]) -> None:
         """Change the step size while tuning: halve it, or lead it to the rate of acceptance."""
@@ -271,9 +313,10 @@ class Chain:
 
     def _leaves(self, step: int) -> list[Array]:
         streams = self._streams()
-        number = streams.shuffle_number(step)
-        key = (self.state.key, number)
-        return self.windows.arrays(key, lambda group: streams.permutation(number, group))
+        numbers = streams.copy_numbers(step)
+        return self.windows.arrays(
+            self.state.key, lambda group: streams.order(numbers[group], group), numbers
+        )
 
     def _threshold(self, temperature: float) -> float:
         if self.state.picture is None:
@@ -314,6 +357,15 @@ class Chain:
             return max(1, self.state.plan.n_steps)
         return max(1, (self.state.tune + self.state.draws) * steps_per_draw)
 
+    def _temperature(self) -> float:
+        """Return the temperature of the step to come."""
+        step = np.array([self.state.step_number])
+        return float(schedules.evaluate("temperature", self.state.temperature, step)[0])
+
+    def _references(self) -> References:
+        estimator = self.settings.axes.estimator
+        return References(estimator, self.block_function, self.windows, self.state)
+
     def _beginning(self) -> Beginning:
         return Beginning(
             self.settings,
@@ -330,16 +382,15 @@ class Chain:
         reverse.
         """
         if self._made is None or self._made.key != self.state.key:
-            trajectory = self.settings.trajectory
-            whole = -(-self.windows.steps_per_shuffle // trajectory) * trajectory
             self._made = RandomStreams(
                 self.state.key,
                 self.n_dim,
                 self.settings.axes.rule.noise_vectors,
                 self.windows.total_sizes,
                 self.windows.batch_sizes,
-                whole,
+                self.windows.scheme,
                 self.block_function.dtype,
+                self.settings.trajectory,
             )
         return self._made
 

@@ -6,7 +6,7 @@ from typing import Any
 from pymc_sgld.chain.cycles import CyclePlan, Cycles
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.tuning import LinearChain
+from pymc_sgld.tuning import LinearChain, MeanOfDraws
 from pymc_sgld.types import Array, Schedule
 
 
@@ -72,6 +72,12 @@ class ChainState:
     extra_state: dict[str, Array] = field(default_factory=dict)
     estimator_parameters: tuple[Array, ...] = ()
     gradient_noise: Array | None = None  # by coordinate, where it is compensated
+    # of an estimator that remembers: gradients by block (n_blocks, n_dim), the number of the order
+    # of the rows they belong to, and blocks with gradients that are to come into the table
+    gradient_table: Array | None = None
+    table_copy: int = -1
+    fresh_gradients: tuple[tuple[Array, Array], ...] = ()
+    tune_mean: MeanOfDraws | None = None  # of the second half of the tune phase, to centre at
     picture: LinearChain | None = None
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0

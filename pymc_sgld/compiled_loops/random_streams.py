@@ -7,9 +7,11 @@ continues bit for bit.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from pymc_sgld.row_sources import Independent
 from pymc_sgld.types import Array, Randomness
 
 _NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS = range(5)
@@ -34,10 +36,12 @@ class RandomStreams:
         Length of the position, and standard normal vectors of that length a step takes.
     total_sizes, batch_sizes : array, shape (n_groups,)
         Rows in all and in a batch.
-    steps_per_shuffle : int
-        A permutation of the rows serves that many steps.
+    scheme : Independent
+        Which rows the batches take.
     dtype : str
         Of the noise.
+    trajectory : int
+        Steps that one order of the rows must serve together, where the scheme can do so.
     """
 
     key: tuple[int, int]
@@ -45,8 +49,9 @@ class RandomStreams:
     noise_vectors: int
     total_sizes: Array
     batch_sizes: Array
-    steps_per_shuffle: int
+    scheme: Independent = field(default_factory=Independent)
     dtype: str = "float64"
+    trajectory: int = 1
     _cached: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -62,18 +67,24 @@ class RandomStreams:
         ]
         return Randomness(*pieces)
 
-    def shuffle_number(self, step: int) -> int:
-        """Return which permutation serves a step."""
-        return step // self.steps_per_shuffle
+    @cached_property
+    def steps_per_copy(self) -> Array:
+        """Steps that one order of the rows serves, by group."""
+        return self.scheme.steps_per_copy(self.total_sizes, self.batch_sizes, self.trajectory)
 
-    def steps_until_shuffle(self, step: int) -> int:
-        """Return how many steps, this one included, the current permutation still serves."""
-        return self.steps_per_shuffle - step % self.steps_per_shuffle
+    def copy_numbers(self, step: int) -> tuple[int, ...]:
+        """Return which order of its rows serves a step, by group."""
+        return tuple((step // self.steps_per_copy).tolist())
 
-    def permutation(self, shuffle: int, group: int) -> Array:
-        """Return the permutation of a group's rows, shape (total_size,)."""
-        generator = self._generator(_SHUFFLES, shuffle, group)
-        return generator.permutation(int(self.total_sizes[group]))
+    def steps_until_copy(self, step: int) -> int:
+        """Return how many steps, this one included, the current orders still serve."""
+        return int(np.min(self.steps_per_copy - step % self.steps_per_copy))
+
+    def order(self, number: int, group: int) -> Array:
+        """Return the rows of a group in the order of that number."""
+        generator = self._generator(_SHUFFLES, number, group)
+        total, batch = int(self.total_sizes[group]), int(self.batch_sizes[group])
+        return self.scheme.order(generator, total, batch)
 
     def uniform(self, step: int) -> float:
         """Return the number in [0, 1) of the test after a step."""
@@ -89,21 +100,22 @@ class RandomStreams:
         while n_steps > 0:
             number, offset = divmod(step, length)
             if stream not in self._cached or self._cached[stream][0] != number:
-                self._cached[stream] = (number, make(self._generator(stream, number)))  # type: ignore[operator]
+                self._cached[stream] = (number, make(number))  # type: ignore[operator]
             part = self._cached[stream][1][offset : offset + n_steps]
             parts.append(part)
             step += len(part)
             n_steps -= len(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _make_noise(self, generator: np.random.Generator) -> Array:
+    def _make_noise(self, number: int) -> Array:
         shape = (self.block_length, self.noise_vectors, self.n_dim)
+        generator = self._generator(_NOISE, number)
         return generator.standard_normal(shape, dtype=np.dtype(self.dtype).type)
 
-    def _make_starts(self, generator: np.random.Generator) -> Array:
-        shape = (self.block_length, len(self.total_sizes))
-        starts = generator.integers(0, self.total_sizes, size=shape)
-        return np.where(self.batch_sizes < self.total_sizes, starts, 0)
+    def _make_starts(self, number: int) -> Array:
+        steps = number * self.block_length + np.arange(self.block_length)
+        generator = self._generator(_WINDOWS, number)
+        return self.scheme.starts(generator, steps, self.total_sizes, self.batch_sizes)
 
     def _generator(self, stream: int, number: int, group: int = 0) -> np.random.Generator:
         counter = np.array([0, group, number, stream], dtype=np.uint64)

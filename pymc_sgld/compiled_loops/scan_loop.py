@@ -12,10 +12,10 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.replace import graph_replace
 
 from pymc_sgld.compiled_loops import lean_products
-from pymc_sgld.compiled_loops.transition import Axes, transition
+from pymc_sgld.compiled_loops.transition import FRESH, Axes, transition
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.model_graph.modes import is_jax, without_assertions
-from pymc_sgld.types import Array, Randomness, Tensor, UpdateRule
+from pymc_sgld.types import Array, Randomness, Tensor
 
 
 def sampling_mode(backend: str | None = None, mode: Any = None) -> Mode:
@@ -67,10 +67,46 @@ class Loop:
         constants : sequence of arrays
             In the order of :func:`loop_constants`.
         """
+        sequences = (*randomness, step_sizes, temperatures)
+        return self._run(state, sequences, constants)[0]
+
+    def run_remembering(
+        self,
+        state: dict[str, Array],
+        randomness: Randomness,
+        step_sizes: Array,
+        temperatures: Array,
+        constants: Sequence[Array],
+        remembered: Array,
+    ) -> tuple[dict[str, Array], Array]:
+        """Run steps as :meth:`run` does, for an estimator that remembers.
+
+        Parameters
+        ----------
+        remembered : array, shape (n_steps, n_dim)
+            What is remembered of the block of each step.
+
+        Returns
+        -------
+        state : dict of arrays, shape (n_dim,)
+        fresh : array, shape (n_steps, n_dim)
+            What is to be remembered of it from now on.
+        """
+        sequences = (*randomness, step_sizes, temperatures, remembered)
+        last, fresh = self._run(state, sequences, constants)
+        return last, np.concatenate(fresh)[: len(step_sizes)]
+
+    def _run(
+        self, state: dict[str, Array], sequences: Sequence[Array], constants: Sequence[Array]
+    ) -> tuple[dict[str, Array], list[Array]]:
+        """Return the last state and, for each call, what there is beside it."""
         current = tuple(state[name] for name in self.state_names)
-        for sequences in self._pieces((*randomness, step_sizes, temperatures)):
-            current = tuple(self.function(*sequences, *current, *constants))
-        return dict(zip(self.state_names, map(np.asarray, current), strict=True))
+        beside = []
+        for pieces in self._pieces(sequences):
+            found = self.function(*pieces, *current, *constants)
+            current = tuple(found[: len(self.state_names)])
+            beside += [np.asarray(one) for one in found[len(self.state_names) :]]
+        return dict(zip(self.state_names, map(np.asarray, current), strict=True)), beside
 
     def _pieces(self, sequences: Sequence[Array]) -> Iterator[Sequence[Array]]:
         """Cut the sequences to the fixed number of steps; a mask marks the steps that count."""
@@ -125,7 +161,7 @@ def compile_loop(
     fixed : FixedShapes, optional
         Needed on JAX.
     """
-    sequences = _sequences(row_model, axes.rule, fixed)
+    sequences = _sequences(row_model, axes, fixed)
     constants = _constants(row_model, axes)
     float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
     state_names = ("position", *axes.rule.extra_state)
@@ -135,6 +171,7 @@ def compile_loop(
 
     def step(*arguments: Tensor) -> Any:
         start, noise, step_size, temperature, *rest = arguments
+        remembered = [rest.pop(0)] if axes.estimator.remembers else []
         active = None if fixed is None else rest.pop(0)
         current, rest = rest[: len(state)], rest[len(state) :]
         [sizes], [scales], known, of_estimator, of_metric, leaves = _cut(rest, counts)
@@ -143,7 +180,7 @@ def compile_loop(
             axes,
             _Batch(row_model, blocks, scales),
             dict(zip(state_names, current, strict=True)),
-            estimator_parameters=of_estimator,
+            estimator_parameters=[*of_estimator, *remembered],
             metric_parameters=of_metric,
             gradient_noise=known[0] if known else None,
             step_size=step_size,
@@ -151,14 +188,16 @@ def compile_loop(
             noise=noise,
         )
         moved = [new[name] for name in state_names]
+        fresh = [new[FRESH]] if axes.estimator.remembers else []
         if active is None:
-            return moved
-        return [pt.switch(active, after, now) for after, now in zip(moved, current, strict=True)]
+            return [*moved, *fresh]
+        kept = [pt.switch(active, after, now) for after, now in zip(moved, current, strict=True)]
+        return [*kept, *fresh]
 
     outputs = pytensor.scan(
         step,
         sequences=sequences,
-        outputs_info=state,
+        outputs_info=[*state, *[None] * axes.estimator.remembers],
         non_sequences=constants,
         n_steps=None if fixed is None else fixed.n_steps,
         return_list=True,
@@ -166,7 +205,7 @@ def compile_loop(
     )
     function = pytensor.function(
         [*sequences, *state, *constants],
-        [output[-1] for output in outputs],
+        [*(output[-1] for output in outputs[: len(state)]), *outputs[len(state) :]],
         mode=mode,
         on_unused_input="ignore",
     )
@@ -180,17 +219,19 @@ def _cut(values: Sequence[Tensor], counts: Sequence[int]) -> list[list[Tensor]]:
     return [list(values[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
 
-def _sequences(row_model: RowModel, rule: UpdateRule, fixed: FixedShapes | None) -> list[Tensor]:
+def _sequences(row_model: RowModel, axes: Axes, fixed: FixedShapes | None) -> list[Tensor]:
     """Return the inputs with one entry for each step."""
     float_x = row_model.position.type.dtype
     n_steps = None if fixed is None else fixed.n_steps
-    shape = (n_steps, rule.noise_vectors, row_model.n_dim)
+    shape = (n_steps, axes.rule.noise_vectors, row_model.n_dim)
     sequences = [
         pt.tensor("starts", shape=(n_steps, len(row_model.groups)), dtype="int64"),
         pt.tensor("noise", shape=shape, dtype=float_x),
         pt.tensor("step_sizes", shape=(n_steps,), dtype=float_x),
         pt.tensor("temperatures", shape=(n_steps,), dtype=float_x),
     ]
+    if axes.estimator.remembers:
+        sequences.append(pt.tensor("remembered", shape=(n_steps, row_model.n_dim), dtype=float_x))
     if fixed is not None:
         sequences.append(pt.tensor("active", shape=(n_steps,), dtype="bool"))
     return sequences
@@ -236,6 +277,7 @@ class _Batch:
 
     def __init__(self, row_model: RowModel, blocks: dict[Tensor, Tensor], scale: Tensor) -> None:
         self.row_model, self.blocks = row_model, blocks
+        self._known: dict[Tensor, Tensor] = {}  # of the rows, so that none is worked out twice
         self._rows = sum(
             (scale[term.group] * term.logp.sum() for term in row_model.terms), start=0.0
         )
@@ -250,7 +292,9 @@ class _Batch:
 
     def rows(self, position: Tensor) -> Tensor:
         """Return the gradient of the scaled rows."""
-        return self._at(position, self._rows)
+        if position not in self._known:
+            self._known[position] = self._at(position, self._rows)
+        return self._known[position]
 
     def _at(self, position: Tensor, value: Tensor) -> Tensor:
         gradient = self.row_model.gradient(value)

@@ -10,6 +10,8 @@ from pymc_sgld.gradient_estimators import BatchGradients, GradientEstimator
 from pymc_sgld.preconditioners import Metric
 from pymc_sgld.types import Tensor, UpdateRule
 
+FRESH = "fresh gradient"
+
 
 class Axes(NamedTuple):
     """The parts of a sampler that make up a step."""
@@ -42,19 +44,30 @@ def transition(
     state : mapping
         Tensors of shape (n_dim,): ``position``, in coordinates, and what else the rule keeps.
     estimator_parameters, metric_parameters : sequences of tensors
-        As the estimator and ``metric.parameters()`` name them.
+        As the estimator and ``metric.parameters()`` name them; where the estimator remembers, what
+        it remembers of the step's block comes last.
     gradient_noise : tensor, shape (n_dim,), or None
         Variance of the gradient in each coordinate, if it is to be compensated.
     step_size, temperature : scalar tensors
     noise : tensor, shape (noise_vectors, n_dim)
+
+    Returns
+    -------
+    dict of tensors, shape (n_dim,)
+        The state; where the estimator remembers also ``FRESH``, the gradient of the batch's rows
+        at the position of the last gradient of the step.
     """
+    fresh: dict[str, Tensor] = {}
 
     def gradient(coordinates: Tensor) -> Tensor:
         position = axes.metric.to_position(coordinates, *metric_parameters)
         estimate = axes.estimator.gradient(batch, position, estimator_parameters)
+        if axes.estimator.remembers:
+            fresh[FRESH] = batch.rows(position)
         return axes.metric.pull_back(estimate, *metric_parameters)
 
     known = {} if gradient_noise is None else {"gradient_noise": gradient_noise}
-    return axes.rule.update(
+    new = axes.rule.update(
         state, gradient, step_size=step_size, temperature=temperature, noise=noise, **known
     )
+    return {**new, **fresh}

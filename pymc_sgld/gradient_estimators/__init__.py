@@ -4,11 +4,15 @@ from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
 from pymc_sgld.gradient_estimators.control_variate import ControlVariate
 from pymc_sgld.gradient_estimators.full import Full
 from pymc_sgld.gradient_estimators.minibatch import Minibatch
+from pymc_sgld.gradient_estimators.saga import Saga
+from pymc_sgld.gradient_estimators.svrg import Svrg
 
 ESTIMATORS: dict[str, GradientEstimator] = {
     "minibatch": Minibatch(),
     "full": Full(),
     "control_variate": ControlVariate(),
+    "svrg": Svrg(),
+    "saga": Saga(),
 }
 
 __all__ = [
@@ -18,4 +22,6 @@ __all__ = [
     "Full",
     "GradientEstimator",
     "Minibatch",
+    "Saga",
+    "Svrg",
 ]

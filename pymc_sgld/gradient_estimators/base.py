@@ -23,13 +23,25 @@ class BatchGradients(Protocol):
 
 
 class GradientEstimator(Protocol):
-    """An unbiased estimate of the gradient of the log-posterior."""
+    """An unbiased estimate of the gradient of the log-posterior.
+
+    Where ``remembers``, the loop hands the estimator what it remembers of the step's block of rows
+    as one more parameter, the last, and puts out the gradient of the block's rows.
+    ``reference_distance`` is the mean squared distance between the position and where the rows'
+    gradients are compared with, in posterior covariances; 0 where they are compared with nothing.
+    """
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[str, ...]]  # vectors of shape (n_dim,) that the loop takes
     whole: ClassVar[bool]  # a batch is all rows
     needs_mode: ClassVar[bool]
+    remembers: ClassVar[bool]
+    reference_distance: ClassVar[int]
     gradients_per_batch: ClassVar[int]
+
+    def steps_between(self, steps_per_pass: int) -> int | None:
+        """Return the steps between two renewals of what is compared with; None where never."""
+        ...
 
     def gradient(
         self, batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]

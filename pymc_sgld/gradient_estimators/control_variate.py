@@ -20,17 +20,32 @@ class ControlVariate:
     size of the scores: where the posterior is narrow, as with many rows, little is left of it, and
     the cost of an effective draw no longer grows with N. The prior enters exactly at the position.
 
+    Parameters
+    ----------
+    recentre : bool, default True
+        At the end of the tune phase, move the centre from the mode to the mean of the draws of the
+        second half of it, where that is farther from the mode than its Monte Carlo error. One more
+        pass through the data. The noise that is left is measured again.
+
     References
     ----------
     .. [1] Baker, J., Fearnhead, P., Fox, E. B. and Nemeth, C. (2019). Control variates for
        stochastic gradient MCMC. Statistics and Computing 29. https://doi.org/10.1007/s11222-018-9826-2
     """
 
+    recentre: bool = True
+
     name: ClassVar[str] = "control_variate"
     parameters: ClassVar[tuple[str, ...]] = ("centre", "rows_at_centre")
     whole: ClassVar[bool] = False
     needs_mode: ClassVar[bool] = True
+    remembers: ClassVar[bool] = False
+    reference_distance: ClassVar[int] = 1
     gradients_per_batch: ClassVar[int] = 2
+
+    def steps_between(self, steps_per_pass: int) -> int | None:
+        """Follow no clock."""
+        return None
 
     def gradient(
         self, batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]
@@ -39,5 +54,10 @@ class ControlVariate:
 
         ``parameters`` are the centre and the gradient of all rows' log-likelihood there.
         """
-        centre, rows_at_centre = parameters
-        return batch.prior(position) + rows_at_centre + batch.rows(position) - batch.rows(centre)
+        return corrected(batch, position, parameters)
+
+
+def corrected(batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Return the gradient with a control variate at a centre."""
+    centre, rows_at_centre = parameters
+    return batch.prior(position) + rows_at_centre + batch.rows(position) - batch.rows(centre)

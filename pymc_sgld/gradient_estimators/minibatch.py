@@ -20,14 +20,21 @@ class Minibatch:
 
     .. math:: \sum_k \frac{N_k^2}{n_k} \frac{N_k - n_k}{N_k - 1} S_k,
 
-    with :math:`S_k` the covariance of the gradients of single rows.
+    with :math:`S_k` the covariance of the gradients of single rows; where rows are drawn with
+    replacement the factor :math:`(N_k - n_k) / (N_k - 1)` is 1.
     """
 
     name: ClassVar[str] = "minibatch"
     parameters: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[bool] = False
     needs_mode: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
+    reference_distance: ClassVar[int] = 0
     gradients_per_batch: ClassVar[int] = 1
+
+    def steps_between(self, steps_per_pass: int) -> int | None:
+        """Compare with nothing."""
+        return None
 
     def gradient(
         self, batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]

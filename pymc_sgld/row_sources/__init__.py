@@ -2,8 +2,22 @@
 
 from pymc_sgld.row_sources.in_memory import ShuffledWindows, Windows, windows_of
 from pymc_sgld.row_sources.on_disk import RowsOnDisk, RowSource, as_row_source, rows_on_disk
+from pymc_sgld.row_sources.schemes import (
+    SCHEMES,
+    BlockLayout,
+    Epochs,
+    FixedBlocks,
+    Independent,
+    Replacement,
+)
 
 __all__ = [
+    "SCHEMES",
+    "BlockLayout",
+    "Epochs",
+    "FixedBlocks",
+    "Independent",
+    "Replacement",
     "RowSource",
     "RowsOnDisk",
     "ShuffledWindows",

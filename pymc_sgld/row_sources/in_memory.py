@@ -1,9 +1,7 @@
-"""Batches as contiguous windows of a shuffled copy of the rows.
+"""Batches as contiguous windows of a copy of the rows, in an order of its own.
 
-Reading ``n`` neighbouring rows is faster than gathering ``n`` scattered ones. The copy is extended
-by its own first ``n - 1`` rows, so a window may start at any of the ``N`` rows: each row is then in
-exactly ``n`` of the ``N`` windows, and the batch gradient is unbiased for every single permutation,
-not only on average over them.
+Reading ``n`` neighbouring rows is faster than gathering ``n`` scattered ones. Which rows the copy
+holds, and where the windows start, is said by a scheme: see :mod:`pymc_sgld.row_sources.schemes`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,12 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pymc_sgld.row_sources.schemes import Independent
 from pymc_sgld.types import Array
-
-# Data passes between two shuffles, each of which costs as much as several passes. Over one
-# permutation the windows overlap, so the covariance of the gradients' noise is off by a relative
-# sqrt(n / N) or so; shuffling averages that out.
-PASSES_PER_SHUFFLE = 100
 
 
 @dataclass
@@ -29,11 +23,14 @@ class ShuffledWindows:
         The full arrays, with the rows on axis 0; all have ``total_size`` rows.
     total_size, batch_size : int
         Numbers of rows, in all and in a window.
+    scheme : Independent
+        Which rows the windows hold.
     """
 
     sources: Sequence[Array]
     total_size: int
     batch_size: int
+    scheme: Independent = field(default_factory=Independent)
     _shuffled_by: object = field(default=None, init=False, repr=False)
     _arrays: list[Array] = field(default_factory=list, init=False, repr=False)
 
@@ -42,23 +39,23 @@ class ShuffledWindows:
         """Whether a window is all the rows."""
         return self.batch_size == self.total_size
 
-    def arrays(self, key: object, permutation: Callable[[], Array]) -> list[Array]:
+    def arrays(self, key: object, order: Callable[[], Array]) -> list[Array]:
         """Return the shuffled, extended arrays; the same ``key`` returns the same arrays.
 
         Parameters
         ----------
         key : hashable
-            Names the permutation.
-        permutation : callable
-            Returns the permutation of that name, shape (total_size,).
+            Names the order.
+        order : callable
+            Returns the rows of the order of that name; for all schemes but epochs and replacement
+            a permutation, shape (total_size,).
         """
         if self.whole:
             if self._shuffled_by is None:
                 self._arrays = [np.ascontiguousarray(source) for source in self.sources]
                 self._shuffled_by = True
         elif key != self._shuffled_by:
-            order = permutation()
-            rows = np.concatenate([order, order[: self.batch_size - 1]])
+            rows = self.scheme.extended(order(), self.batch_size)
             self._arrays = [np.ascontiguousarray(source[rows]) for source in self.sources]
             self._shuffled_by = key
         return self._arrays
@@ -74,6 +71,7 @@ class Windows:
 
     groups: Sequence[ShuffledWindows]
     leaf_groups: Sequence[int]  # for each leaf of the model, its group
+    scheme: Independent = field(default_factory=Independent)
 
     @property
     def batch_sizes(self) -> Array:
@@ -86,28 +84,37 @@ class Windows:
         return np.array([group.total_size for group in self.groups], dtype=np.int64)
 
     @property
+    def steps_per_pass(self) -> int:
+        """Steps that read as many rows as the largest group has."""
+        return int(np.max(-(-self.total_sizes // self.batch_sizes)))
+
+    @property
     def steps_per_shuffle(self) -> int:
-        """Steps between two shuffles: a fixed number of passes through the largest group."""
-        ratios = [-(-group.total_size // group.batch_size) for group in self.groups]
-        return PASSES_PER_SHUFFLE * max(ratios)
+        """Steps between two copies of a group, where all groups have the same."""
+        return int(np.max(self.scheme.steps_per_copy(self.total_sizes, self.batch_sizes)))
 
     @property
     def passes_per_step(self) -> float:
         """Share of all rows that a step reads."""
         return float(self.batch_sizes.sum() / self.total_sizes.sum())
 
-    def arrays(self, key: object, permutation: Callable[[int], Array]) -> list[Array]:
+    def arrays(
+        self, key: object, order: Callable[[int], Array], numbers: Sequence[int] | None = None
+    ) -> list[Array]:
         """Return the array of every leaf, in the order of the leaves.
 
         Parameters
         ----------
         key : hashable
-            Names the permutations.
-        permutation : callable
-            Group number to permutation.
+            Names the orders.
+        order : callable
+            Group number to the rows of its order.
+        numbers : sequence of int, optional
+            Which order of that name a group is at, where groups change at different steps.
         """
+        at = [0] * len(self.groups) if numbers is None else numbers
         by_group = [
-            iter(group.arrays((key, number), lambda number=number: permutation(number)))  # type: ignore[misc]
+            iter(group.arrays((key, at[number]), lambda number=number: order(number)))  # type: ignore[misc]
             for number, group in enumerate(self.groups)
         ]
         return [next(by_group[number]) for number in self.leaf_groups]
@@ -118,14 +125,17 @@ def windows_of(
     leaf_groups: Sequence[int],
     total_sizes: Sequence[int],
     batch_sizes: Sequence[int],
+    scheme: Independent | None = None,
 ) -> Windows:
     """Return the windows of a model with the given leaves and groups."""
+    scheme = scheme or Independent()
     groups = [
         ShuffledWindows(
             [source for source, owner in zip(sources, leaf_groups, strict=True) if owner == number],
             total,
             batch,
+            scheme,
         )
         for number, (total, batch) in enumerate(zip(total_sizes, batch_sizes, strict=True))
     ]
-    return Windows(groups, tuple(leaf_groups))
+    return Windows(groups, tuple(leaf_groups), scheme)

@@ -27,17 +27,26 @@ class LocalGaussian(NamedTuple):
     precision: Array  # (n_dim, n_dim), minus the Hessian; where not positive, from the scores
     row_noise: Array  # (n_groups, n_dim, n_dim), covariance of the scores of single rows
     data_passes: float
+    common_noise: Array | None = None  # (n_dim, n_dim), beside that of the rows, of each batch
 
-    def gradient_noise(self, total_sizes: Array, batch_sizes: Array) -> Array:
+    def gradient_noise(
+        self, total_sizes: Array, batch_sizes: Array, *, with_replacement: bool = False
+    ) -> Array:
         r"""Return the covariance of the minibatch gradient, shape (n_dim, n_dim).
 
         .. math:: V = \sum_k \frac{N_k^2}{n_k} \frac{N_k - n_k}{N_k - 1} S_k
 
-        for batches of distinct rows: zero where a batch is all rows.
+        for batches of distinct rows; with replacement the last factor is 1. Zero where a batch is
+        all rows.
         """
         total, batch = np.asarray(total_sizes, float), np.asarray(batch_sizes, float)
         left = (total - batch) / np.maximum(total - 1, 1)
-        return np.asarray(np.einsum("k,kij->ij", total**2 / batch * left, self.row_noise))
+        if with_replacement:
+            left = np.where(batch < total, 1.0, 0.0)
+        noise = np.asarray(np.einsum("k,kij->ij", total**2 / batch * left, self.row_noise))
+        if self.common_noise is not None and (batch < total).any():
+            noise = noise + self.common_noise
+        return noise
 
 
 def local_gaussian(

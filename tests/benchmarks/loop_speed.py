@@ -101,7 +101,7 @@ def variants(n_dim):
         return chain.loop.run(state, Randomness(starts, noise), *sizes, constants)["position"]
 
     def whole_draw():
-        chain.windows.arrays((chain.state.key, 0), lambda group: order)
+        chain.windows.arrays(chain.state.key, lambda group: order)
         return chain.draw(position)
 
     def hand_windows():

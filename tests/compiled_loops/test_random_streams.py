@@ -7,7 +7,7 @@ from pymc_sgld.compiled_loops.random_streams import RandomStreams, draw_key
 
 
 def streams(key=(1, 2), totals=(50, 7), batches=(5, 7)):
-    return RandomStreams(key, 3, 2, np.array(totals), np.array(batches), steps_per_shuffle=200)
+    return RandomStreams(key, 3, 2, np.array(totals), np.array(batches))
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,13 @@ def test_chains_have_different_numbers():
 
 def test_permutations_are_permutations_and_differ():
     one = streams()
-    orders = [one.permutation(shuffle, group) for shuffle in (0, 1) for group in (0, 1)]
+    orders = [one.order(number, group) for number in (0, 1) for group in (0, 1)]
     assert [sorted(order) for order in orders] == [list(range(n)) for n in (50, 7, 50, 7)]
     assert not np.array_equal(orders[0], orders[2])
-    assert (one.shuffle_number(199), one.shuffle_number(200)) == (0, 1)
-    assert (one.steps_until_shuffle(0), one.steps_until_shuffle(199)) == (200, 1)
+    assert (one.copy_numbers(999), one.copy_numbers(1000)) == ((0, 0), (1, 1))
+    assert (one.steps_until_copy(0), one.steps_until_copy(999)) == (1000, 1)
+
+
+def test_an_order_serves_whole_trajectories():
+    one = RandomStreams((1, 2), 3, 2, np.array([50]), np.array([5]), trajectory=7)
+    assert one.steps_per_copy.tolist() == [1001]

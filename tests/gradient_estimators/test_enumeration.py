@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.compiled_loops.scan_loop import loop_constants
 from pymc_sgld.tuning import control_variate_noise, local_gaussian
 from pymc_sgld.types import Randomness
@@ -67,8 +68,7 @@ def test_control_variates_are_unbiased_and_exact_at_their_centre(make_step):
     chain.restart((1, 2), 1, 1)
     rng = np.random.default_rng(0)
     centre, position = rng.normal(size=(2, chain.n_dim))
-    picture = local_gaussian(chain.block_function, centre, rng)
-    chain._beginning().centred(centre, np.eye(chain.n_dim), picture)
+    chain.state.estimator_parameters = centre_parameters(chain.block_function, centre)
     for at, spread in ((position, True), (centre, False)):
         gradients = np.array([one_gradient(chain, at, start) for start in range(11)])
         full = chain.block_function.full(at)[1]

@@ -1,0 +1,152 @@
+"""What an estimator compares the rows' gradients with, kept up while the loop stands still.
+
+Anchors are moved and tables renewed at fixed numbers of steps, so that draws do not depend on how
+steps are grouped into them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pymc_sgld.chain.state import ChainState
+from pymc_sgld.gradient_estimators import GradientEstimator
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.row_sources import BlockLayout, Windows
+from pymc_sgld.types import Array
+
+
+def centre_parameters(function: BlockFunction, centre: Array) -> tuple[Array, Array]:
+    """Return a centre and the gradient of all rows there: one pass through the data."""
+    none = [0.0] * len(function.total_sizes)
+    one_row = [np.zeros(1, dtype=np.int64)] * len(none)
+    everything = function.full(centre)[1]
+    of_prior = function.batch(centre, one_row, weights=none)[1]
+    return centre, (everything - of_prior).astype(centre.dtype)
+
+
+@dataclass(frozen=True)
+class References:
+    """Anchors and tables of one chain; written into its state.
+
+    Parameters
+    ----------
+    estimator : GradientEstimator
+    block_function : BlockFunction
+    windows : Windows
+    state : ChainState
+    """
+
+    estimator: GradientEstimator
+    block_function: BlockFunction
+    windows: Windows
+    state: ChainState
+
+    def steps_until(self, step: int) -> int | None:
+        """Return how many steps, this one included, are run before something is to be renewed."""
+        between = self.estimator.steps_between(self.windows.steps_per_pass)
+        return None if between is None else between - step % between
+
+    def renew(
+        self,
+        step: int,
+        position: Callable[[], Array],
+        copy_number: int,
+        leaves: Callable[[], Sequence[Array]],
+    ) -> None:
+        """Do what is due before a step.
+
+        Parameters
+        ----------
+        step : int
+        position : callable
+            Returns where the chain is.
+        copy_number : int
+            Of the order of the rows that serves the step.
+        leaves : callable
+            Returns the arrays in that order.
+        """
+        between = self.estimator.steps_between(self.windows.steps_per_pass)
+        if between is None:
+            return
+        due = step % between == 0
+        if self.estimator.remembers:
+            self._renew_table(due, position, copy_number, leaves)
+        elif due or not self.state.estimator_parameters:
+            anchor = position()
+            if np.isfinite(anchor).all():
+                self.state.estimator_parameters = centre_parameters(self.block_function, anchor)
+                self.state.unreported_passes += 1
+
+    def remembered(self, starts: Array) -> Array:
+        """Return what the table holds for steps with the given starts of windows."""
+        return self._table()[self._layout.number(starts[:, 0])]
+
+    def keep(self, starts: Array, fresh: Array) -> None:
+        """Keep fresh gradients until the table is renewed."""
+        numbers = self._layout.number(starts[:, 0])
+        self.state.fresh_gradients = (*self.state.fresh_gradients, (numbers, fresh))
+
+    def forget(self, before: tuple[Array, ...]) -> None:
+        """Undo what a draw that is refused has done; ``before`` it were these parameters."""
+        self.state.gradient_table, self.state.fresh_gradients = None, ()
+        if self.estimator.steps_between(self.windows.steps_per_pass) is not None:
+            self.state.estimator_parameters = before
+
+    def _renew_table(
+        self,
+        due: bool,
+        position: Callable[[], Array],
+        copy_number: int,
+        leaves: Callable[[], Sequence[Array]],
+    ) -> None:
+        state = self.state
+        if state.gradient_table is None or state.table_copy != copy_number:
+            state.gradient_table = self._built(position(), leaves())
+            state.table_copy = copy_number
+            state.unreported_passes += 1
+        elif due and state.fresh_gradients:
+            numbers = np.concatenate([numbers for numbers, _ in state.fresh_gradients])
+            fresh = np.concatenate([gradients for _, gradients in state.fresh_gradients])
+            # of a block that was drawn several times the last gradient counts
+            different, from_behind = np.unique(numbers[::-1], return_index=True)
+            state.gradient_table[different] = fresh[::-1][from_behind]
+        else:
+            return
+        state.fresh_gradients = ()
+        mean = self._layout.probabilities @ self._table()
+        state.estimator_parameters = (mean.astype(self.block_function.dtype),)
+
+    def _built(self, position: Array, leaves: Sequence[Array]) -> Array:
+        """Return the table at a position: one pass through the data."""
+        layout = self._layout
+        weight = layout.total / layout.batch
+
+        def of_rows(first: int, n_rows: int) -> Array:
+            blocks = [leaf[first : first + n_rows] for leaf in leaves]
+            return self.block_function.on_blocks(
+                position, blocks, prior_weight=0.0, weights=[weight]
+            )[1]
+
+        apart = [of_rows(number * layout.batch, layout.batch) for number in range(layout.n_apart)]
+        ring, stride = layout.n_apart * layout.batch, layout.stride
+        pieces = np.array(
+            [of_rows(ring + number * stride, stride) for number in range(layout.n_on_ring)],
+            dtype=float,
+        )
+        # a window of the ring is a sum of neighbouring pieces, by differences of running sums
+        n_pieces = layout.batch // stride
+        around = np.concatenate([np.zeros_like(pieces[:1]), pieces, pieces[: n_pieces - 1]])
+        sums = np.cumsum(around, axis=0)
+        windows = sums[n_pieces:] - sums[:-n_pieces]
+        table = np.concatenate([np.reshape(apart, (-1, len(position))), windows])
+        return table.astype(self.block_function.dtype)
+
+    def _table(self) -> Array:
+        if self.state.gradient_table is None:
+            raise RuntimeError("The table of gradients was not built.")
+        return self.state.gradient_table
+
+    @property
+    def _layout(self) -> BlockLayout:
+        return BlockLayout(int(self.windows.total_sizes[0]), int(self.windows.batch_sizes[0]))

@@ -1,0 +1,183 @@
+"""Which rows the batches take: the ways to draw them, as layouts of a copy of the rows.
+
+A batch is always a contiguous window of a copy. A scheme says which rows the copy holds, in which
+order, how many steps it serves, and where the window of each step starts.
+"""
+
+from dataclasses import dataclass
+from math import gcd
+from typing import ClassVar
+
+import numpy as np
+
+from pymc_sgld.types import Array
+
+# Data passes between two shuffles, each of which costs as much as several passes. Over one
+# permutation the windows overlap, so the covariance of the gradients' noise is off by a relative
+# sqrt(n / N) or so; shuffling averages that out.
+PASSES_PER_SHUFFLE = 100
+# Rows of a copy made of several epochs, where there are few rows: a step then seldom waits for one.
+_ROWS_PER_COPY = 20_000
+_FOREVER = 2**62  # steps, of a group whose batches are all its rows
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Windows at random places of a shuffled copy that wraps around: the default.
+
+    Each row is in exactly ``n`` of the ``N`` windows, so the batch gradient is unbiased for every
+    single permutation.
+    """
+
+    name: ClassVar[str] = "independent"
+    with_replacement: ClassVar[bool] = False
+
+    def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return the rows of a copy."""
+        return generator.permutation(total)
+
+    def extended(self, order: Array, batch: int) -> Array:
+        """Return the rows of a copy with those that its last windows need beside."""
+        return np.concatenate([order, order[: batch - 1]])
+
+    def steps_per_copy(self, totals: Array, batches: Array, whole: int = 1) -> Array:
+        """Return how many steps a copy serves, by group: a multiple of ``whole``."""
+        steps = PASSES_PER_SHUFFLE * int(np.max(-(-totals // batches)))
+        return np.full(len(totals), -(-steps // whole) * whole)
+
+    def starts(
+        self, generator: np.random.Generator, steps: Array, totals: Array, batches: Array
+    ) -> Array:
+        """Return where the windows of steps start, shape (n_steps, n_groups)."""
+        places = generator.integers(0, totals, size=(len(steps), len(totals)))
+        return np.where(batches < totals, places, 0)
+
+
+@dataclass(frozen=True)
+class Epochs(Independent):
+    """Every row at most once in an epoch of floor(N / n) steps, in a new order each epoch.
+
+    The ``N - n floor(N / n)`` rows at the end of an order are left out of its epoch. A group of
+    rows has epochs of its own length.
+    """
+
+    name: ClassVar[str] = "epochs"
+
+    def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return the rows of a copy: one epoch after the other."""
+        used = total - total % batch
+        epochs = _epochs_per_copy(total)
+        return np.concatenate([generator.permutation(total)[:used] for _ in range(epochs)])
+
+    def extended(self, order: Array, batch: int) -> Array:
+        """Return the rows as they are: the last window ends with them."""
+        return order
+
+    def steps_per_copy(self, totals: Array, batches: Array, whole: int = 1) -> Array:
+        """Return how many steps a copy serves, by group; ``whole`` is not heeded."""
+        epochs = [_epochs_per_copy(int(total)) for total in totals]
+        return np.where(batches < totals, totals // batches * epochs, _FOREVER)
+
+    def starts(
+        self, generator: np.random.Generator, steps: Array, totals: Array, batches: Array
+    ) -> Array:
+        """Return where the windows start: one follows the other."""
+        places = steps[:, None] % self.steps_per_copy(totals, batches) * batches
+        return np.where(batches < totals, places, 0)
+
+
+@dataclass(frozen=True)
+class Replacement(Epochs):
+    """Each row of a batch drawn from all rows, whatever the others are."""
+
+    name: ClassVar[str] = "replacement"
+    with_replacement: ClassVar[bool] = True
+
+    def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return the rows of a copy."""
+        return generator.integers(0, total, size=(total - total % batch) * _epochs_per_copy(total))
+
+
+@dataclass(frozen=True)
+class FixedBlocks(Independent):
+    """The blocks of :class:`BlockLayout`, one of them at random at each step."""
+
+    name: ClassVar[str] = "fixed blocks"
+
+    def extended(self, order: Array, batch: int) -> Array:
+        """Return the rows of a copy with those that its last windows need beside."""
+        layout = BlockLayout(len(order), batch)
+        first = layout.n_apart * batch
+        return np.concatenate([order, order[first : first + batch - layout.stride]])
+
+    def starts(
+        self, generator: np.random.Generator, steps: Array, totals: Array, batches: Array
+    ) -> Array:
+        """Return where the windows of steps start, shape (n_steps, n_groups)."""
+        places = super().starts(generator, steps, totals, batches)
+        layouts = [BlockLayout(int(n), int(b)) for n, b in zip(totals, batches, strict=True)]
+        columns = [one.block_start(rows) for one, rows in zip(layouts, places.T, strict=True)]
+        return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    r"""Blocks of ``batch`` rows that can be drawn so that every row counts alike.
+
+    All but the last ``batch + remainder`` rows are cut into blocks that lie apart. The last ones
+    form a ring, and windows of it, ``stride`` rows apart, are blocks as well; the stride is the
+    greatest common divisor of ``total`` and ``batch``. A block apart is drawn with probability
+    n / N and a window of the ring with probability stride / N: each row is then in the batch with
+    probability n / N exactly. Where n divides N the ring is a block like the others.
+    """
+
+    total: int
+    batch: int
+
+    @property
+    def n_apart(self) -> int:
+        """Number of blocks that lie apart."""
+        return self.total // self.batch - 1
+
+    @property
+    def stride(self) -> int:
+        """Rows from one window of the ring to the next."""
+        return gcd(self.total, self.batch)
+
+    @property
+    def n_on_ring(self) -> int:
+        """Number of windows of the ring."""
+        return (self.total - self.n_apart * self.batch) // self.stride
+
+    @property
+    def count(self) -> int:
+        """Number of blocks."""
+        return self.n_apart + self.n_on_ring
+
+    @property
+    def probabilities(self) -> Array:
+        """Probability of each block, shape (count,)."""
+        units = np.repeat([self.batch, self.stride], [self.n_apart, self.n_on_ring])
+        return np.asarray(units / self.total)
+
+    def number(self, rows: Array) -> Array:
+        """Return the block of rows drawn from 0 to total - 1, or of the starts of blocks."""
+        first = self.n_apart * self.batch
+        on_ring = self.n_apart + (rows - first) // self.stride
+        return np.where(rows < first, rows // self.batch, on_ring)
+
+    def block_start(self, rows: Array) -> Array:
+        """Return where in the copy the blocks of rows drawn from 0 to total - 1 start."""
+        first = self.n_apart * self.batch
+        apart = rows // self.batch * self.batch
+        on_ring = first + (rows - first) // self.stride * self.stride
+        return np.where(rows < first, apart, on_ring)
+
+
+SCHEMES: dict[str, Independent] = {
+    scheme.name: scheme for scheme in (Independent(), Epochs(), Replacement())
+}
+
+
+def _epochs_per_copy(total: int) -> int:
+    return max(1, _ROWS_PER_COPY // total)
