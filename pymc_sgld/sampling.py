@@ -72,7 +72,7 @@ def sample(
     model : pm.Model, optional
         Default: the model on the context stack.
     **arguments
-        Of the sampler (``batch_size``, ``step_size``, ``temperature``, ``gradient``,
+        Of the sampler (``batch_size``, ``batches``, ``step_size``, ``temperature``, ``gradient``,
         ``preconditioner``, ``noise_compensation``, ``steps_per_draw``, ``rows``, ``verify``, and
         those of its rule such as ``friction``: see
         :class:`pymc_sgld.step_methods.StochasticGradientStep`) and any other of
