@@ -6,6 +6,7 @@ import pymc as pm
 
 from pymc.step_methods.compound import Competence
 
+from pymc_sgld.automatic import Auto
 from pymc_sgld.chain import Cycles
 from pymc_sgld.model_graph import uses_minibatch
 from pymc_sgld.samplers import (
@@ -220,6 +221,7 @@ class SAGALD(StochasticGradientStep):
 REGISTRY: dict[str, type[StochasticGradientStep]] = {
     step_method.name: step_method
     for step_method in (
+        Auto,
         SGLD,
         SGLDCV,
         SVRGLD,

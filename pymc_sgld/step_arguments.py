@@ -19,13 +19,13 @@ from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.preconditioners import NAMES, empty_metric
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
+from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import UpdateRule
 from pymc_sgld.validate import check_integer, check_one_of
 
+_log = logging.getLogger("pymc.sgld")
 _DEFAULT_BATCH_SIZE = 256
 _LARGEST_TUNED = 2000
-
-_log = logging.getLogger("pymc.sgld")
 
 
 def make_rule(
@@ -86,6 +86,7 @@ def choose_settings(
     noise_compensation: bool,
     steps_per_draw: int | None,
     cycles: Cycles | None = None,
+    target_bias: float | None = None,
 ) -> Callable[[int], Settings]:
     """Check the arguments that need no model; return what makes settings for ``n_dim``."""
     schedule = None if step_size is None else schedules.as_schedule("step_size", step_size)
@@ -101,10 +102,11 @@ def choose_settings(
     compensated = noise_compensation or getattr(rule, "needs_gradient_noise", False)
     _check_compensation(name, rule, estimator, compensated)
     _check_steps_per_draw(name, rule, steps_per_draw)
+    bias = _check_target_bias(target_bias, step_size)
 
     def settings(n_dim: int) -> Settings:
         axes = Axes(rule, estimator, empty_metric(kind, n_dim), compensated)
-        chosen = Settings(schedule, heat, steps_per_draw, axes, cycles)
+        chosen = Settings(schedule, heat, steps_per_draw, axes, cycles, bias)
         if chosen.needs_tuning and n_dim > _LARGEST_TUNED:
             raise ValueError(
                 f"The model has {n_dim} parameters; step size and preconditioner are measured for "
@@ -258,6 +260,23 @@ def _check_compensation(
             f"noise_compensation=True is not possible for {name}: its rule has no closed form for "
             "it. Use sgld, sghmc, baoa or baoab, or leave it out."
         )
+
+
+def _check_target_bias(target_bias: float | None, step_size: Any) -> float:
+    """Return the largest tolerated relative excess of an sd."""
+    if target_bias is None:
+        return TARGET_BIAS
+    if not 0 < target_bias < 1:
+        raise ValueError(
+            f"target_bias must be in (0, 1), got {target_bias}. It is the largest relative excess "
+            f"of a posterior sd that is tolerated; {TARGET_BIAS} is 5 %."
+        )
+    if step_size is not None:
+        _log.warning(
+            "step_size and target_bias were both given: step_size is used as it is, and "
+            "target_bias chooses nothing but a batch size that was left out."
+        )
+    return float(target_bias)
 
 
 def _check_steps_per_draw(name: str, rule: UpdateRule, steps_per_draw: int | None) -> None:

@@ -4,7 +4,7 @@ import os
 import time
 
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pymc as pm
@@ -16,14 +16,14 @@ from pymc.util import get_random_generator
 from rich.progress import TextColumn
 from rich.table import Column
 
-from pymc_sgld.chain import Chain, ChainState, Cycles, Draw, Settings
+from pymc_sgld.chain import Chain, ChainState, Cycles, Draw, Settings, Tuned
 from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
-from pymc_sgld.model_graph import RowModel, row_model
+from pymc_sgld.model_graph import BlockFunction, RowModel, row_model
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
-from pymc_sgld.row_sources import Independent, windows_of
+from pymc_sgld.row_sources import Independent, Windows, windows_of
 from pymc_sgld.step_arguments import (
     check_all_variables,
     check_table,
@@ -46,6 +46,28 @@ class StochasticGradientState(StepMethodState):
 
     tune: bool
     chain_state: ChainState
+
+
+class Parts(NamedTuple):
+    """What a chain is made of, besides the compiled loop."""
+
+    settings: Settings
+    block_function: BlockFunction
+    batch_sizes: list[int]
+    scheme: Independent
+    prepared: Tuned | None = None
+
+    @property
+    def windows(self) -> Windows:
+        """The batches."""
+        function = self.block_function
+        return windows_of(
+            function.arrays,
+            function.array_groups,
+            function.total_sizes,
+            self.batch_sizes,
+            self.scheme,
+        )
 
 
 class StochasticGradientStep(BlockedStep):
@@ -75,12 +97,15 @@ class StochasticGradientStep(BlockedStep):
         epoch; or each row drawn from all. A group of rows that is read whole is read as it is. With
         epochs the noise of the steps of an epoch cancels, and the statistic
         ``predicted_sd_inflation``, made for independent batches, says too much.
-    noise_compensation : bool, default False
+    noise_compensation : bool, optional
         Take the variance of the gradient, measured at the mode, out of the injected noise. For the
-        rules that can.
+        rules that can. Default False, except for "auto".
     preconditioner : {"identity", "diagonal", "dense"}, optional
         Default "dense" where the step size is left out, "identity" where it is given. The others
         are measured at a mode found in the tune phase.
+    target_bias : float, default 0.05
+        Largest relative excess of a posterior sd that is tolerated, in (0, 1): what a step size
+        that is left out is chosen for (with "auto" also the batch size).
     steps_per_draw : int, optional
         Compiled steps between two draws. Default: five passes through the data, or fewer where
         the chain forgets sooner.
@@ -110,6 +135,8 @@ class StochasticGradientStep(BlockedStep):
     gradients: ClassVar[tuple[str, ...]] = tuple(ESTIMATORS)  # those the sampler works with
     default_gradient: ClassVar[str] = "minibatch"
     why_all_rows: ClassVar[str] = ""  # what to say to batches, where the sampler takes none
+    default_compensation: ClassVar[bool] = False
+    default_steps: ClassVar[int | None] = None  # per draw
     _state_class = StochasticGradientState
     default_blocked = True
     default_tune_steps = 200
@@ -152,7 +179,8 @@ class StochasticGradientStep(BlockedStep):
         gradient: str | GradientEstimator | None = None,
         batches: str = "independent",
         preconditioner: str | None = None,
-        noise_compensation: bool = False,
+        noise_compensation: bool | None = None,
+        target_bias: float | None = None,
         steps_per_draw: int | None = None,
         verify: bool = True,
         backend: str | None = None,
@@ -176,9 +204,12 @@ class StochasticGradientStep(BlockedStep):
             step_size=step_size,
             temperature=temperature,
             preconditioner=preconditioner,
-            noise_compensation=noise_compensation,
-            steps_per_draw=steps_per_draw,
+            noise_compensation=(
+                self.default_compensation if noise_compensation is None else noise_compensation
+            ),
+            steps_per_draw=self.default_steps if steps_per_draw is None else steps_per_draw,
             cycles=cycles,
+            target_bias=target_bias,
         )
         scheme = choose_scheme(self.name, batches, rule, estimator, noise_compensation)
         model = pm.modelcontext(model)
@@ -197,9 +228,16 @@ class StochasticGradientStep(BlockedStep):
         self._shapes = rows_model.shapes
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
-        self.chain = _build_chain(rows_model, mode, settings(rows_model.n_dim), batch_sizes, scheme)
+        parts = Parts(
+            settings(rows_model.n_dim), rows_model.block_function(mode), batch_sizes, scheme
+        )
+        self.chain = _build_chain(rows_model, mode, self._choose(parts, batch_size is None, model))
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
+
+    def _choose(self, parts: Parts, chooses_batch_size: bool, model: pm.Model) -> Parts:
+        """Return the parts of the chain; a sampler may choose them anew before it is compiled."""
+        return parts
 
     @property
     def chain_state(self) -> ChainState:
@@ -331,27 +369,14 @@ class StochasticGradientStep(BlockedStep):
         return (update,)
 
 
-def _build_chain(
-    rows_model: RowModel,
-    mode: Any,
-    settings: Settings,
-    batch_sizes: list[int],
-    scheme: Independent,
-) -> Chain:
-    block_function = rows_model.block_function(mode)
+def _build_chain(rows_model: RowModel, mode: Any, parts: Parts) -> Chain:
+    settings, function = parts.settings, parts.block_function
     fixed = None
     if is_jax(mode):
         n_steps = min(settings.steps_per_piece or _STEPS_ON_JAX, _STEPS_ON_JAX)
-        fixed = FixedShapes(n_steps, batch_sizes)
+        fixed = FixedShapes(n_steps, parts.batch_sizes)
     loop = compile_loop(rows_model, settings.axes, mode, fixed=fixed)
-    windows = windows_of(
-        block_function.arrays,
-        block_function.array_groups,
-        block_function.total_sizes,
-        batch_sizes,
-        scheme,
-    )
     state = ChainState((0, 0), 0, 0, settings.axes.metric)
-    chain = Chain(settings, loop, block_function, windows, rows_model.n_dim, state)
+    chain = Chain(settings, loop, function, parts.windows, rows_model.n_dim, state, parts.prepared)
     chain.warm_up()
     return chain

@@ -28,6 +28,7 @@ LAYERS = [
     {"chain"},
     {"step_arguments"},
     {"step_methods"},
+    {"automatic"},
     {"presets"},
     {"outside_samplers", "comparison_plots", "sampling"},
     {"comparison"},

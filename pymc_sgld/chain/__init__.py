@@ -1,7 +1,8 @@
 """A chain: what it is told, what changes as it runs, what comes before it, and how it moves."""
 
+from pymc_sgld.chain.beginning import Beginning
 from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.cycles import Cycles
-from pymc_sgld.chain.state import ChainState, Draw, Settings
+from pymc_sgld.chain.state import ChainState, Draw, Settings, Tuned
 
-__all__ = ["Chain", "ChainState", "Cycles", "Draw", "Settings"]
+__all__ = ["Beginning", "Chain", "ChainState", "Cycles", "Draw", "Settings", "Tuned"]

@@ -7,22 +7,27 @@ import numpy as np
 from pymc.exceptions import SamplingError
 
 from pymc_sgld.chain.references import centre_parameters
-from pymc_sgld.chain.state import ChainState, Settings
+from pymc_sgld.chain.state import ChainState, Settings, Tuned
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.preconditioners import DenseMetric, metric_from_covariance
+from pymc_sgld.preconditioners import DenseMetric, Metric, metric_from_covariance
 from pymc_sgld.row_sources import Windows
 from pymc_sgld.tuning import (
+    Laplace,
     LinearChain,
     LinearLaw,
     LocalGaussian,
-    find_mode,
+    climb,
+    find_laplace,
     local_gaussian,
+    sample_rows,
     with_noise_left,
 )
 from pymc_sgld.types import Array
 
 _JITTER = 1.0  # half-width of PyMC's own jitter of starting points, in unconstrained space
 _JITTER_RETRIES = 10
+_ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
+_ANOTHER_MODE = 1.0  # posterior sds of that sample, root mean square over the parameters
 _LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
 
 
@@ -47,31 +52,77 @@ class Beginning:
                 return np.asarray(moved)
         return position
 
-    def tuned(self, start: Array, temperature: float) -> Array:
-        """Find the mode, set metric, centre and noise there, and return a start near it."""
-        state, axes = self.state, self.settings.axes
-        mode = find_mode(self.block_function, start, self.generator)
-        gaussian = local_gaussian(self.block_function, mode.position, self.generator)
-        state.unreported_passes += mode.data_passes
-        if not (np.isfinite(mode.logp) and np.isfinite(gaussian.precision).all()):
+    def tuned(self, start: Array, temperature: float, prepared: Tuned | None = None) -> Array:
+        """Find the mode, set metric, centre and noise there, and return a start near it.
+
+        What was prepared is taken over, if from ``start`` the same mode is found.
+        """
+        if prepared is not None:
+            distance = self._distance(start, prepared)
+            self.state.mode_distance = distance
+        same = prepared is not None and distance < _ANOTHER_MODE
+        tuned = prepared if prepared is not None and same else self.find(start, temperature)
+        self.adopt(tuned)
+        spread = np.linalg.cholesky(tuned.covariance) @ self.generator.standard_normal(len(start))
+        position = (tuned.mode + np.sqrt(temperature) * spread).astype(start.dtype)
+        finite = np.isfinite(self.block_function.full(position)[0])
+        return position if finite else tuned.mode
+
+    def find(self, start: Array, temperature: float) -> Tuned:
+        """Work out what sampling needs to know of the model around a mode."""
+        found = find_laplace(self.block_function, start, self.generator)
+        if not (np.isfinite(found.logp) and np.isfinite(found.covariance).all()):
             raise SamplingError(
                 "No mode was found to choose the step size at: the log-posterior or its gradient "
-                f"is not finite around the end of the search (logp = {mode.logp:.4g}). Give "
+                f"is not finite around the end of the search (logp = {found.logp:.4g}). Give "
                 "initvals where the model is finite, stronger priors, or step_size."
             )
-        covariance = np.linalg.inv(gaussian.precision)
+        gaussian = self._with_noise_left(found.position, found.gaussian, temperature)
+        return self.at(found, gaussian)
+
+    def at(self, found: Laplace, gaussian: LocalGaussian) -> Tuned:
+        """Choose metric and centre at a mode.
+
+        Parameters
+        ----------
+        found : Laplace
+        gaussian : LocalGaussian
+            The picture there, with the noise that the estimator of the gradient leaves.
+        """
+        axes, function = self.settings.axes, self.block_function
+        passes = found.data_passes + gaussian.data_passes - found.gaussian.data_passes
+        parameters: tuple[Array, ...] = ()
         if axes.estimator.needs_mode:
-            state.estimator_parameters = centre_parameters(self.block_function, mode.position)
-            state.unreported_passes += 1
-        gaussian = self._with_noise_left(mode.position, gaussian, temperature)
-        state.metric = metric_from_covariance(axes.metric.name, mode.position, covariance)
-        picture = self._set_picture(gaussian)
+            parameters = centre_parameters(function, found.position)
+            passes += 1
+        metric = metric_from_covariance(axes.metric.name, found.position, found.covariance)
+        picture = self._picture(gaussian, metric)
+        known = None
         if axes.noise_compensation:
-            self._set_known_noise(gaussian, picture)
-        spread = np.linalg.cholesky(covariance) @ self.generator.standard_normal(len(start))
-        position = (mode.position + np.sqrt(temperature) * spread).astype(start.dtype)
-        finite = np.isfinite(self.block_function.full(position)[0])
-        return position if finite else mode.position
+            if isinstance(metric, DenseMetric):
+                metric = metric.rotated(picture.noise)
+                picture = self._picture(gaussian, metric)
+            known = np.diag(picture.noise)
+            picture = replace(picture, known_noise=known)
+            known = known.astype(function.dtype)
+        return Tuned(
+            mode=found.position,
+            covariance=found.covariance,
+            metric=metric,
+            picture=picture,
+            estimator_parameters=parameters,
+            gradient_noise=known,
+            score=found.score,
+            data_passes=passes,
+        )
+
+    def adopt(self, tuned: Tuned) -> None:
+        """Write what was found into the state of the chain."""
+        state = self.state
+        state.metric, state.picture = tuned.metric, tuned.picture
+        state.estimator_parameters = tuned.estimator_parameters
+        state.gradient_noise = tuned.gradient_noise
+        state.unreported_passes += tuned.data_passes
 
     def measure(self, position: Array, temperature: float) -> None:
         """Measure curvature and gradient noise at a position."""
@@ -79,7 +130,9 @@ class Beginning:
             return
         gaussian = local_gaussian(self.block_function, position, self.generator)
         if np.isfinite(gaussian.precision).all() and np.isfinite(gaussian.row_noise).all():
-            self._set_picture(self._with_noise_left(position, gaussian, temperature))
+            left = self._with_noise_left(position, gaussian, temperature)
+            self.state.picture = self._picture(left, self.state.metric)
+            self.state.unreported_passes += left.data_passes
 
     def recentre(self, temperature: float) -> None:
         """Move the centre of the control variate to the mean of draws, if that is the better one.
@@ -95,11 +148,14 @@ class Beginning:
             return
         centre = draws.mean.astype(self.block_function.dtype)
         state.estimator_parameters = centre_parameters(self.block_function, centre)
-        state.unreported_passes += 1
         gaussian = LocalGaussian(precision, np.zeros((0, 0, 0)), 0.0)
-        picture = self._set_picture(self._with_noise_left(centre, gaussian, temperature))
+        left = self._with_noise_left(centre, gaussian, temperature)
+        state.unreported_passes += 1 + left.data_passes
+        state.picture = self._picture(left, state.metric)
         if self.settings.axes.noise_compensation:
-            self._keep_known_noise(picture)
+            known = np.diag(state.picture.noise)
+            state.picture = replace(state.picture, known_noise=known)
+            state.gradient_noise = known.astype(self.block_function.dtype)
 
     def _with_noise_left(
         self, position: Array, gaussian: LocalGaussian, temperature: float
@@ -109,33 +165,30 @@ class Beginning:
             self.block_function, estimator, position, gaussian, temperature, self.generator
         )
 
-    def _set_known_noise(self, gaussian: LocalGaussian, picture: LinearChain) -> None:
-        """Turn a dense metric so that the noise is diagonal, and keep its diagonal."""
-        state = self.state
-        if isinstance(state.metric, DenseMetric):
-            state.metric = state.metric.rotated(picture.noise)
-            picture = self._set_picture(gaussian._replace(data_passes=0.0))
-        self._keep_known_noise(picture)
+    def _distance(self, start: Array, prepared: Tuned) -> float:
+        """Return how far from the prepared mode a climb from ``start`` ends, in sds per parameter.
 
-    def _keep_known_noise(self, picture: LinearChain) -> None:
-        """Take the noise by coordinate out of the injected noise from now on."""
-        known = np.diag(picture.noise)
-        self.state.picture = replace(picture, known_noise=known)
-        self.state.gradient_noise = known.astype(self.block_function.dtype)
+        Both climbs are on one small sample of the rows, and in its wider posterior sds.
+        """
+        function = self.block_function
+        rows = sample_rows(function, _ROWS_TO_COMPARE, self.generator)
+        ends = [climb(function, rows, one, self.generator) for one in (start, prepared.mode)]
+        self.state.unreported_passes += sum(end.data_passes for end in ends)
+        apart = (ends[0].position - ends[1].position).astype(float)
+        square = apart @ np.linalg.solve(prepared.covariance, apart) / len(apart)
+        share = sum(map(len, rows)) / sum(function.total_sizes)
+        return float(np.sqrt(square * share)) if np.isfinite(square) else np.inf
 
-    def _set_picture(self, gaussian: LocalGaussian) -> LinearChain:
+    def _picture(self, gaussian: LocalGaussian, metric: Metric) -> LinearChain:
         noise = gaussian.gradient_noise(
             self.windows.total_sizes,
             self.windows.batch_sizes,
             with_replacement=self.windows.scheme.with_replacement,
         )
-        factor = self.state.metric.matrix()
-        picture = LinearChain(
+        factor = metric.matrix()
+        return LinearChain(
             LinearLaw(self.settings.axes.rule),
             factor.T @ gaussian.precision @ factor,
             factor.T @ noise @ factor,
             factor,
         )
-        self.state.picture = picture
-        self.state.unreported_passes += gaussian.data_passes
-        return picture

@@ -7,9 +7,9 @@ import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.beginning import Beginning
-from pymc_sgld.chain.cycles import EXPLORING_EXCESS, cyclical
+from pymc_sgld.chain.cycles import EXPLORING_BIAS, cyclical
 from pymc_sgld.chain.references import References
-from pymc_sgld.chain.state import ChainState, Draw, Settings
+from pymc_sgld.chain.state import ChainState, Draw, Settings, Tuned
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
 from pymc_sgld.model_graph import BlockFunction
@@ -44,6 +44,7 @@ class Chain:
     windows: Windows
     n_dim: int
     state: ChainState
+    prepared: Tuned | None = None  # where a mode was found before the chains were started
     _made: RandomStreams | None = field(default=None, init=False, repr=False)
 
     def warm_up(self) -> None:
@@ -96,7 +97,7 @@ class Chain:
         temperature = schedules.bind(settings.temperature, self._horizon(1))
         first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
         if settings.needs_tuning:
-            position = beginning.tuned(position, first)
+            position = beginning.tuned(position, first, self.prepared)
         if step_size is None:
             step_size = schedules.constant(self._threshold(first))
         state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size)
@@ -321,7 +322,7 @@ class Chain:
     def _threshold(self, temperature: float) -> float:
         if self.state.picture is None:
             raise RuntimeError("The chain was not tuned.")
-        return self.state.picture.threshold_step_size(temperature)
+        return self.state.picture.threshold_step_size(temperature, self.settings.target_bias)
 
     def _in_cycles(self, step_size: Schedule, temperature: float) -> Schedule:
         """Return the steps of the cycles: sampling begins at the threshold where it was chosen.
@@ -333,7 +334,7 @@ class Chain:
             return step_size
         largest = step_size.value
         if self.settings.step_size is None and state.picture is not None:
-            most = state.picture.threshold_step_size(temperature, EXPLORING_EXCESS)
+            most = state.picture.threshold_step_size(temperature, EXPLORING_BIAS)
             largest = min(largest / cycles.fraction, max(most, largest))
         return cyclical(largest, state.plan)
 

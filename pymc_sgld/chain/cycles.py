@@ -8,8 +8,8 @@ from pymc_sgld.schedules import repeated_cosine
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_integer, check_number
 
-# Relative excess of a variance at the largest step of a cycle, where that is chosen.
-EXPLORING_EXCESS = 1.0
+# Relative excess of an sd at the largest step of a cycle, where that is chosen.
+EXPLORING_BIAS = 0.4
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from pymc_sgld.chain.cycles import CyclePlan, Cycles
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.tuning import LinearChain, MeanOfDraws
+from pymc_sgld.tuning import TARGET_BIAS, LinearChain, MeanOfDraws
 from pymc_sgld.types import Array, Schedule
 
 
@@ -19,6 +21,7 @@ class Settings:
     steps_per_draw: int | None
     axes: Axes  # of the metric its kind; its values are those of the identity
     cycles: Cycles | None = None
+    target_bias: float = TARGET_BIAS
 
     @property
     def needs_tuning(self) -> bool:
@@ -52,6 +55,20 @@ class Settings:
         return self.step_size is None and hasattr(self.axes.rule, "target_acceptance")
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What is worked out at a mode before the first step."""
+
+    mode: Array  # (n_dim,)
+    covariance: Array  # (n_dim, n_dim), of the Gaussian picture at the mode
+    metric: Metric
+    picture: LinearChain
+    estimator_parameters: tuple[Array, ...] = ()
+    gradient_noise: Array | None = None  # by coordinate, where it is compensated
+    score: float = 0.0  # root mean square of the gradient at the mode, in posterior sds
+    data_passes: float = 0.0
+
+
 @dataclass
 class ChainState:
     """All that changes as a chain runs; saved and restored as a whole."""
@@ -79,6 +96,7 @@ class ChainState:
     fresh_gradients: tuple[tuple[Array, Array], ...] = ()
     tune_mean: MeanOfDraws | None = None  # of the second half of the tune phase, to centre at
     picture: LinearChain | None = None
+    mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0
     # positions and the log-density of all rows there, for rules with a test

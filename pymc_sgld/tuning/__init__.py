@@ -1,6 +1,8 @@
-"""What is worked out before sampling: mode, curvature, gradient noise, step size."""
+"""What is worked out before sampling: mode, curvature, gradient noise, batch size, step size."""
 
+from pymc_sgld.tuning.batch_choice import smallest_batch
 from pymc_sgld.tuning.estimator_noise import with_noise_left
+from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
     LocalGaussian,
@@ -8,16 +10,22 @@ from pymc_sgld.tuning.local_gaussian import (
     local_gaussian,
 )
 from pymc_sgld.tuning.mean_of_draws import MeanOfDraws
-from pymc_sgld.tuning.mode_search import find_mode
-from pymc_sgld.tuning.sampling_threshold import LinearChain
+from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
+from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain
 
 __all__ = [
+    "TARGET_BIAS",
+    "Laplace",
     "LinearChain",
     "LinearLaw",
     "LocalGaussian",
     "MeanOfDraws",
+    "climb",
     "control_variate_noise",
+    "find_laplace",
     "find_mode",
     "local_gaussian",
+    "sample_rows",
+    "smallest_batch",
     "with_noise_left",
 ]

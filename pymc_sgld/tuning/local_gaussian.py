@@ -1,5 +1,6 @@
 """The posterior near a point as a Gaussian, and the noise of a batch's gradient there."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +11,14 @@ from pymc_sgld.tuning.mode_search import (
     sample_rows,
     unit_information_scales,
 )
+from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
 from pymc_sgld.types import Array
 
 # Beyond this many parameters second derivatives by differences are too dear.
-_LARGEST_HESSIAN = 1000
+_LARGEST_HESSIAN = 2000
+_MOST_PASSES_OF_DIFFERENCES = 50  # else the rows' own curvature is tried first
+_FEWEST_SEEN = 20  # sampled rows with a gradient in a parameter; else all rows are looked at
+_MOST_ROWS = 200_000
 _DIFFERENCE = 1e-3  # of a rough posterior sd
 _LEAST_SCORES = 2000
 _FEWEST_POINTS = 100  # of the posterior, for the noise of control variates
@@ -63,17 +68,14 @@ def local_gaussian(
         Chooses the samples.
     """
     n_dim = len(position)
-    totals = np.asarray(block_function.total_sizes)
-    noise, information, scored = _scores(block_function, position, generator)
+    noise, information, passes = _scores(block_function, position, generator)
     # where there is no usable Hessian: information of the scores, and of a standard normal prior
-    precision, evaluated = information + np.eye(n_dim), 0.0
+    precision = information + np.eye(n_dim)
     if n_dim <= _LARGEST_HESSIAN:
-        rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
-        scales = unit_information_scales(block_function, position, generator)
-        hessian = _minus_hessian(block_function, position, rows, scales)
+        hessian, evaluated = _curvature(block_function, position, generator)
+        passes += evaluated
         precision = hessian if _safely_positive(hessian) else precision
-        evaluated = 2 * n_dim * sum(map(len, rows)) / float(totals.sum())
-    return LocalGaussian(precision, noise, scored + evaluated)
+    return LocalGaussian(precision, noise, passes)
 
 
 def control_variate_noise(
@@ -122,17 +124,67 @@ def _scores(
     information = np.zeros((n_dim, n_dim))
     for group, chosen in enumerate(rows):
         scores = np.asarray(block_function.row_gradients(position, group, chosen), dtype=float)
+        if _misses_rare_rows(scores, block_function.total_sizes[group]):
+            chosen = np.arange(min(block_function.total_sizes[group], _MOST_ROWS))
+            rows[group] = chosen
+            scores = np.asarray(block_function.row_gradients(position, group, chosen), dtype=float)
         centred = scores - scores.mean(axis=0)
         noise[group] = centred.T @ centred / len(chosen)
         information += block_function.total_sizes[group] * noise[group]
-    totals = np.asarray(block_function.total_sizes)
-    return noise, information, sum(map(len, rows)) / float(totals.sum())
+    return noise, information, _share(block_function, rows)
 
 
-def _minus_hessian(
-    block_function: BlockFunction, position: Array, rows: list[Array], scales: Array
-) -> Array:
-    """Return minus the Hessian of the log-posterior by central differences of its gradient."""
+def _misses_rare_rows(scores: Array, total_size: int) -> bool:
+    """Whether some parameter is seen by so few of the sampled rows that others must be looked at.
+
+    Such is the column of a rare level: a sample that happens to miss it says nothing of it.
+    """
+    seen = (scores != 0).sum(axis=0)
+    return len(scores) < total_size and bool((seen < _FEWEST_SEEN).any())
+
+
+def _curvature(
+    block_function: BlockFunction, position: Array, generator: np.random.Generator
+) -> tuple[Array, float]:
+    """Return minus the Hessian of the log-posterior, and the passes it took.
+
+    By central differences of the gradient; where those would take many passes, from two
+    directions a row first, which is kept if it proves right.
+    """
+    n_dim = len(position)
+    rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
+    scales = unit_information_scales(block_function, position, generator)
+    dear, passes = 2 * n_dim * _share(block_function, rows), 0.0
+    if dear > _MOST_PASSES_OF_DIFFERENCES:
+        everything = sample_rows(
+            block_function, _MOST_ROWS if dear > 100 else len(rows[0]), generator
+        )
+        own = low_rank_hessian(block_function, position, everything, scales, generator)
+        hessian = own + _minus_hessian_of_prior(block_function, position, scales)
+        passes = (EVALUATIONS + 2) * _share(block_function, everything)
+        if _safely_positive(hessian):
+            factor = np.linalg.cholesky(np.linalg.inv(hessian))
+            if is_hessian(hessian, block_function, position, everything, factor, generator):
+                return hessian, passes
+
+    def gradient(at: Array) -> Array:
+        return block_function.batch(at, rows)[1]
+
+    return _differences(gradient, position, scales), passes + dear
+
+
+def _minus_hessian_of_prior(block_function: BlockFunction, position: Array, scales: Array) -> Array:
+    nothing = [0.0] * len(block_function.total_sizes)
+    one_row = [np.zeros(1, dtype=np.int64)] * len(nothing)
+
+    def gradient(at: Array) -> Array:
+        return block_function.batch(at, one_row, weights=nothing)[1]
+
+    return _differences(gradient, position, scales)
+
+
+def _differences(gradient: Callable[[Array], Array], position: Array, scales: Array) -> Array:
+    """Return minus the matrix of central differences of a gradient, made symmetric."""
     step = _DIFFERENCE * scales
     columns = []
     for number in range(len(position)):
@@ -140,10 +192,15 @@ def _minus_hessian(
         ahead[number] += step[number]
         behind[number] -= step[number]
         apart = float(ahead[number]) - float(behind[number])
-        difference = block_function.batch(behind, rows)[1] - block_function.batch(ahead, rows)[1]
-        columns.append(np.asarray(difference, dtype=float) / apart)
+        difference = np.asarray(gradient(behind), dtype=float) - gradient(ahead)
+        columns.append(difference / apart)
     hessian = np.array(columns)
-    return (hessian + hessian.T) / 2
+    return np.asarray((hessian + hessian.T) / 2)
+
+
+def _share(block_function: BlockFunction, rows: list[Array]) -> float:
+    """Return the rows as a share of all rows."""
+    return sum(map(len, rows)) / float(sum(block_function.total_sizes))
 
 
 def _safely_positive(matrix: Array) -> bool:

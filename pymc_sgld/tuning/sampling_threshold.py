@@ -8,8 +8,8 @@ import numpy as np
 from pymc_sgld.tuning.linear_law import LinearLaw, solve_lyapunov
 from pymc_sgld.types import Array
 
-# Relative excess of a posterior variance that a step size left out is chosen for: sd about 5 %.
-THRESHOLD = 0.1
+# Relative excess of a posterior sd that a step size left out is chosen for.
+TARGET_BIAS = 0.05
 # Beyond this many parameters the covariances between directions are left out.
 _LARGEST_COUPLED = 200
 
@@ -49,8 +49,10 @@ class LinearChain:
         """Largest eigenvalue of the precision."""
         return float(self._eigen[0][-1])
 
-    def threshold_step_size(self, temperature: float = 1.0, excess: float = THRESHOLD) -> float:
-        r"""Return the largest step size that widens no variance by more than ``excess``.
+    def threshold_step_size(
+        self, temperature: float = 1.0, target_bias: float = TARGET_BIAS
+    ) -> float:
+        r"""Return the largest step size that widens no sd by more than ``target_bias``.
 
         For SGLD this is Welling and Teh's sampling threshold: a variance grows by about
         :math:`\alpha + h \lambda / 2`, with :math:`\alpha = h v / (2T)` the ratio of the gradient's
@@ -62,6 +64,7 @@ class LinearChain:
         .. [1] Welling, M. and Teh, Y. W. (2011). Bayesian learning via stochastic gradient
            Langevin dynamics. ICML, section 4. https://dl.acm.org/doi/10.5555/3104482.3104568
         """
+        excess = (1 + target_bias) ** 2 - 1
         return self.law.largest_step(
             self.noise_eigenvalue, self.curvature_eigenvalue, excess, temperature
         )

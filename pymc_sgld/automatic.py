@@ -1,0 +1,146 @@
+"""The sampler that tunes itself."""
+
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pymc as pm
+
+from pymc_sgld import schedules
+from pymc_sgld.chain import Beginning, ChainState, Draw, Tuned
+from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.preconditioners import metric_from_covariance
+from pymc_sgld.samplers import Baoa
+from pymc_sgld.step_methods import Parts, StochasticGradientStep
+from pymc_sgld.tuning import (
+    Laplace,
+    LinearLaw,
+    control_variate_noise,
+    find_laplace,
+    smallest_batch,
+)
+from pymc_sgld.types import Array
+
+_STEPS_PER_DRAW = 3
+
+
+class Choice(NamedTuple):
+    """What was chosen, and why."""
+
+    gradient: str
+    batch_size: int
+    batch_size_needed: int  # with a control variate
+    score_at_centre: float  # root mean square, in posterior sds
+    row_noise: float  # largest eigenvalue of one row's noise, in posterior sds
+    data_passes: float
+    reason: str
+
+
+class Auto(StochasticGradientStep):
+    """Tunes itself: Leimkuhler-Matthews steps, control variates, noise compensation.
+
+    Before it is compiled, a mode is found. The posterior's covariance there whitens the
+    coordinates. The gradient is corrected by a control variate centred at the mode; the noise that
+    it leaves is measured, sets the batch size for ``target_bias``
+    (:func:`pymc_sgld.tuning.smallest_batch`) and is taken out of the injected noise. Where batches
+    would cost as much as all rows, all rows are taken. In the tune phase each chain climbs from its
+    own start on a small sample of the rows, and takes over what was found if it ends at the same
+    mode; else it finds its own.
+
+    See :class:`StochasticGradientStep` for the parameters; none needs to be given. What was chosen
+    is in the attribute ``choice``.
+    """
+
+    name = "auto"
+    rule_class = Baoa
+    rule_defaults: ClassVar[dict[str, float]] = {"friction": float("inf")}
+    default_gradient = "control_variate"
+    default_compensation = True
+    statistics = ("mode_distance",)
+    choice: Choice
+
+    def _choose(self, parts: Parts, chooses_batch_size: bool, model: pm.Model) -> Parts:
+        """Find a mode, and choose gradient and batch size there."""
+        function, settings = parts.block_function, parts.settings
+        generator = self.rng
+        point = model.initial_point()
+        start = np.concatenate([np.ravel(point[name]) for name in self._names])
+        beginning = Beginning(settings, function, parts.windows, _no_chain(parts), generator)
+        start = beginning.jittered(start.astype(function.dtype))
+        found = find_laplace(function, start, generator)
+        if not np.isfinite(found.covariance).all():
+            beginning.find(start)  # raises what there is to say
+        noise, passes = control_variate_noise(function, found.position, found.covariance, generator)
+        found = found._replace(data_passes=found.data_passes + passes)
+        needed, row_noise = self._needed(parts, found, noise)
+        if chooses_batch_size:
+            parts = parts._replace(batch_sizes=needed)
+        whole = list(function.total_sizes) == parts.batch_sizes
+        if whole:
+            axes = settings.axes._replace(estimator=ESTIMATORS["full"])
+            parts = parts._replace(settings=replace(settings, axes=axes))
+        if settings.steps_per_draw is None:
+            steps = replace(parts.settings, steps_per_draw=_STEPS_PER_DRAW)
+            parts = parts._replace(settings=steps)
+        beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
+        tuned = beginning.at(found, noise)
+        self.choice = _choice(parts, found, tuned, needed, row_noise, whole)
+        return parts._replace(prepared=tuned)
+
+    def _needed(self, parts: Parts, found: Laplace, noise: Array) -> tuple[list[int], float]:
+        """Return the rows a batch needs, and the noise of one row."""
+        settings, function = parts.settings, parts.block_function
+        gaussian = found.gaussian._replace(row_noise=noise)
+        metric = metric_from_covariance(settings.axes.metric.name, found.position, found.covariance)
+        factor, totals = metric.matrix(), np.asarray(function.total_sizes, float)
+        temperature = schedules.evaluate(
+            "temperature", schedules.bind(settings.temperature, 1), np.zeros(1)
+        )
+        needed = smallest_batch(
+            LinearLaw(settings.axes.rule),
+            gaussian,
+            factor,
+            function.total_sizes,
+            target_bias=settings.target_bias,
+            temperature=float(temperature[0]),
+            cost=settings.axes.estimator.gradients_per_batch,
+        )
+        one_row = factor.T @ np.einsum("k,kij->ij", totals**2, noise) @ factor
+        return needed, float(np.linalg.eigvalsh(one_row)[-1])
+
+    def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
+        draw.statistics["mode_distance"] = self.chain.state.mode_distance
+        return super()._stats(draw, seconds)
+
+
+def _no_chain(parts: Parts) -> ChainState:
+    return ChainState((0, 0), 1, 1, parts.settings.axes.metric)
+
+
+def _choice(
+    parts: Parts,
+    found: Laplace,
+    tuned: Tuned,
+    needed: list[int],
+    row_noise: float,
+    whole: bool,
+) -> Choice:
+    total = sum(parts.block_function.total_sizes)
+    reason = (
+        f"batches of {sum(needed):,} of {total:,} rows keep every sd within "
+        f"{parts.settings.target_bias:.0%}"
+    )
+    if whole:
+        reason = (
+            f"all {total:,} rows at every step, because a batch with a control variate would cost "
+            "as much"
+        )
+    return Choice(
+        gradient=parts.settings.axes.estimator.name,
+        batch_size=sum(parts.batch_sizes),
+        batch_size_needed=sum(needed),
+        score_at_centre=found.score,
+        row_noise=row_noise,
+        data_passes=tuned.data_passes,
+        reason=reason,
+    )

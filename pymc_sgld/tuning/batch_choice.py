@@ -1,0 +1,80 @@
+"""How many rows a step needs, from the one number that the user sets: ``target_bias``."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pymc_sgld.tuning.linear_law import LinearLaw
+from pymc_sgld.tuning.local_gaussian import LocalGaussian
+from pymc_sgld.types import Array
+
+FEWEST_ROWS = 128  # below, a step costs the same
+_DIRECTIONS = 50
+
+
+def allowed_excess(target_bias: float) -> float:
+    """Return the relative excess of a variance whose sd is too wide by ``target_bias``."""
+    return (1 + target_bias) ** 2 - 1
+
+
+def smallest_batch(
+    law: LinearLaw,
+    gaussian: LocalGaussian,
+    factor: Array,
+    total_sizes: Sequence[int],
+    *,
+    target_bias: float,
+    temperature: float = 1.0,
+    cost: int = 1,
+) -> list[int]:
+    r"""Return the fewest rows whose noise widens no sd by more than ``target_bias``.
+
+    At the rule's largest step, in coordinates of unit posterior sd. With :math:`V_1` the covariance
+    there of one row's contribution to the gradient, scaled to all rows, and :math:`k` the excess of
+    the variance for gradient noise of variance one, that is
+
+    .. math:: n = \frac{k\, \lambda_{\max}(V_1)}{T\,((1 + \text{target bias})^2 - 1)}.
+
+    Parameters
+    ----------
+    law : LinearLaw
+        Of the update rule.
+    gaussian : LocalGaussian
+        Its row noise is what the gradient estimator leaves.
+    factor : array, shape (n_dim, n_dim)
+        From the coordinates to parameters.
+    total_sizes : sequence of int
+        Rows of each group.
+    target_bias : float
+    temperature : float, default 1
+    cost : int, default 1
+        Gradients a row of a batch costs. Batches that cost as much as all rows become all rows.
+
+    Returns
+    -------
+    list of int
+        Rows of a batch, for each group.
+    """
+    wanted = allowed_excess(target_bias)
+    step_size = law.rule.largest_step
+    totals = np.asarray(total_sizes)
+
+    def enough(n_rows: int) -> bool:
+        sizes = np.minimum(n_rows, totals)
+        noise = factor.T @ gaussian.gradient_noise(totals, sizes) @ factor
+        largest = float(np.linalg.eigvalsh(noise)[-1])
+        excess = law.variance(step_size, 1.0, largest, temperature) / temperature - 1
+        clean = law.variance(step_size, 1.0, 0.0, temperature) / temperature - 1
+        return excess <= max(wanted, clean * (1 + 1e-9))
+
+    low, high = FEWEST_ROWS, int(totals.max())
+    if high <= low:
+        return [int(total) for total in totals]
+    if not enough(low):
+        while high - low > max(1, low // _DIRECTIONS):
+            middle = (low + high) // 2
+            low, high = (low, middle) if enough(middle) else (middle, high)
+        low = high
+    sizes = np.minimum(low, totals)
+    chosen = totals if cost * sizes.sum() >= totals.sum() else sizes
+    return [int(size) for size in chosen]
