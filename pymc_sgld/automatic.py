@@ -7,8 +7,9 @@ import numpy as np
 import pymc as pm
 
 from pymc_sgld import schedules
-from pymc_sgld.chain import Beginning, ChainState, Draw, Tuned
+from pymc_sgld.chain import Beginning, ChainState, Draw
 from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.model_graph import parameter_labels
 from pymc_sgld.preconditioners import metric_from_covariance
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.step_methods import Parts, StochasticGradientStep
@@ -22,6 +23,7 @@ from pymc_sgld.tuning import (
 from pymc_sgld.types import Array
 
 _STEPS_PER_DRAW = 3
+_NAMED = 3  # parameters that a message names
 
 
 class Choice(NamedTuple):
@@ -32,6 +34,7 @@ class Choice(NamedTuple):
     batch_size_needed: int  # with a control variate
     score_at_centre: float  # root mean square, in posterior sds
     row_noise: float  # largest eigenvalue of one row's noise, in posterior sds
+    noisiest: tuple[str, ...]  # the parameters along which it is largest
     data_passes: float
     reason: str
 
@@ -72,7 +75,7 @@ class Auto(StochasticGradientStep):
             beginning.find(start)  # raises what there is to say
         noise, passes = control_variate_noise(function, found.position, found.covariance, generator)
         found = found._replace(data_passes=found.data_passes + passes)
-        needed, row_noise = self._needed(parts, found, noise)
+        needed, row_noise, direction = self._needed(parts, found, noise)
         if chooses_batch_size:
             parts = parts._replace(batch_sizes=needed)
         whole = list(function.total_sizes) == parts.batch_sizes
@@ -84,11 +87,22 @@ class Auto(StochasticGradientStep):
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
         tuned = beginning.at(found, noise)
-        self.choice = _choice(parts, found, tuned, needed, row_noise, whole)
+        labels = parameter_labels(model)
+        noisiest = tuple(labels[j] for j in np.argsort(-direction)[:_NAMED])
+        self.choice = Choice(
+            gradient=parts.settings.axes.estimator.name,
+            batch_size=sum(parts.batch_sizes),
+            batch_size_needed=sum(needed),
+            score_at_centre=found.score,
+            row_noise=row_noise,
+            noisiest=noisiest,
+            data_passes=tuned.data_passes,
+            reason=_reason(parts, whole),
+        )
         return parts._replace(prepared=tuned)
 
-    def _needed(self, parts: Parts, found: Laplace, noise: Array) -> tuple[list[int], float]:
-        """Return the rows a batch needs, and the noise of one row."""
+    def _needed(self, parts: Parts, found: Laplace, noise: Array) -> tuple[list[int], float, Array]:
+        """Return the rows a batch needs, the noise of one row, and where it is largest."""
         settings, function = parts.settings, parts.block_function
         gaussian = found.gaussian._replace(row_noise=noise)
         metric = metric_from_covariance(settings.axes.metric.name, found.position, found.covariance)
@@ -106,7 +120,9 @@ class Auto(StochasticGradientStep):
             cost=settings.axes.estimator.gradients_per_batch,
         )
         one_row = factor.T @ np.einsum("k,kij->ij", totals**2, noise) @ factor
-        return needed, float(np.linalg.eigvalsh(one_row)[-1])
+        eigenvalues, vectors = np.linalg.eigh(one_row)
+        scale = np.sqrt(np.diag(found.covariance))
+        return needed, float(eigenvalues[-1]), np.abs(factor @ vectors[:, -1]) / scale
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         draw.statistics["mode_distance"] = self.chain.state.mode_distance
@@ -117,30 +133,14 @@ def _no_chain(parts: Parts) -> ChainState:
     return ChainState((0, 0), 1, 1, parts.settings.axes.metric)
 
 
-def _choice(
-    parts: Parts,
-    found: Laplace,
-    tuned: Tuned,
-    needed: list[int],
-    row_noise: float,
-    whole: bool,
-) -> Choice:
+def _reason(parts: Parts, whole: bool) -> str:
     total = sum(parts.block_function.total_sizes)
-    reason = (
-        f"batches of {sum(needed):,} of {total:,} rows keep every sd within "
-        f"{parts.settings.target_bias:.0%}"
-    )
     if whole:
-        reason = (
+        return (
             f"all {total:,} rows at every step, because a batch with a control variate would cost "
             "as much"
         )
-    return Choice(
-        gradient=parts.settings.axes.estimator.name,
-        batch_size=sum(parts.batch_sizes),
-        batch_size_needed=sum(needed),
-        score_at_centre=found.score,
-        row_noise=row_noise,
-        data_passes=tuned.data_passes,
-        reason=reason,
+    return (
+        f"batches of {sum(parts.batch_sizes):,} of {total:,} rows keep every sd within "
+        f"{parts.settings.target_bias:.0%}"
     )

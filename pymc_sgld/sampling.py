@@ -13,6 +13,9 @@ import numpy as np
 import pymc as pm
 import pytensor
 
+from pymc_sgld.auto_report import report
+from pymc_sgld.automatic import Auto
+from pymc_sgld.nuts_choice import reason_for_nuts
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.step_methods import StochasticGradientStep
 from pymc_sgld.validate import check_integer, check_one_of
@@ -34,7 +37,7 @@ def samplers() -> dict[str, str]:
 
 
 def sample(
-    sampler: str = "sgld",
+    sampler: str = "auto",
     draws: int = 1000,
     *,
     tune: int | None = None,
@@ -50,6 +53,7 @@ def sample(
     backend: str | None = None,
     compile_kwargs: dict[str, Any] | None = None,
     model: pm.Model | None = None,
+    check: bool = True,
     **arguments: Any,
 ) -> Any:
     """Draw from the posterior of a PyMC model by steps on minibatches of its rows.
@@ -59,8 +63,9 @@ def sample(
 
     Parameters
     ----------
-    sampler : str, default "sgld"
-        A name from :func:`samplers`.
+    sampler : str, default "auto"
+        A name from :func:`samplers`. "auto" tunes itself, and leaves models of few rows, and those
+        whose rows cannot be subsampled, to NUTS; it says so.
     draws, tune, chains, cores, random_seed, progressbar, initvals, trace, callback, idata_kwargs
         As in :func:`pymc.sample`.
     var_names : sequence of str, optional
@@ -71,6 +76,9 @@ def sample(
         As in :func:`pymc.sample`: "numba" (default) or "jax", or a PyTensor mode.
     model : pm.Model, optional
         Default: the model on the context stack.
+    check : bool, default True
+        With "auto", measure at the end how wide the draws are, for a tenth of the run's gradients,
+        and warn where they are wider or narrower than ``target_bias`` allows.
     **arguments
         Of the sampler (``batch_size``, ``batches``, ``step_size``, ``temperature``, ``gradient``,
         ``preconditioner``, ``noise_compensation``, ``steps_per_draw``, ``rows``, ``verify``, and
@@ -82,7 +90,8 @@ def sample(
     -------
     xarray.DataTree
         As from :func:`pymc.sample`. The posterior's attributes hold ``sampler``,
-        ``compile_seconds``, ``tune_seconds`` and ``draw_seconds`` (wall time).
+        ``compile_seconds``, ``tune_seconds`` and ``draw_seconds`` (wall time). With "auto" there is
+        a group ``tuning``: what was chosen and why, and the measured widths.
 
     Raises
     ------
@@ -101,6 +110,24 @@ def sample(
     for_step, for_pymc = _split_arguments(sampler, step_method, arguments)
     model = pm.modelcontext(model)
     _check_initvals(model, initvals)
+    for_pymc.update(
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        random_seed=random_seed,
+        progressbar=progressbar,
+        initvals=initvals,
+        trace=trace,
+        idata_kwargs=idata_kwargs,
+        model=model,
+    )
+    if sampler == "auto" and not for_step:
+        reason = reason_for_nuts(model, draws=draws, tune=tune)
+        if reason is not None:
+            _log.info(f"NUTS is taken: {reason}")
+            return _nuts(draws, reason, for_pymc | {"var_names": var_names, "callback": callback})
+    if sampler == "auto":
+        for_step["rng"] = np.random.default_rng(_seed_of(random_seed))
     with model:
         step = step_method(backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step)
     step.check_draws(draws)
@@ -110,24 +137,32 @@ def sample(
     started = perf_counter()
     result = pm.sample(
         draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        random_seed=random_seed,
-        progressbar=progressbar,
         step=step,
         var_names=var_names,
-        initvals=initvals,
-        trace=trace,
         callback=clock,
-        idata_kwargs=idata_kwargs,
         backend=backend,  # PyMC must know of JAX, which does not survive a fork
         compile_kwargs=compile_kwargs,
-        model=model,
         **for_pymc,
     )
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
+    if isinstance(step, Auto) and getattr(result, "posterior", None) is not None:
+        report(step, model, result, check=check)
     return result
+
+
+def _nuts(draws: int, reason: str, options: dict[str, Any]) -> Any:
+    """Run NUTS as PyMC would, and write down why."""
+    result = pm.sample(draws, **{name: one for name, one in options.items() if one is not None})
+    if getattr(result, "posterior", None) is not None:
+        result.posterior.attrs.update(sampler="nuts", reason=reason)
+    return result
+
+
+def _seed_of(random_seed: Any) -> Any:
+    """Return a seed of what is done before the chains, from what PyMC takes for them."""
+    if isinstance(random_seed, np.random.Generator):
+        return random_seed.spawn(1)[0]
+    return random_seed
 
 
 @dataclass

@@ -29,7 +29,7 @@ LAYERS = [
     {"step_arguments"},
     {"step_methods"},
     {"automatic"},
-    {"presets"},
+    {"presets", "auto_report", "nuts_choice"},
     {"outside_samplers", "comparison_plots", "sampling"},
     {"comparison"},
     {"__init__"},

@@ -7,10 +7,11 @@ from pymc_sgld.model_graph.building import row_model
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import uses_minibatch
 from pymc_sgld.model_graph.identity import verify
-from pymc_sgld.model_graph.posterior_rows import row_log_likelihood
+from pymc_sgld.model_graph.posterior_rows import posterior_of, row_log_likelihood
 from pymc_sgld.model_graph.predictive import posterior_predictive
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
+from pymc_sgld.model_graph.unconstrained import parameter_labels, unconstrained_positions
 
 __all__ = [
     "BlockFunction",
@@ -21,10 +22,13 @@ __all__ = [
     "RowModel",
     "RowTerm",
     "Rows",
+    "parameter_labels",
+    "posterior_of",
     "posterior_predictive",
     "register_row_rule",
     "row_log_likelihood",
     "row_model",
+    "unconstrained_positions",
     "uses_minibatch",
     "verify",
 ]

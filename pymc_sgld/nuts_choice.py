@@ -1,0 +1,48 @@
+"""When "auto" leaves a model to NUTS."""
+
+import numpy as np
+import pymc as pm
+
+from pymc_sgld.model_graph import RowError, RowModel, row_model
+
+# Below, NUTS is quick, and it is exact.
+NUTS_SECONDS = 10.0
+_GRADIENTS_PER_DRAW = 16  # of NUTS: leapfrog steps of a trajectory of a well-scaled model
+_SECONDS_PER_GRADIENT = 2e-5
+_SECONDS_PER_NUMBER = 2e-9  # of data read
+_NUMBERS_OF_A_ROW = 10  # besides its data: link and log-density
+_TUNE = 1000
+
+
+def reason_for_nuts(model: pm.Model, *, draws: int, tune: int | None) -> str | None:
+    """Return why NUTS is the better sampler for a model; None where it is not.
+
+    Parameters
+    ----------
+    model : pm.Model
+    draws, tune : int
+        Of a chain; with None for ``tune``, what NUTS takes.
+    """
+    try:
+        rows = row_model(model)
+    except RowError as error:
+        return f"its rows cannot be subsampled. {str(error).splitlines()[0]}"
+    if not rows.groups:
+        return "it has no observed rows."
+    seconds = nuts_seconds(rows, draws + (_TUNE if tune is None else tune))
+    if seconds > NUTS_SECONDS:
+        return None
+    total = sum(group.total_size for group in rows.groups)
+    return (
+        f"with {total:,} rows a chain should take about {max(seconds, 0.1):.1f} s, and its draws "
+        f"are exact. Name a sampler, such as 'baoa', to have minibatches (the bound is "
+        f"{NUTS_SECONDS:g} s)."
+    )
+
+
+def nuts_seconds(rows: RowModel, n_draws: int) -> float:
+    """Return a rough guess of the seconds that a chain of NUTS takes, from the size of the data."""
+    numbers = sum(int(np.prod(np.shape(leaf.values()))) for leaf in rows.leaves)
+    numbers += sum(_NUMBERS_OF_A_ROW * group.total_size for group in rows.groups)
+    gradient = _SECONDS_PER_GRADIENT + _SECONDS_PER_NUMBER * numbers
+    return n_draws * _GRADIENTS_PER_DRAW * gradient
