@@ -16,9 +16,10 @@ from pymc_sgld.step_methods import Parts, StochasticGradientStep
 from pymc_sgld.tuning import (
     Laplace,
     LinearLaw,
-    control_variate_noise,
+    LocalGaussian,
     find_laplace,
     smallest_batch,
+    with_noise_left,
 )
 from pymc_sgld.types import Array
 
@@ -72,10 +73,20 @@ class Auto(StochasticGradientStep):
         start = beginning.jittered(start.astype(function.dtype))
         found = find_laplace(function, start, generator)
         if not np.isfinite(found.covariance).all():
-            beginning.find(start)  # raises what there is to say
-        noise, passes = control_variate_noise(function, found.position, found.covariance, generator)
-        found = found._replace(data_passes=found.data_passes + passes)
-        needed, row_noise, direction = self._needed(parts, found, noise)
+            beginning.find(start, 1.0)  # raises what there is to say
+        first = schedules.evaluate(
+            "temperature", schedules.bind(settings.temperature, 1), np.zeros(1)
+        )
+        temperature = float(first[0])
+        gaussian = with_noise_left(
+            function,
+            settings.axes.estimator,
+            found.position,
+            found.gaussian,
+            temperature,
+            generator,
+        )
+        needed, row_noise, direction = self._needed(parts, found, gaussian, temperature)
         if chooses_batch_size:
             parts = parts._replace(batch_sizes=needed)
         whole = list(function.total_sizes) == parts.batch_sizes
@@ -86,7 +97,7 @@ class Auto(StochasticGradientStep):
             steps = replace(parts.settings, steps_per_draw=_STEPS_PER_DRAW)
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
-        tuned = beginning.at(found, noise)
+        tuned = beginning.at(found, gaussian)
         labels = parameter_labels(model)
         noisiest = tuple(labels[j] for j in np.argsort(-direction)[:_NAMED])
         self.choice = Choice(
@@ -101,25 +112,23 @@ class Auto(StochasticGradientStep):
         )
         return parts._replace(prepared=tuned)
 
-    def _needed(self, parts: Parts, found: Laplace, noise: Array) -> tuple[list[int], float, Array]:
+    def _needed(
+        self, parts: Parts, found: Laplace, gaussian: LocalGaussian, temperature: float
+    ) -> tuple[list[int], float, Array]:
         """Return the rows a batch needs, the noise of one row, and where it is largest."""
         settings, function = parts.settings, parts.block_function
-        gaussian = found.gaussian._replace(row_noise=noise)
         metric = metric_from_covariance(settings.axes.metric.name, found.position, found.covariance)
         factor, totals = metric.matrix(), np.asarray(function.total_sizes, float)
-        temperature = schedules.evaluate(
-            "temperature", schedules.bind(settings.temperature, 1), np.zeros(1)
-        )
         needed = smallest_batch(
             LinearLaw(settings.axes.rule),
             gaussian,
             factor,
             function.total_sizes,
             target_bias=settings.target_bias,
-            temperature=float(temperature[0]),
+            temperature=temperature,
             cost=settings.axes.estimator.gradients_per_batch,
         )
-        one_row = factor.T @ np.einsum("k,kij->ij", totals**2, noise) @ factor
+        one_row = factor.T @ np.einsum("k,kij->ij", totals**2, gaussian.row_noise) @ factor
         eigenvalues, vectors = np.linalg.eigh(one_row)
         scale = np.sqrt(np.diag(found.covariance))
         return needed, float(eigenvalues[-1]), np.abs(factor @ vectors[:, -1]) / scale

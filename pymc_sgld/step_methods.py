@@ -136,7 +136,6 @@ class StochasticGradientStep(BlockedStep):
     default_gradient: ClassVar[str] = "minibatch"
     why_all_rows: ClassVar[str] = ""  # what to say to batches, where the sampler takes none
     default_compensation: ClassVar[bool] = False
-    default_steps: ClassVar[int | None] = None  # per draw
     _state_class = StochasticGradientState
     default_blocked = True
     default_tune_steps = 200
@@ -197,6 +196,9 @@ class StochasticGradientStep(BlockedStep):
         estimator = choose_estimator(
             self.name, gradient or self.default_gradient, self.gradients, self.why_all_rows
         )
+        compensated = (
+            self.default_compensation if noise_compensation is None else noise_compensation
+        )
         settings = choose_settings(
             self.name,
             rule,
@@ -204,14 +206,12 @@ class StochasticGradientStep(BlockedStep):
             step_size=step_size,
             temperature=temperature,
             preconditioner=preconditioner,
-            noise_compensation=(
-                self.default_compensation if noise_compensation is None else noise_compensation
-            ),
-            steps_per_draw=self.default_steps if steps_per_draw is None else steps_per_draw,
+            noise_compensation=compensated,
+            steps_per_draw=steps_per_draw,
             cycles=cycles,
             target_bias=target_bias,
         )
-        scheme = choose_scheme(self.name, batches, rule, estimator, noise_compensation)
+        scheme = choose_scheme(self.name, batches, rule, estimator, compensated)
         model = pm.modelcontext(model)
         check_all_variables(self.name, vars, model)
         rows_model = row_model(model, rows=rows)
