@@ -69,7 +69,7 @@ class Amagold:
     # stable below 2 on a unit Gaussian; near it, the steps only swing from side to side
     largest_step: ClassVar[float] = 1.2
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.8
+    target_acceptance: ClassVar[float] = 0.65
 
     friction: float = 1.0
     trajectory: int = 10

@@ -63,7 +63,7 @@ class GradientGuidedMonteCarlo:
     # leapfrog is stable below 2 on a unit Gaussian; near it, it only swings from side to side
     largest_step: ClassVar[float] = 1.2
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.8
+    target_acceptance: ClassVar[float] = 0.65
 
     friction: float = 1.0
     trajectory: int = 10
