@@ -198,7 +198,7 @@ def test_an_explicit_thermostat_with_little_friction_is_too_wide_and_badodab_is_
 
 def test_no_random_number_is_used_twice():
     """blackjax makes the first momentum with the parent of the keys of the steps."""
-    streams = RandomStreams((1, 2), 50, 2, np.array([9]), np.array([9]), steps_per_shuffle=200)
+    streams = RandomStreams((1, 2), 50, 2, np.array([9]), np.array([9]))
     numbers = np.concatenate(
         [streams.tuning().standard_normal(5000), streams.block(0, 1000).noise.ravel()]
     )

@@ -400,9 +400,9 @@ def test_no_inflation_is_predicted(name):
     picture = LinearChain(LinearLaw(rule), np.eye(2), 3 * np.eye(2), np.eye(2))
     assert picture.sd_inflation(0.5) == 0
     # the step size to begin with is that of the rule without its test
-    h = picture.threshold_step_size()
+    h = picture.threshold_step_size(target_bias=0.05)
     variance = picture.law.variance(h, 1.0, 3.0)
-    assert variance == pytest.approx(1.1, rel=1e-6) and h < rule.largest_step
+    assert variance == pytest.approx(1.05**2, rel=1e-6) and h < rule.largest_step
 
 
 def test_a_trajectory_has_one_step_size_and_one_permutation(make_step):
