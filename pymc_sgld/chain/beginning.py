@@ -18,6 +18,7 @@ from pymc_sgld.tuning import (
     LocalGaussian,
     climb,
     find_laplace,
+    is_better_centre,
     local_gaussian,
     sample_rows,
     with_noise_left,
@@ -28,6 +29,7 @@ _JITTER = 1.0  # half-width of PyMC's own jitter of starting points, in unconstr
 _JITTER_RETRIES = 10
 _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
 _ANOTHER_MODE = 1.0  # posterior sds of that sample, root mean square over the parameters
+_FEWEST_TUNE_DRAWS = 20  # to choose a centre by
 _LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
 
 
@@ -139,15 +141,21 @@ class Beginning:
 
         The coordinates stay as they are, for the state of the rule is in them.
         """
-        state, picture, draws = self.state, self.state.picture, self.state.tune_mean
-        if picture is None or draws is None:
+        state, picture, draws = self.state, self.state.picture, np.array(self.state.tune_draws)
+        state.tune_draws = ()
+        if picture is None or len(draws) < _FEWEST_TUNE_DRAWS:
             return
+        centre = draws.mean(axis=0).astype(self.block_function.dtype)
+        function, old = self.block_function, state.estimator_parameters[0]
+        better, passes = is_better_centre(
+            function, centre, old, draws, picture.factor, self.generator
+        )
+        state.unreported_passes += passes
+        if not better:
+            return
+        state.estimator_parameters = centre_parameters(function, centre)
         inverse = np.linalg.inv(picture.factor)
         precision = inverse.T @ picture.precision @ inverse
-        if not draws.is_better_than(state.estimator_parameters[0], precision):
-            return
-        centre = draws.mean.astype(self.block_function.dtype)
-        state.estimator_parameters = centre_parameters(self.block_function, centre)
         gaussian = LocalGaussian(precision, np.zeros((0, 0, 0)), 0.0)
         left = self._with_noise_left(centre, gaussian, temperature)
         state.unreported_passes += 1 + left.data_passes

@@ -14,10 +14,10 @@ from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Windows
-from pymc_sgld.tuning import MeanOfDraws
 from pymc_sgld.types import Array, Randomness, Schedule
 
 _MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
+_TUNE_DRAWS = 50  # about, that are kept to choose a centre by
 _ADAPTATION_DECAY = 0.6  # of the adaptation of the step size to the acceptance rate
 
 
@@ -121,7 +121,7 @@ class Chain:
         """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
         state = self.state
         compared_with = state.estimator_parameters
-        if state.draw_number == state.tune and state.tune_mean is not None:
+        if state.draw_number == state.tune and state.tune_draws:
             self._beginning().recentre(self._temperature())
         steps = self._steps_of_draw()
         clock = self._clock(steps)
@@ -137,7 +137,7 @@ class Chain:
             logp = self._minibatch_logp(position, int(steps[-1]))
         else:
             self._references().forget(compared_with)
-        self._add_to_mean(position)
+        self._keep_tune_draw(position)
         self._adapt(diverging, statistics)
         cycle = -1 if state.plan is None else state.plan.cycle(state.draw_number)
         state.step_number += len(steps)
@@ -249,16 +249,14 @@ class Chain:
             lambda: self._leaves(step),
         )
 
-    def _add_to_mean(self, position: Array) -> None:
-        """Take a draw of the second half of the tune phase into the mean, where one is wanted."""
+    def _keep_tune_draw(self, position: Array) -> None:
+        """Keep some draws of the second half of the tune phase, where a centre may move to them."""
         state = self.state
         if not (state.tuning and getattr(self.settings.axes.estimator, "recentre", False)):
             return
-        share = 2 * state.draw_number / state.tune - 1
-        if share >= 0:
-            state.tune_mean = (state.tune_mean or MeanOfDraws.of_none(self.n_dim)).with_draw(
-                position, share
-            )
+        apart = max(1, state.tune // (2 * _TUNE_DRAWS))
+        if 2 * state.draw_number >= state.tune and state.draw_number % apart == 0:
+            state.tune_draws = (*state.tune_draws, position)
 
     def _adapt(self, diverging: bool, statistics: dict[str, float]) -> None:
         """Change the step size while tuning: halve it, or lead it to the rate of acceptance."""

@@ -8,7 +8,7 @@ import numpy as np
 from pymc_sgld.chain.cycles import CyclePlan, Cycles
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.tuning import TARGET_BIAS, LinearChain, MeanOfDraws
+from pymc_sgld.tuning import TARGET_BIAS, LinearChain
 from pymc_sgld.types import Array, Schedule
 
 
@@ -94,7 +94,7 @@ class ChainState:
     gradient_table: Array | None = None
     table_copy: int = -1
     fresh_gradients: tuple[tuple[Array, Array], ...] = ()
-    tune_mean: MeanOfDraws | None = None  # of the second half of the tune phase, to centre at
+    tune_draws: tuple[Array, ...] = ()  # of the second half of the tune phase, to centre among
     picture: LinearChain | None = None
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0

@@ -23,9 +23,15 @@ class ControlVariate:
     Parameters
     ----------
     recentre : bool, default True
-        At the end of the tune phase, move the centre from the mode to the mean of the draws of the
-        second half of it, where that is farther from the mode than its Monte Carlo error. One more
-        pass through the data. The noise that is left is measured again.
+        At the end of the tune phase, move the centre from the mode to the mean of draws of the
+        second half of it, if at these draws the noise with that centre is clearly smaller, by a
+        tenth or more. One more pass through the data; the noise that is left is measured again.
+
+    Notes
+    -----
+    The gradient of the log-posterior is zero at the mode, and zero on average over the posterior,
+    which makes a mode with the mass around it a good centre, also of a skewed posterior, and better
+    than the mean. The centre moves where the mode found is not one the draws stay near.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """What is worked out before sampling: mode, curvature, gradient noise, batch size, step size."""
 
 from pymc_sgld.tuning.batch_choice import smallest_batch
-from pymc_sgld.tuning.estimator_noise import with_noise_left
+from pymc_sgld.tuning.estimator_noise import is_better_centre, with_noise_left
 from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
@@ -9,7 +9,6 @@ from pymc_sgld.tuning.local_gaussian import (
     control_variate_noise,
     local_gaussian,
 )
-from pymc_sgld.tuning.mean_of_draws import MeanOfDraws
 from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
 from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain
 
@@ -19,11 +18,11 @@ __all__ = [
     "LinearChain",
     "LinearLaw",
     "LocalGaussian",
-    "MeanOfDraws",
     "climb",
     "control_variate_noise",
     "find_laplace",
     "find_mode",
+    "is_better_centre",
     "local_gaussian",
     "sample_rows",
     "smallest_batch",
