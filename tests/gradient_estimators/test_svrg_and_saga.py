@@ -16,6 +16,7 @@ from pymc_sgld.gradient_estimators import ControlVariate, Saga, Svrg
 from pymc_sgld.row_sources import BlockLayout
 from pymc_sgld.types import Randomness
 from tests.affine_law import AffineStep
+from tests.conftest import require_backend
 from tests.targets import linear_regression, logistic_model
 
 N_ROWS = 11
@@ -55,9 +56,13 @@ def leaves_of(chain):
     return chain.windows.arrays("law", lambda group: np.random.default_rng(3).permutation(N_ROWS))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 11])
+@pytest.mark.parametrize(
+    ("batch_size", "backend"),
+    [(1, "numba"), (3, "numba"), (7, "numba"), (11, "numba"), (3, "jax")],
+)
 def test_saga_is_unbiased_for_any_table(make_step, backend, batch_size):
     """Over all blocks with their probabilities; n divides N at 1 and 11, and not at 3 and 7."""
+    require_backend(backend)
     step = small_step(make_step, "saga_ld", batch_size, backend)
     chain, rng = step.chain, np.random.default_rng(0)
     chain.restart((1, 2), 1, 1)
