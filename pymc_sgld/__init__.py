@@ -1,6 +1,7 @@
 """Stochastic-gradient MCMC for PyMC models: importing registers the step methods with PyMC."""
 
 from pymc_sgld import schedules
+from pymc_sgld.annealing import Annealing, anneal
 from pymc_sgld.automatic import Auto
 from pymc_sgld.comparison import Comparison, compare
 from pymc_sgld.model_graph import (
@@ -18,10 +19,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGLD",
+    "Annealing",
     "Auto",
     "Comparison",
     "RowError",
     "RowModel",
+    "anneal",
     "compare",
     "posterior_predictive",
     "register_row_rule",

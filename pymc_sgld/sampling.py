@@ -109,7 +109,7 @@ def sample(
     check_integer("draws", draws, at_least=1)
     for_step, for_pymc = _split_arguments(sampler, step_method, arguments)
     model = pm.modelcontext(model)
-    _check_initvals(model, initvals)
+    check_initvals(model, initvals)
     for_pymc.update(
         tune=tune,
         chains=chains,
@@ -132,7 +132,7 @@ def sample(
         step = step_method(backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step)
     step.check_draws(draws)
     if var_names is None:
-        var_names = _without_row_sized(model, step.row_dims)
+        var_names = without_row_sized(model, step.row_dims)
     clock = _Clock(callback)
     started = perf_counter()
     result = pm.sample(
@@ -207,7 +207,7 @@ def _split_arguments(
     return for_step, {name: value for name, value in arguments.items() if name not in own}
 
 
-def _check_initvals(model: pm.Model, initvals: Any) -> None:
+def check_initvals(model: pm.Model, initvals: Any) -> None:
     """Refuse initial values of variables that are not there, or of another shape."""
     given = [initvals] if isinstance(initvals, dict) else [one for one in initvals or () if one]
     if not given:
@@ -229,7 +229,7 @@ def _check_initvals(model: pm.Model, initvals: Any) -> None:
             )
 
 
-def _without_row_sized(model: pm.Model, row_dims: set[str]) -> list[str] | None:
+def without_row_sized(model: pm.Model, row_dims: set[str]) -> list[str] | None:
     """Return the variables to trace: all but deterministics with an entry for each row."""
     left_out = [
         variable.name

@@ -139,6 +139,13 @@ def choose_batch_sizes(
 ) -> list[int]:
     """Return the rows of a batch, for each group of rows; ``why`` a sampler may take none."""
     totals = [group.total_size for group in rows_model.groups]
+    if not totals:
+        if batch_size is not None:
+            raise ValueError(
+                f"The model has no rows to take batches of, got batch_size={batch_size}. Leave it "
+                "out: every step takes the whole gradient."
+            )
+        return []
     if estimator.whole:
         if batch_size is not None and batch_size < max(totals):
             which, instead = ("", why) if why else (" with gradient='full'", "")

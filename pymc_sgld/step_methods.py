@@ -79,8 +79,8 @@ class StochasticGradientStep(BlockedStep):
         All continuous variables of the model; the default.
     batch_size : int, optional
         Rows a step reads, of each group of rows. Default 256, or all rows if there are fewer.
-    rows : "auto", str or mapping, default "auto"
-        Where the rows are: see :func:`pymc_sgld.row_model`.
+    rows : "auto", str, mapping or RowModel, default "auto"
+        Where the rows are: see :func:`pymc_sgld.row_model`, or what that returned.
     step_size : float or schedule, optional
         Time increment h of the SDE, in units of position squared over log-density (with a
         preconditioner: pure number of order 0.01 to 1). Left out, it is set at the sampling
@@ -90,7 +90,8 @@ class StochasticGradientStep(BlockedStep):
     gradient : {"minibatch", "full", "control_variate", "svrg", "saga"}, default "minibatch"
         How the gradient is estimated: see :mod:`pymc_sgld.gradient_estimators`. A control variate
         is centred at a mode found in the tune phase. An estimator with options of its own may be
-        given instead of a name, such as ``Svrg(anchor_steps=500)``.
+        given instead of a name, such as ``Svrg(anchor_steps=500)``. With "full" the model may have
+        no rows at all, such as one of a `pm.Potential` alone.
     batches : {"independent", "epochs", "replacement"}, default "independent"
         Which rows a step reads: a random window of the shuffled rows; windows one after the other,
         so that no row comes twice in an epoch of floor(N / n) steps, and a new order for each
@@ -214,7 +215,9 @@ class StochasticGradientStep(BlockedStep):
         scheme = choose_scheme(self.name, batches, rule, estimator, compensated)
         model = pm.modelcontext(model)
         check_all_variables(self.name, vars, model)
-        rows_model = row_model(model, rows=rows)
+        rows_model = rows
+        if not isinstance(rows, RowModel):
+            rows_model = row_model(model, rows=rows, allow_no_rows=estimator.whole)
         batch_sizes = choose_batch_sizes(
             self.name, batch_size, rows_model, estimator, self.why_all_rows
         )
@@ -283,7 +286,7 @@ class StochasticGradientStep(BlockedStep):
             chain.measure(position)
         draw = chain.draw(position)
         self._count_refusal(draw)
-        new_point = {**point, **self._unravel(draw.position)}
+        new_point = {**point, **self.point(draw.position)}
         return new_point, [self._stats(draw, time.perf_counter() - started)]
 
     @staticmethod
@@ -301,7 +304,8 @@ class StochasticGradientStep(BlockedStep):
         self.__dict__.update(state)
         self._process = os.getpid()
 
-    def _unravel(self, position: Any) -> Point:
+    def point(self, position: Any) -> Point:
+        """Return the point of a position, by name of value variable."""
         point, start = {}, 0
         for name, shape in zip(self._names, self._shapes, strict=True):
             stop = start + int(np.prod(shape))

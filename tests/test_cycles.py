@@ -9,7 +9,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.cycles import Cycles
+from pymc_sgld.chain.cycles import EXPLORING_BIAS, Cycles
 
 QUIET = {"progressbar": False, "compute_convergence_checks": False}
 CENTRES = np.array([[a, b] for a in (-4, -2, 0, 2, 4) for b in (-4, -2, 0, 2, 4)], float)
@@ -123,7 +123,8 @@ def test_sampling_begins_at_the_threshold(make_step, gaussian, name, exploration
     length = schedule.plan.cycle_steps
     assert length == round(20 / (1 - exploration))
     start = schedule(np.array([10 + schedule.plan.exploring_steps, 10]))
-    wanted, largest = (picture.threshold_step_size(temperature, excess) for excess in (0.1, 1.0))
+    biases = (step.chain.settings.target_bias, EXPLORING_BIAS)
+    wanted, largest = (picture.threshold_step_size(temperature, bias) for bias in biases)
     fraction = (np.cos(np.pi * exploration) + 1) / 2
     assert start[1] == pytest.approx(min(wanted / fraction, largest))
     assert start[0] == pytest.approx(min(wanted, largest * fraction))

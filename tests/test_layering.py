@@ -31,7 +31,7 @@ LAYERS = [
     {"automatic"},
     {"presets", "auto_report", "nuts_choice"},
     {"outside_samplers", "comparison_plots", "sampling"},
-    {"comparison"},
+    {"comparison", "annealing"},
     {"__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

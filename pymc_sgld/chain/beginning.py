@@ -21,6 +21,7 @@ from pymc_sgld.tuning import (
     is_better_centre,
     local_gaussian,
     sample_rows,
+    typical_precision,
     with_noise_left,
 )
 from pymc_sgld.types import Array
@@ -30,6 +31,7 @@ _JITTER_RETRIES = 10
 _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
 _ANOTHER_MODE = 1.0  # posterior sds of that sample, root mean square over the parameters
 _FEWEST_TUNE_DRAWS = 20  # to choose a centre by
+_LARGEST_BETWEEN = 200  # parameters; beyond, annealing knows the curvature at a mode only
 _LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
 
 
@@ -73,6 +75,8 @@ class Beginning:
     def find(self, start: Array, temperature: float) -> Tuned:
         """Work out what sampling needs to know of the model around a mode."""
         found = find_laplace(self.block_function, start, self.generator)
+        if self.settings.annealing and len(start) <= _LARGEST_BETWEEN:
+            found = self._between(start, found)
         if not (np.isfinite(found.logp) and np.isfinite(found.covariance).all()):
             raise SamplingError(
                 "No mode was found to choose the step size at: the log-posterior or its gradient "
@@ -81,6 +85,21 @@ class Beginning:
             )
         gaussian = self._with_noise_left(found.position, found.gaussian, temperature)
         return self.at(found, gaussian)
+
+    def _between(self, start: Array, found: Laplace) -> Laplace:
+        """Take the curvature between start and mode: a chain that anneals will see both."""
+        precision, passes = typical_precision(
+            self.block_function, start, found.position, self.generator
+        )
+        gaussian = found.gaussian._replace(
+            precision=precision, data_passes=found.gaussian.data_passes + passes
+        )
+        covariance = np.full_like(precision, np.nan)
+        if np.isfinite(precision).all():
+            covariance = np.linalg.inv(precision)
+        return found._replace(
+            gaussian=gaussian, covariance=covariance, data_passes=found.data_passes + passes
+        )
 
     def at(self, found: Laplace, gaussian: LocalGaussian) -> Tuned:
         """Choose metric and centre at a mode.

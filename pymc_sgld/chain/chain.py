@@ -7,6 +7,7 @@ import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.beginning import Beginning
+from pymc_sgld.chain.cooling import follow
 from pymc_sgld.chain.cycles import EXPLORING_BIAS, cyclical
 from pymc_sgld.chain.references import References
 from pymc_sgld.chain.state import ChainState, Draw, Settings, Tuned
@@ -97,7 +98,8 @@ class Chain:
         temperature = schedules.bind(settings.temperature, self._horizon(1))
         first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
         if settings.needs_tuning:
-            position = beginning.tuned(position, first, self.prepared)
+            start = beginning.tuned(position, first, self.prepared)
+            position = position if settings.annealing else start
         if step_size is None:
             step_size = schedules.constant(self._threshold(first))
         state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size)
@@ -107,6 +109,10 @@ class Chain:
         horizon = self._horizon(state.steps_per_draw)
         state.step_size = schedules.bind(step_size, horizon)
         state.temperature = schedules.bind(settings.temperature, horizon)
+        if settings.step_size is None and state.plan is None and state.picture is not None:
+            state.step_size = follow(
+                state.picture, state.temperature, horizon, settings.target_bias
+            )
         normal = beginning.generator.standard_normal(self.n_dim).astype(position.dtype)
         state.extra_state = settings.axes.rule.start(normal, first)
         state.begun = True
@@ -134,7 +140,7 @@ class Chain:
         if not diverging:
             position = moved
             state.extra_state = {name: last[name] for name in state.extra_state}
-            logp = self._minibatch_logp(position, int(steps[-1]))
+            logp = self._logp_of_draw(position, int(steps[-1]))
         else:
             self._references().forget(compared_with)
         self._keep_tune_draw(position)
@@ -159,7 +165,7 @@ class Chain:
     def predictions(self, draw: Draw) -> tuple[float, float]:
         """Return the gradient noise ratio and the predicted inflation of sds; nan if unknown."""
         picture = self.state.picture
-        if picture is None:
+        if picture is None or self.settings.annealing:
             return np.nan, np.nan
         ratio = picture.noise_ratio(draw.step_size, draw.temperature)
         return ratio, picture.sd_inflation(draw.step_size, draw.temperature)
@@ -242,6 +248,8 @@ class Chain:
         return until
 
     def _renew_references(self, step: int, coordinates: Array) -> None:
+        if not self.windows.groups:  # a model without rows: its gradient is compared with nothing
+            return
         self._references().renew(
             step,
             lambda: self._to_position(coordinates).astype(self.block_function.dtype, copy=False),
@@ -261,7 +269,7 @@ class Chain:
     def _adapt(self, diverging: bool, statistics: dict[str, float]) -> None:
         """Change the step size while tuning: halve it, or lead it to the rate of acceptance."""
         state = self.state
-        if not state.tuning:
+        if not (state.tuning or self.settings.annealing):
             return
         if diverging:
             state.step_factor /= 2
@@ -296,8 +304,11 @@ class Chain:
         metric = self.state.metric
         return np.asarray(metric.to_position(coordinates, *metric.parameters()))
 
-    def _minibatch_logp(self, position: Array, last: int) -> float:
-        """Return the scaled log-posterior on the batch of the draw's last step."""
+    def _logp_of_draw(self, position: Array, last: int) -> float:
+        """Return the scaled log-posterior on the batch of the last step; annealing, on all rows."""
+        if self.settings.annealing:
+            self.state.unreported_passes += 1
+            return self.block_function.full(position)[0]
         starts = self._streams().block(last, 1).starts[0]
         sizes = self.windows.batch_sizes
         blocks = [

@@ -22,6 +22,7 @@ class Settings:
     axes: Axes  # of the metric its kind; its values are those of the identity
     cycles: Cycles | None = None
     target_bias: float = TARGET_BIAS
+    annealing: bool = False  # a mode is looked for: nothing is known of where, and no law is kept
 
     @property
     def needs_tuning(self) -> bool:

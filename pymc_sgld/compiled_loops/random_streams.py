@@ -16,6 +16,7 @@ from pymc_sgld.types import Array, Randomness
 
 _NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS = range(5)
 _NUMBERS_PER_BLOCK = 2**18
+_NEVER = 2**62  # steps, until rows that a model does not have are in another order
 
 
 def draw_key(rng: np.random.Generator) -> tuple[int, int]:
@@ -78,7 +79,7 @@ class RandomStreams:
 
     def steps_until_copy(self, step: int) -> int:
         """Return how many steps, this one included, the current orders still serve."""
-        return int(np.min(self.steps_per_copy - step % self.steps_per_copy))
+        return int(np.min(self.steps_per_copy - step % self.steps_per_copy, initial=_NEVER))
 
     def order(self, number: int, group: int) -> Array:
         """Return the rows of a group in the order of that number."""

@@ -178,7 +178,7 @@ def compile_loop(
         blocks = _windows(row_model, leaves, start, sizes, fixed)
         new = transition(
             axes,
-            _Batch(row_model, blocks, scales),
+            _Batch(row_model, blocks, scales, temperature),
             dict(zip(state_names, current, strict=True)),
             estimator_parameters=[*of_estimator, *remembered],
             metric_parameters=of_metric,
@@ -275,20 +275,30 @@ def _windows(
 class _Batch:
     """Symbolic gradients of a row model on one step's blocks."""
 
-    def __init__(self, row_model: RowModel, blocks: dict[Tensor, Tensor], scale: Tensor) -> None:
+    def __init__(
+        self,
+        row_model: RowModel,
+        blocks: dict[Tensor, Tensor],
+        scale: Tensor,
+        temperature: Tensor,
+    ) -> None:
         self.row_model, self.blocks = row_model, blocks
         self._known: dict[Tensor, Tensor] = {}  # of the rows, so that none is worked out twice
+        self._prior = row_model.prior
+        if row_model.jacobian is not None:
+            # divided by T again, it is what it should be at any T: p(x)^(1/T) dx in the user's x
+            self._prior = self._prior + temperature * row_model.jacobian
         self._rows = sum(
             (scale[term.group] * term.logp.sum() for term in row_model.terms), start=0.0
         )
 
     def posterior(self, position: Tensor) -> Tensor:
         """Return the gradient of the prior and of the scaled rows together."""
-        return self._at(position, self.row_model.prior + self._rows)
+        return self._at(position, self._prior + self._rows)
 
     def prior(self, position: Tensor) -> Tensor:
         """Return the gradient of the prior."""
-        return self._at(position, self.row_model.prior)
+        return self._at(position, self._prior)
 
     def rows(self, position: Tensor) -> Tensor:
         """Return the gradient of the scaled rows."""

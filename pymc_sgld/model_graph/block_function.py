@@ -107,7 +107,7 @@ class OnRows:
         chunk = self.default_chunk() if chunk is None else chunk
         if chunk < 1:
             raise RowError(f"chunk must be at least 1 row, found {chunk}.")
-        for start in range(0, max(self.total_sizes), chunk):
+        for start in range(0, max(self.total_sizes, default=1), chunk):
             counts = [start < n for n in self.total_sizes]
             stops = [min(start + chunk, n) for n in self.total_sizes]
             pairs = zip(stops, counts, strict=True)

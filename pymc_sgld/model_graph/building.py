@@ -51,6 +51,7 @@ class Options:
     total_size: TotalSize = None
     max_full: int = MAX_FULL
     allow_full_terms: bool = False
+    allow_no_rows: bool = False
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Draft:
     terms: list[RowTerm] = field(default_factory=list)
     whole: list[tuple[WholeTerm, Variable]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    jacobians: tuple[Variable, ...] = ()  # where they are kept out of the prior
 
 
 def row_model(
@@ -71,6 +73,8 @@ def row_model(
     total_size: TotalSize = None,
     max_full: int = MAX_FULL,
     allow_full_terms: bool = False,
+    allow_no_rows: bool = False,
+    jacobian: bool = True,
 ) -> RowModel:
     """Split a model's log-density into a prior and terms that are sums over data rows.
 
@@ -92,6 +96,12 @@ def row_model(
         Observed variables with at most this many rows are kept whole, unless all are.
     allow_full_terms : bool, default False
         Accept terms that are exact but cost O(N) at every step.
+    allow_no_rows : bool, default False
+        Accept a model of which nothing can be split by rows; all of it is the prior then.
+    jacobian : bool, default True
+        Whether the prior holds the Jacobians of the transforms. Without, its mode is that in the
+        space of the variables themselves, as of :func:`pymc.find_MAP`; the attribute ``jacobian``
+        holds them then.
 
     Returns
     -------
@@ -103,11 +113,12 @@ def row_model(
         If the model cannot be split; the message names the variable and says why.
     """
     model = pm.modelcontext(model)
-    factors = read_factors(model)
+    factors = read_factors(model, jacobian=jacobian, rows=not allow_no_rows)
     check_rows_argument(rows, model, factors.observed)
     point = model.initial_point(random_seed=0)
     values = {v: np.asarray(point[v.name]) for v in model.value_vars}
-    result = split(model, factors, values, Options(rows, total_size, max_full, allow_full_terms))
+    options = Options(rows, total_size, max_full, allow_full_terms, allow_no_rows)
+    result = split(model, factors, values, options)
     refuse_nonfinite(result)
     return result
 
@@ -133,7 +144,7 @@ def split(
     """
     if pusher is None:
         pusher = streaming.pusher_for(model, values, factors, options.total_size)
-    draft = Draft(pusher, options)
+    draft = Draft(pusher, options, jacobians=factors.jacobians)
     with deep_recursion():
         split_observed(draft, factors)
         draft.whole.extend(
@@ -141,7 +152,7 @@ def split(
             for name, logp in factors.free
         )
         split_potentials(draft, factors)
-        if not draft.terms:
+        if not draft.terms and not options.allow_no_rows:
             raise _nothing_to_minibatch(factors, draft)
         return assemble(model, draft, values)
 
@@ -275,6 +286,7 @@ def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) 
     outputs = [*(term.entries for term in draft.terms), *(var.sum() for var in whole)]
     n_terms, n_sums = len(draft.terms), len(outputs)
     outputs += [v for (w, _), v in zip(draft.whole, whole, strict=True) if w.kind == "observed"]
+    outputs += [sum(one.sum() for one in draft.jacobians)] if draft.jacobians else []
     blocks = {leaf.block for leaf in pusher.leaves} | set(pusher.counts)
     streaming.refuse_placeholders(pusher, outputs, blocks, model)
     try:
@@ -318,6 +330,7 @@ def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) 
         notes=tuple(draft.notes),
         draws=tuple(pusher.draws[g] for g in number),
         evaluator=pusher.evaluator,
+        jacobian=outputs[-1] if draft.jacobians else None,
     )
 
 

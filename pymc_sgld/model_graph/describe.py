@@ -85,6 +85,8 @@ def _cost(row_model: RowModel, batch_size: int) -> list[str]:
     for leaf in row_model.leaves:
         shape, dtype = row_type_of(leaf)
         n_bytes += sizes[leaf.group] * int(np.prod(shape)) * dtype.itemsize
+    if not sizes:
+        return [f"A step takes the whole gradient and moves {row_model.n_dim} parameters."]
     total = sum(group.total_size for group in row_model.groups)
     share = sum(sizes) / total
     rows = " + ".join(f"{n:,}" for n in sizes)

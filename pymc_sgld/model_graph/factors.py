@@ -48,9 +48,12 @@ class Factors:
     free: tuple[tuple[str, Variable], ...]
     observed: tuple[Observed, ...]
     potentials: tuple[tuple[str, Variable], ...]
+    jacobians: tuple[Variable, ...] = ()  # where they were asked to be apart from `free`
 
 
-def read_factors(model: Model, *, transformed: bool = True) -> Factors:
+def read_factors(
+    model: Model, *, transformed: bool = True, jacobian: bool = True, rows: bool = True
+) -> Factors:
     """Split a model's log-density into its factors, without any ``total_size`` scaling.
 
     Parameters
@@ -59,6 +62,10 @@ def read_factors(model: Model, *, transformed: bool = True) -> Factors:
     transformed : bool, default True
         In the unconstrained space of the value variables and with Jacobians; else in the
         space of the variables themselves, as a posterior holds them, and without potentials.
+    jacobian : bool, default True
+        Whether `free` holds the Jacobians of the transforms, or `jacobians` does.
+    rows : bool, default True
+        Refuse a model that has neither observed variables nor potentials.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def read_factors(model: Model, *, transformed: bool = True) -> Factors:
         If the model has nothing to minibatch or free variables that are discrete.
     """
     if transformed:
-        _check_supported(model)
+        _check_supported(model, rows)
     for rv in model.basic_RVs:
         _refuse_length_as_number(rv)
     inner = {rv: _unwrapped(rv) for rv in model.basic_RVs}
@@ -76,14 +83,15 @@ def read_factors(model: Model, *, transformed: bool = True) -> Factors:
         values |= {inner[rv]: rv.type(name=rv.name) for rv in model.free_RVs}
         transforms = {}
     logps = transformed_conditional_logp(
-        list(values), rvs_to_values=values, rvs_to_transforms=transforms
+        list(values), rvs_to_values=values, rvs_to_transforms=transforms, jacobian=jacobian
     )
+    apart = [] if jacobian else _jacobians(logps, values, transforms)
     dims = dict(zip(model.basic_RVs, map(dims_of, logps), strict=True))
     kept = model.potentials if transformed else []
     potentials = model.replace_rvs_by_values(kept) if kept else []
-    plain = lowered([_as_tensor(var) for var in [*logps, *potentials]])
+    plain = lowered([_as_tensor(var) for var in [*logps, *potentials, *apart]])
     by_rv = dict(zip(model.basic_RVs, plain[: len(logps)], strict=True))
-    potentials = plain[len(logps) :]
+    potentials = plain[len(logps) : len(plain) - len(apart)]
     return Factors(
         values={rv.name: values[inner[rv]] for rv in model.free_RVs},
         free=tuple((rv.name, by_rv[rv]) for rv in model.free_RVs),
@@ -91,11 +99,26 @@ def read_factors(model: Model, *, transformed: bool = True) -> Factors:
             _observed(model, rv, inner[rv], by_rv[rv], dims[rv]) for rv in model.observed_RVs
         ),
         potentials=tuple((p.name, q) for p, q in zip(kept, potentials, strict=True)),
+        jacobians=tuple(plain[len(plain) - len(apart) :]),
     )
 
 
-def _check_supported(model: Model) -> None:
-    if not model.observed_RVs and not model.potentials:
+def _jacobians(
+    logps: list[Variable], values: dict[Variable, Variable], transforms: dict[Variable, Any]
+) -> list[Variable]:
+    """Return what the transforms add to log-densities that were made without their Jacobians."""
+    both = transformed_conditional_logp(
+        list(values), rvs_to_values=values, rvs_to_transforms=transforms, jacobian=True
+    )
+    return [
+        whole - part
+        for rv, whole, part in zip(values, both, logps, strict=True)
+        if transforms.get(rv) is not None
+    ]
+
+
+def _check_supported(model: Model, rows: bool) -> None:
+    if rows and not model.observed_RVs and not model.potentials:
         raise RowError(
             "Nothing to minibatch: the model has no observed variable. Give the likelihood "
             "observed=..., or use pm.sample() for a model without data."

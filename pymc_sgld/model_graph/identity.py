@@ -155,7 +155,7 @@ class _Reference:
     ) -> None:
         self.row_model = row_model
         self.total_sizes = total_sizes
-        logp = row_model.model.logp()
+        logp = row_model.model.logp(jacobian=row_model.jacobian is None)
         nodes = minibatch_nodes([logp])
         by_draw: dict[Variable, Variable] = {}
         replace: dict[Variable, Variable] = {}
@@ -292,7 +292,7 @@ def _unequal_cuts(n_rows: int, longest: int, rng: np.random.Generator) -> list[i
 
 def _paired(parts: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
     """Return the k-th part of every group, empty where a group has fewer."""
-    n_parts = max(map(len, parts))
+    n_parts = max(map(len, parts), default=1)
     return [[p[k] if k < len(p) else p[0][:0] for p in parts] for k in range(n_parts)]
 
 

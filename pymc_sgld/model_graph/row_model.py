@@ -125,6 +125,8 @@ class RowModel:
         What was decided on the way: terms kept whole, axes chosen.
     draws : tuple of Variable or None
         For each group the generator of the `pm.Minibatch` call it was written on, if any.
+    jacobian : TensorVariable or None
+        Log of the Jacobians of the transforms, where `prior` was asked to leave them out.
     """
 
     model: Model
@@ -142,6 +144,7 @@ class RowModel:
     notes: tuple[str, ...]
     draws: tuple[Variable | None, ...] = field(repr=False)
     evaluator: Evaluator = field(repr=False)
+    jacobian: Variable | None = None
     _compiled: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -86,16 +86,19 @@ class Windows:
     @property
     def steps_per_pass(self) -> int:
         """Steps that read as many rows as the largest group has."""
-        return int(np.max(-(-self.total_sizes // self.batch_sizes)))
+        return int(np.max(-(-self.total_sizes // self.batch_sizes), initial=1))
 
     @property
     def steps_per_shuffle(self) -> int:
         """Steps between two copies of a group, where all groups have the same."""
-        return int(np.max(self.scheme.steps_per_copy(self.total_sizes, self.batch_sizes)))
+        copies = self.scheme.steps_per_copy(self.total_sizes, self.batch_sizes)
+        return int(np.max(copies, initial=1))
 
     @property
     def passes_per_step(self) -> float:
-        """Share of all rows that a step reads."""
+        """Share of all rows that a step reads; all there is where the model has no rows."""
+        if not self.groups:
+            return 1.0
         return float(self.batch_sizes.sum() / self.total_sizes.sum())
 
     def arrays(

@@ -42,7 +42,7 @@ class Independent:
 
     def steps_per_copy(self, totals: Array, batches: Array, whole: int = 1) -> Array:
         """Return how many steps a copy serves, by group: a multiple of ``whole``."""
-        steps = PASSES_PER_SHUFFLE * int(np.max(-(-totals // batches)))
+        steps = PASSES_PER_SHUFFLE * int(np.max(-(-totals // batches), initial=1))
         return np.full(len(totals), -(-steps // whole) * whole)
 
     def starts(

@@ -8,6 +8,7 @@ from pymc_sgld.tuning.local_gaussian import (
     LocalGaussian,
     control_variate_noise,
     local_gaussian,
+    typical_precision,
 )
 from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
 from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain
@@ -26,5 +27,6 @@ __all__ = [
     "local_gaussian",
     "sample_rows",
     "smallest_batch",
+    "typical_precision",
     "with_noise_left",
 ]

@@ -117,7 +117,7 @@ class LinearLaw:
         low, high = 1e-9, self.rule.largest_step
         if allowed(high):
             return high
-        for _ in range(60):
+        while high > low * (1 + 1e-9):
             middle = np.sqrt(low * high)
             low, high = (middle, high) if allowed(float(middle)) else (low, middle)
         return float(low)

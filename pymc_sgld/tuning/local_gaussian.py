@@ -9,6 +9,7 @@ from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.mode_search import (
     ROWS_OF_A_SAMPLE,
     sample_rows,
+    share_of,
     unit_information_scales,
 )
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
@@ -23,6 +24,8 @@ _DIFFERENCE = 1e-3  # of a rough posterior sd
 _LEAST_SCORES = 2000
 _FEWEST_POINTS = 100  # of the posterior, for the noise of control variates
 _ROWS_AT_A_POINT = 20
+_POINTS_BETWEEN = 4
+_FLATTEST = 1e-6  # of the curvatures of a typical precision, over the largest
 _SMALLEST_RELATIVE_EIGENVALUE = 1e-9
 
 
@@ -78,6 +81,51 @@ def local_gaussian(
     return LocalGaussian(precision, noise, passes)
 
 
+def typical_precision(
+    block_function: BlockFunction, first: Array, last: Array, generator: np.random.Generator
+) -> tuple[Array, float]:
+    r"""Return the size of the curvature on the way between two points, and data passes.
+
+    .. math:: P = \Bigl(\frac{1}{K} \sum_k H_k^2\Bigr)^{1/2}
+
+    with the Hessians at K points of the segment. It is positive where a log-density has several
+    modes and no Hessian alone would do, and the precision where it is Gaussian.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+    first, last : array, shape (n_dim,)
+    generator : numpy.random.Generator
+        Chooses samples of the rows.
+
+    Returns
+    -------
+    precision : array, shape (n_dim, n_dim)
+        Not finite where no Hessian is.
+    data_passes : float
+    """
+    rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
+    squares, passes = [], 0.0
+
+    def gradient(at: Array) -> Array:
+        return block_function.batch(at, rows)[1]
+
+    for share in np.linspace(0, 1, _POINTS_BETWEEN):
+        position = (first + share * (last - first)).astype(first.dtype)
+        scales = unit_information_scales(block_function, position, generator)
+        hessian = _differences(gradient, position, scales)
+        passes += 2 * len(first) * share_of(block_function, rows)
+        if np.isfinite(hessian).all():
+            squares.append(hessian @ hessian)
+    if not squares:
+        return np.full((len(first), len(first)), np.nan), passes
+    values, vectors = np.linalg.eigh(np.mean(squares, axis=0))
+    sizes = np.sqrt(np.maximum(values, 0))
+    # a flat direction moves a thousand times as far as the stiffest, at most
+    sizes = np.maximum(sizes, max(_FLATTEST * sizes[-1], _FLATTEST))
+    return vectors @ np.diag(sizes) @ vectors.T, passes
+
+
 def control_variate_noise(
     block_function: BlockFunction,
     centre: Array,
@@ -131,7 +179,7 @@ def _scores(
         centred = scores - scores.mean(axis=0)
         noise[group] = centred.T @ centred / len(chosen)
         information += block_function.total_sizes[group] * noise[group]
-    return noise, information, _share(block_function, rows)
+    return noise, information, share_of(block_function, rows) if rows else 0.0
 
 
 def _misses_rare_rows(scores: Array, total_size: int) -> bool:
@@ -154,14 +202,14 @@ def _curvature(
     n_dim = len(position)
     rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
     scales = unit_information_scales(block_function, position, generator)
-    dear, passes = 2 * n_dim * _share(block_function, rows), 0.0
+    dear, passes = 2 * n_dim * share_of(block_function, rows), 0.0
     if dear > _MOST_PASSES_OF_DIFFERENCES:
         everything = sample_rows(
             block_function, _MOST_ROWS if dear > 100 else len(rows[0]), generator
         )
         own = low_rank_hessian(block_function, position, everything, scales, generator)
         hessian = own + _minus_hessian_of_prior(block_function, position, scales)
-        passes = (EVALUATIONS + 2) * _share(block_function, everything)
+        passes = (EVALUATIONS + 2) * share_of(block_function, everything)
         if _safely_positive(hessian):
             factor = np.linalg.cholesky(np.linalg.inv(hessian))
             if is_hessian(hessian, block_function, position, everything, factor, generator):
@@ -196,11 +244,6 @@ def _differences(gradient: Callable[[Array], Array], position: Array, scales: Ar
         columns.append(difference / apart)
     hessian = np.array(columns)
     return np.asarray((hessian + hessian.T) / 2)
-
-
-def _share(block_function: BlockFunction, rows: list[Array]) -> float:
-    """Return the rows as a share of all rows."""
-    return sum(map(len, rows)) / float(sum(block_function.total_sizes))
 
 
 def _safely_positive(matrix: Array) -> bool:

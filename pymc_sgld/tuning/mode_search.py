@@ -12,7 +12,7 @@ from pymc_sgld.types import Array
 ROWS_OF_A_SAMPLE = 20_000
 _ROWS_FOR_SCALES = 500
 _REFUSED = 1e100  # value of a point where the log-posterior is not finite
-_GRADIENT_IN_SDS = 0.05  # at the mode: slope over a posterior sd, of a drop of 1/2
+GRADIENT_IN_SDS = 0.05  # at the mode: slope over a posterior sd, of a drop of 1/2
 _MOST_ROUNDS = 20
 
 
@@ -34,6 +34,12 @@ def sample_rows(
     ]
 
 
+def share_of(block_function: BlockFunction, rows: list[Array]) -> float:
+    """Return the share of all rows; 1 where the model has none and is evaluated as a whole."""
+    total = sum(block_function.total_sizes)
+    return sum(map(len, rows)) / total if total else 1.0
+
+
 def unit_information_scales(
     block_function: BlockFunction, position: Array, generator: np.random.Generator
 ) -> Array:
@@ -52,7 +58,10 @@ def unit_information_scales(
 
 
 def find_mode(
-    block_function: BlockFunction, start: Array, generator: np.random.Generator
+    block_function: BlockFunction,
+    start: Array,
+    generator: np.random.Generator,
+    tolerance: float = GRADIENT_IN_SDS,
 ) -> ModeSearch:
     """Climb to a mode of the log-posterior with L-BFGS.
 
@@ -66,22 +75,29 @@ def find_mode(
         Where the climb begins; decides which mode is found.
     generator : numpy.random.Generator
         Chooses the sample.
+    tolerance : float, default 0.05
+        Largest slope at the end, times a rough posterior sd.
 
     References
     ----------
     .. [1] Liu, D. C. and Nocedal, J. (1989). On the limited memory BFGS method for large scale
        optimization. Mathematical Programming 45. https://doi.org/10.1007/BF01589116
     """
-    sampled = find_mode_of_sample(block_function, start, generator)
-    if max(block_function.total_sizes) <= ROWS_OF_A_SAMPLE:
+    sampled = find_mode_of_sample(block_function, start, generator, tolerance)
+    if max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
         return sampled
-    position, evaluations = _climb(block_function.full, block_function, sampled.position, generator)
+    position, evaluations = _climb(
+        block_function.full, block_function, sampled.position, generator, tolerance
+    )
     logp, _ = block_function.full(position)
     return ModeSearch(position, float(logp), sampled.data_passes + evaluations + 1)
 
 
 def find_mode_of_sample(
-    block_function: BlockFunction, start: Array, generator: np.random.Generator
+    block_function: BlockFunction,
+    start: Array,
+    generator: np.random.Generator,
+    tolerance: float = GRADIENT_IN_SDS,
 ) -> ModeSearch:
     """Climb to a mode of the log-posterior of at most 20,000 rows, scaled up to all of them.
 
@@ -89,7 +105,7 @@ def find_mode_of_sample(
     :func:`find_mode`.
     """
     rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
-    return climb(block_function, rows, start, generator)
+    return climb(block_function, rows, start, generator, tolerance)
 
 
 def climb(
@@ -97,14 +113,15 @@ def climb(
     rows: list[Array],
     start: Array,
     generator: np.random.Generator,
+    tolerance: float = GRADIENT_IN_SDS,
 ) -> ModeSearch:
     """Climb to a mode of the log-posterior of the given rows, scaled up to all rows."""
-    share = float(sum(map(len, rows)) / sum(block_function.total_sizes))
+    share = share_of(block_function, rows)
 
     def on_rows(position: Array) -> tuple[float, Array]:
         return block_function.batch(position, rows)
 
-    position, evaluations = _climb(on_rows, block_function, start, generator)
+    position, evaluations = _climb(on_rows, block_function, start, generator, tolerance)
     logp, _ = on_rows(position)
     return ModeSearch(position, float(logp), (evaluations + 1) * share)
 
@@ -114,6 +131,7 @@ def _climb(
     block_function: BlockFunction,
     start: Array,
     generator: np.random.Generator,
+    tolerance: float,
 ) -> tuple[Array, int]:
     """Maximise in rounds and return the best point and the number of evaluations.
 
@@ -123,18 +141,21 @@ def _climb(
     position, evaluations = start, 0
     for _ in range(_MOST_ROUNDS):
         scales = unit_information_scales(block_function, position, generator)
-        result = _round(value_and_gradient, position, scales)
+        result = _round(value_and_gradient, position, scales, tolerance)
         position = (position + scales * result.x).astype(start.dtype)
         evaluations += int(result.nfev)
         arrived = unit_information_scales(block_function, position, generator)
         _, gradient = value_and_gradient(position)
-        if np.abs(arrived * gradient).max() < _GRADIENT_IN_SDS or result.nit == 0:
+        if np.abs(arrived * gradient).max() < tolerance or result.nit == 0:
             break
     return position, evaluations
 
 
 def _round(
-    value_and_gradient: Callable[[Array], tuple[float, Array]], start: Array, scales: Array
+    value_and_gradient: Callable[[Array], tuple[float, Array]],
+    start: Array,
+    scales: Array,
+    tolerance: float,
 ) -> Any:
     """Run L-BFGS from ``start`` in units of ``scales``."""
 
@@ -149,5 +170,5 @@ def _round(
         np.zeros(len(start)),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": 100, "ftol": 1e-13, "gtol": _GRADIENT_IN_SDS / 2},
+        options={"maxiter": 100, "ftol": 1e-13, "gtol": tolerance / 2},
     )
