@@ -22,6 +22,8 @@ class NoseHooverThermostat:
     The friction :math:`\xi` rises until the momentum has temperature T: it settles at A plus half
     of h times the variance of the gradient, which takes that noise away where it is the same in
     all directions and at all positions. What is left is a bias of first order in the step size.
+    With little friction the explicit thermostat is too wide besides: at friction 0.01 and h = 0.05
+    by 9 % in one dimension and 18 % in ten, where :class:`~pymc_sgld.samplers.Badodab` is right.
     With one thermostat for each dimension (``per_dimension``) the noise may differ between
     coordinates.
 
