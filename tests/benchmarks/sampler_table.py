@@ -3,7 +3,7 @@
 ``python -m tests.benchmarks.sampler_table [names ...]``: curvature 1, every option at its default,
 exact gradients and gradients with noise of variance 2. Affine rules are exact, by their own law.
 The others are run, as a chain on a model of ten means and 100 rows in batches of one, with errors
-of about 0.01; "slow" are those with fewer than 100 effective draws, where tests reject nearly all.
+of about 0.015; "slow" are those with fewer than 100 effective draws, where tests reject nearly all.
 Below each of ours stand the updates of other libraries under that name, from ``tests/peers.py``,
 and what was measured on the library itself. "-" is a step without a law: unstable, or refused.
 
@@ -39,7 +39,7 @@ TEMPERATURES = (1.0, 4.0)
 WITHOUT_MEMORY = ("minibatch", "full", "control_variate", "svrg")
 
 N_DIM, N_ROWS = 10, 100
-N_DRAWS, N_DROPPED, STEPS_PER_DRAW = 4000, 400, 20
+N_DRAWS, N_DROPPED, STEPS_PER_DRAW = 2500, 250, 20
 FEWEST_EFFECTIVE = 100  # draws
 
 
@@ -114,7 +114,7 @@ class Exact:
 
 
 def order_of(variance):
-    excess = [abs(variance(h) - 1) for h in (0.004, 0.002)]
+    excess = [abs(variance(h) - 1) for h in (4e-4, 2e-4)]
     if max(excess) < 1e-9:
         return "exact"
     order = np.log2(excess[0] / excess[1])
@@ -125,7 +125,7 @@ class Run:
     """A chain as the library runs it, compiled once for each size of batch."""
 
     def __init__(self, step_method):
-        self.tested = hasattr(step_method.rule_class, "settle")
+        self.exact = getattr(step_method.rule_class, "exact", False)
         self.steps = {}
         for noise, batch_size in ((0.0, N_ROWS), (NOISE, 1)):
             try:
@@ -142,7 +142,7 @@ class Run:
         return [self._ratio(self.steps[noise], h, temperature) for h in STEPS]
 
     def order(self, temperature):
-        return "(run, tested)" if self.tested else "(run)"
+        return "none: tested" if self.exact else "(run)"
 
     def _ratio(self, step, step_size, temperature):
         chain = step.chain
@@ -207,7 +207,8 @@ def peer_ratio(peer, step_size, noise, temperature):
     if thermostat(peer):
         chains = ManyChains(peer.rule, (2000 // peer.n_dim, peer.n_dim))
         numbers = dict(step_size=step_size, noise=noise, temperature=temperature)
-        return chains.variance_ratio(int(150 / step_size), int(75 / step_size), **numbers)[0]
+        found, _ = chains.variance_ratio(int(150 / step_size), int(75 / step_size), **numbers)
+        return found if np.isfinite(found) else np.inf
     law = peer.rule if isinstance(peer.rule, RefreshedTrajectory) else LinearLaw(peer.rule)
     return law.variance(step_size, 1.0, noise, temperature) / temperature
 
