@@ -69,11 +69,13 @@ class Auto(StochasticGradientStep):
         generator = self.rng
         point = model.initial_point()
         start = np.concatenate([np.ravel(point[name]) for name in self._names])
-        beginning = Beginning(settings, function, parts.windows, _no_chain(parts), generator)
+        labels = tuple(parameter_labels(model))
+        beginning = Beginning(
+            settings, function, parts.windows, _no_chain(parts), generator, labels
+        )
         start = beginning.jittered(start.astype(function.dtype))
         found = find_laplace(function, start, generator)
-        if not np.isfinite(found.covariance).all():
-            beginning.find(start, 1.0)  # raises what there is to say
+        beginning.check(found)
         first = schedules.evaluate(
             "temperature", schedules.bind(settings.temperature, 1), np.zeros(1)
         )
@@ -98,7 +100,6 @@ class Auto(StochasticGradientStep):
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
         tuned = beginning.at(found, gaussian)
-        labels = parameter_labels(model)
         noisiest = tuple(labels[j] for j in np.argsort(-direction)[:_NAMED])
         self.choice = Choice(
             gradient=parts.settings.axes.estimator.name,

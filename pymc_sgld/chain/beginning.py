@@ -18,6 +18,7 @@ from pymc_sgld.tuning import (
     LocalGaussian,
     climb,
     find_laplace,
+    improper_direction,
     is_better_centre,
     local_gaussian,
     sample_rows,
@@ -28,6 +29,8 @@ from pymc_sgld.types import Array
 
 _JITTER = 1.0  # half-width of PyMC's own jitter of starting points, in unconstrained space
 _JITTER_RETRIES = 10
+_NO_MODE = 100.0  # posterior sds of slope
+_NAMED = 3  # parameters that a message names
 _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
 _ANOTHER_MODE = 1.0  # posterior sds of that sample, root mean square over the parameters
 _FEWEST_TUNE_DRAWS = 20  # to choose a centre by
@@ -44,6 +47,7 @@ class Beginning:
     windows: Windows
     state: ChainState
     generator: np.random.Generator
+    labels: tuple[str, ...] = ()  # of the parameters, for messages
 
     def jittered(self, position: Array) -> Array:
         """Disperse the chains: PyMC starts all of them at one point on this path."""
@@ -77,12 +81,7 @@ class Beginning:
         found = find_laplace(self.block_function, start, self.generator)
         if self.settings.annealing and len(start) <= _LARGEST_BETWEEN:
             found = self._between(start, found)
-        if not (np.isfinite(found.logp) and np.isfinite(found.covariance).all()):
-            raise SamplingError(
-                "No mode was found to choose the step size at: the log-posterior or its gradient "
-                f"is not finite around the end of the search (logp = {found.logp:.4g}). Give "
-                "initvals where the model is finite, stronger priors, or step_size."
-            )
+        self.check(found)
         gaussian = self._with_noise_left(found.position, found.gaussian, temperature)
         return self.at(found, gaussian)
 
@@ -100,6 +99,34 @@ class Beginning:
         return found._replace(
             gaussian=gaussian, covariance=covariance, data_passes=found.data_passes + passes
         )
+
+    def check(self, found: Laplace) -> None:
+        """Raise where a search ended at no mode, or where the posterior has no width."""
+        if not (np.isfinite(found.logp) and np.isfinite(found.covariance).all()) or not (
+            found.score < _NO_MODE
+        ):
+            raise SamplingError(
+                "No mode was found to tune at: where the search ended, the log-posterior is "
+                f"{found.logp:.4g} and its slope {found.score:.3g} posterior sds (0 at a mode). It "
+                "may grow without bound, as where data without scatter let a scale go to zero, or "
+                "not be finite. Give proper priors that keep scales away from zero, initvals where "
+                "the model is finite, or a step_size and preconditioner='identity'."
+            )
+        direction = improper_direction(self.block_function, found, self.generator)
+        if direction is not None:
+            raise SamplingError(
+                f"The posterior is improper along {self._named(direction)}: the log-density does "
+                "not fall there. A flat prior leaves that to the data, and these say nothing: a "
+                "column of zeros, collinear columns, or outcomes that a column separates. Give "
+                "these parameters proper priors, such as pm.Normal."
+            )
+
+    def _named(self, direction: Array) -> str:
+        """Name the parameters that a direction is made of."""
+        weight = np.abs(direction) / np.abs(direction).max()
+        large = [j for j in np.argsort(-weight) if weight[j] > 0.1]
+        names = [self.labels[j] if self.labels else f"entry {j}" for j in large[:_NAMED]]
+        return ", ".join(names) + (" and others" if len(large) > _NAMED else "")
 
     def at(self, found: Laplace, gaussian: LocalGaussian) -> Tuned:
         """Choose metric and centre at a mode.

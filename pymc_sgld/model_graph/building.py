@@ -306,6 +306,8 @@ def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) 
         own = [leaf for leaf in leaves if leaf.group == group]
         if own:
             new[count] = own[0].block.shape[0]
+        elif pusher.groups[group].total_size == 1:
+            new[count] = pt.constant(1, dtype="int64")  # its one row was folded as a constant
     outputs = rebuild(outputs, new)
     sums, entries = outputs[n_terms:n_sums], iter(outputs[n_sums:])
     groups, number = _used_groups(draft)

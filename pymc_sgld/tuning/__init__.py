@@ -2,6 +2,7 @@
 
 from pymc_sgld.tuning.batch_choice import smallest_batch
 from pymc_sgld.tuning.estimator_noise import is_better_centre, with_noise_left
+from pymc_sgld.tuning.improper import improper_direction
 from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
@@ -23,6 +24,7 @@ __all__ = [
     "control_variate_noise",
     "find_laplace",
     "find_mode",
+    "improper_direction",
     "is_better_centre",
     "local_gaussian",
     "sample_rows",

@@ -88,5 +88,6 @@ def _polished(
 
 def _size(gradient: Array, covariance: Array) -> float:
     """Return the root mean square of the gradient in coordinates of unit posterior sd."""
-    square = float(gradient @ covariance @ gradient) / len(gradient)
+    with np.errstate(invalid="ignore", over="ignore"):
+        square = float(gradient @ covariance @ gradient) / len(gradient)
     return float(np.sqrt(max(square, 0.0))) if np.isfinite(square) else np.inf

@@ -27,6 +27,7 @@ _ROWS_AT_A_POINT = 20
 _POINTS_BETWEEN = 4
 _FLATTEST = 1e-6  # of the curvatures of a typical precision, over the largest
 _SMALLEST_RELATIVE_EIGENVALUE = 1e-9
+_FLAT = 1e-8  # relative eigenvalue
 
 
 class LocalGaussian(NamedTuple):
@@ -36,6 +37,7 @@ class LocalGaussian(NamedTuple):
     row_noise: Array  # (n_groups, n_dim, n_dim), covariance of the scores of single rows
     data_passes: float
     common_noise: Array | None = None  # (n_dim, n_dim), beside that of the rows, of each batch
+    flat: Array | None = None  # (n_dim,), a direction in which there is no curvature
 
     def gradient_noise(
         self, total_sizes: Array, batch_sizes: Array, *, with_replacement: bool = False
@@ -73,12 +75,13 @@ def local_gaussian(
     n_dim = len(position)
     noise, information, passes = _scores(block_function, position, generator)
     # where there is no usable Hessian: information of the scores, and of a standard normal prior
-    precision = information + np.eye(n_dim)
+    precision, flat = information + np.eye(n_dim), None
     if n_dim <= _LARGEST_HESSIAN:
         hessian, evaluated = _curvature(block_function, position, generator)
         passes += evaluated
+        flat = _flat_direction(hessian)
         precision = hessian if _safely_positive(hessian) else precision
-    return LocalGaussian(precision, noise, passes)
+    return LocalGaussian(precision, noise, passes, flat=flat)
 
 
 def typical_precision(
@@ -150,7 +153,7 @@ def control_variate_noise(
     evaluated = 0
     for group, total in enumerate(totals):
         n_rows = min(_ROWS_AT_A_POINT, int(total))
-        for _ in range(n_points):
+        for _ in range(n_points if total > 1 else 0):  # one row is never a part of the rows
             rows = generator.choice(total, n_rows, replace=False)
             point = (centre + factor @ generator.standard_normal(n_dim)).astype(centre.dtype)
             left = block_function.row_gradients(point, group, rows)
@@ -255,3 +258,17 @@ def _safely_positive(matrix: Array) -> bool:
     scale = 1 / np.sqrt(diagonal)
     eigenvalues = np.linalg.eigvalsh(matrix * np.outer(scale, scale))
     return bool(eigenvalues[0] > _SMALLEST_RELATIVE_EIGENVALUE * eigenvalues[-1])
+
+
+def _flat_direction(hessian: Array) -> Array | None:
+    """Return a direction in which there is no curvature at all, within the differences' error."""
+    diagonal = np.diag(hessian)
+    if not np.isfinite(hessian).all() or (diagonal < 0).any():
+        return None
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    eigenvalues, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+    flattest = int(np.argmin(np.abs(eigenvalues)))
+    if np.abs(eigenvalues[flattest]) > _FLAT * eigenvalues[-1]:
+        return None
+    direction = vectors[:, flattest] * scale
+    return np.asarray(direction / np.abs(direction).max())

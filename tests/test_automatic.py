@@ -1,0 +1,167 @@
+"""The sampler that tunes itself: what it chooses, what it measures, and when it warns."""
+
+import logging
+
+import numpy as np
+import pymc as pm
+import pytest
+import scipy.stats
+
+import pymc_sgld as psg
+
+from pymc_sgld import auto_report
+from pymc_sgld.diagnostics import score_moments
+from pymc_sgld.model_graph import unconstrained_positions
+from pymc_sgld.nuts_choice import reason_for_nuts
+from tests.targets import linear_regression
+
+QUIET = {"progressbar": False, "cores": 1, "random_seed": 1}
+
+
+@pytest.fixture(scope="module")
+def target():
+    return linear_regression(n_rows=20_000)
+
+
+@pytest.fixture(scope="module")
+def run(target):
+    model = target.model()
+    with model:
+        return model, psg.sample(draws=1500, tune=50, chains=4, **QUIET)
+
+
+def test_the_posterior_of_a_regression_with_nothing_given(target, run):
+    """Mean and sd of every parameter within Monte Carlo error and the tolerated bias."""
+    _, idata = run
+    draws = idata.posterior["theta"].to_numpy().reshape(-1, 3)
+    sd = np.sqrt(np.diag(target.covariance))
+    assert np.abs((draws.mean(axis=0) - target.mean) / sd).max() < 4 / np.sqrt(len(draws) / 2)
+    np.testing.assert_allclose(draws.std(axis=0) / sd, 1, atol=0.05 + 3 / np.sqrt(len(draws)))
+    assert idata.posterior.attrs["sampler"] == "auto"
+
+
+def test_what_was_chosen_and_why_is_written_down(run):
+    _, idata = run
+    tuning = idata["tuning"]
+    assert tuning.attrs["gradient"] == "control_variate" and tuning.attrs["target_bias"] == 0.05
+    assert tuning.attrs["batch_size"] == idata.sample_stats["batch_size"].to_numpy()[0, 0] < 20_000
+    assert "20,000 rows" in tuning.attrs["reason"]
+    assert list(tuning["parameter"].values) == ["theta[0]", "theta[1]", "theta[2]"]
+    error = np.abs(tuning["sd_ratio"] - 1) / tuning["sd_ratio_error"]
+    assert error.max() < 4
+
+
+def test_a_smaller_target_takes_larger_batches(target):
+    sizes = [
+        psg.Auto(
+            model=target.model(), rng=0, verify=False, target_bias=bias
+        ).choice.batch_size_needed
+        for bias in (0.1, 0.01)
+    ]
+    assert sizes[1] > 4 * sizes[0]
+
+
+def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):
+    model, idata = run
+    step = psg.Auto(model=model, rng=0, verify=False)
+    for factor, told in ((1.0, False), (1.2, True)):
+        wide = idata.copy()
+        mean = idata.posterior["theta"].mean(("chain", "draw"))
+        wide["posterior"] = idata.posterior.to_dataset().assign(
+            theta=mean + factor * (idata.posterior["theta"] - mean)
+        )
+        moments = auto_report.measure(step, model, wide)
+        assert moments.sd_ratio == pytest.approx(factor, abs=0.12)
+        found = auto_report.warnings(step, model, wide, moments)
+        assert any("wider than the posterior" in one and "theta[" in one for one in found) == told
+
+
+def test_few_rows_are_left_to_nuts_and_many_are_not(target):
+    assert reason_for_nuts(target.model(), draws=1000, tune=None) is None
+    small = linear_regression(n_rows=300).model()
+    assert "300 rows" in reason_for_nuts(small, draws=1000, tune=None)
+    with pm.Model() as time_series:
+        rho = pm.Normal("rho", shape=1)
+        pm.AR("y", rho=rho, init_dist=pm.Normal.dist(), observed=np.arange(50_000) / 1e4)
+    assert "cannot be subsampled" in reason_for_nuts(time_series, draws=1000, tune=None)
+    with pm.Model() as no_rows:
+        pm.Normal("x")
+    assert "no observed rows" in reason_for_nuts(no_rows, draws=1000, tune=None)
+
+
+def test_chains_at_different_modes_are_told(caplog):
+    """The square of a mean is observed: two modes, far apart; a chain stays where it began."""
+    rng = np.random.default_rng(0)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 2, initval=0.01)
+        pm.Normal("y", mu**2, 1, observed=rng.normal(1, 1, size=3000))
+    with caplog.at_level(logging.WARNING, logger="pymc.sgld"):
+        idata = psg.sample("auto", 200, tune=20, chains=4, model=model, target_bias=0.05, **QUIET)
+    signs = np.sign(idata.posterior["mu"].mean("draw").to_numpy())
+    far = idata.sample_stats["mode_distance"].to_numpy()[:, -1] > 1
+    assert 0 < far.sum() < 4 and (signs[far] != signs[~far][0]).all()
+    assert "found other modes" in caplog.text
+
+
+@pytest.mark.parametrize("target_bias", [0, 1, -0.1, 2])
+def test_target_bias_must_be_a_share(target, target_bias):
+    with pytest.raises(ValueError, match=r"target_bias must be in \(0, 1\)"):
+        psg.sample("auto", model=target.model(), target_bias=target_bias)
+
+
+def test_step_size_wins_over_target_bias_and_it_is_said(target, caplog):
+    with caplog.at_level(logging.WARNING, logger="pymc.sgld"):
+        psg.SGLD(model=target.model(), step_size=1e-6, target_bias=0.1, verify=False)
+    assert "step_size is used as it is" in caplog.text
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.1])
+def test_score_moments_measure_the_width(factor):
+    """Exact Gaussian draws, noisy scores, a covariance that is off: within its own error."""
+    rng = np.random.default_rng(0)
+    shape = rng.normal(size=(8, 8))
+    precision = shape @ shape.T / 8 + np.eye(8)
+    covariance = np.linalg.inv(precision)
+    factor_ = np.linalg.cholesky(covariance)
+    draws = factor * rng.normal(size=(4, 2000, 8)) @ factor_.T
+    noise = rng.normal(size=draws.shape) @ np.linalg.cholesky(precision).T
+    off = 1.3 * covariance + 0.1 * np.diag(np.diag(covariance))
+    found = score_moments(draws, -draws @ precision + noise, off)
+    error = (found.sd_ratio - factor) / found.standard_error
+    assert np.abs(error).max() < 4 and found.standard_error.max() < 0.03
+
+
+def test_score_moments_of_another_shape_of_posterior():
+    """Exact draws of a skewed posterior are of the right width, whatever the covariance given."""
+    rng = np.random.default_rng(1)
+    law = scipy.stats.loggamma(2.0)
+    draws = law.rvs(size=(4, 20_000, 1), random_state=rng)
+    scores = 2.0 - np.exp(draws)
+    found = score_moments(draws, scores, np.array([[0.2]]))
+    assert abs(found.sd_ratio[0] - 1) < 4 * found.standard_error[0] < 0.05
+
+
+def test_positions_are_those_of_the_samplers_own_space():
+    """Transforms forward: log, interval with a bound that is a parameter, simplex."""
+    with pm.Model() as model:
+        low = pm.HalfNormal("low")
+        pm.Uniform("inside", low, 10.0)
+        pm.Dirichlet("shares", np.ones(3))
+        idata = pm.sample_prior_predictive(20, random_seed=0)
+    found = unconstrained_positions(model, idata["prior"].to_dataset())[0]
+    point = model.initial_point()
+    names = [value.name for value in model.value_vars]
+    inverse = model.compile_fn(
+        model.unobserved_value_vars, inputs=model.value_vars, on_unused_input="ignore"
+    )
+    for draw, position in enumerate(found):
+        start, parts = 0, {}
+        for name in names:
+            size = point[name].size
+            parts[name] = position[start : start + size].reshape(point[name].shape)
+            start += size
+        names_back = [value.name for value in model.unobserved_value_vars]
+        back = dict(zip(names_back, inverse(parts), strict=True))
+        for rv in model.free_RVs:
+            wanted = idata["prior"][rv.name].to_numpy()[0, draw]
+            np.testing.assert_allclose(back[rv.name], wanted, rtol=1e-9, atol=1e-12)
