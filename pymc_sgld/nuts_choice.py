@@ -23,8 +23,10 @@ def reason_for_nuts(model: pm.Model, *, draws: int, tune: int | None) -> str | N
     draws, tune : int
         Of a chain; with None for ``tune``, what NUTS takes.
     """
+    if not model.observed_RVs and not model.potentials:
+        return "it has no observed rows."
     try:
-        rows = row_model(model)
+        rows = row_model(model, allow_no_rows=True)
     except RowError as error:
         return f"its rows cannot be subsampled. {str(error).splitlines()[0]}"
     if not rows.groups:
