@@ -10,7 +10,6 @@ from pymc_sgld import schedules
 from pymc_sgld.chain import Beginning, ChainState, Draw
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import parameter_labels
-from pymc_sgld.preconditioners import metric_from_covariance
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.step_methods import Parts, StochasticGradientStep
 from pymc_sgld.tuning import (
@@ -99,7 +98,7 @@ class Auto(StochasticGradientStep):
             steps = replace(parts.settings, steps_per_draw=_STEPS_PER_DRAW)
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
-        tuned = beginning.at(found, gaussian)
+        tuned = beginning.at(found, gaussian, temperature)
         noisiest = tuple(labels[j] for j in np.argsort(-direction)[:_NAMED])
         self.choice = Choice(
             gradient=parts.settings.axes.estimator.name,
@@ -118,7 +117,8 @@ class Auto(StochasticGradientStep):
     ) -> tuple[list[int], float, Array]:
         """Return the rows a batch needs, the noise of one row, and where it is largest."""
         settings, function = parts.settings, parts.block_function
-        metric = metric_from_covariance(settings.axes.metric.name, found.position, found.covariance)
+        beginning = Beginning(settings, function, parts.windows, _no_chain(parts), self.rng)
+        metric, _ = beginning.metric_at(found.position, gaussian, temperature)
         factor, totals = metric.matrix(), np.asarray(function.total_sizes, float)
         needed = smallest_batch(
             LinearLaw(settings.axes.rule),

@@ -14,11 +14,14 @@ from pymc_sgld.samplers import (
     Badodab,
     Baoa,
     Baoab,
+    ConstantSgd,
     GradientGuidedMonteCarlo,
     MetropolisAdjustedLangevin,
     NoseHooverThermostat,
     Obabo,
+    PreconditionedLangevin,
     ReplicaExchangeLangevin,
+    StochasticGradientFisherScoring,
     StochasticGradientHamiltonian,
     StochasticGradientLangevin,
 )
@@ -218,6 +221,28 @@ class SAGALD(StochasticGradientStep):
     default_gradient = "saga"
 
 
+class PSGLD(StochasticGradientStep):
+    """SGLD in a metric that follows the squared gradients as it runs (Li et al. 2016)."""
+
+    name = "psgld"
+    rule_class = PreconditionedLangevin
+
+
+class SGFS(StochasticGradientStep):
+    """Fisher scoring (Ahn et al. 2012): the batches' own noise is part of the noise it needs."""
+
+    name = "sgfs"
+    rule_class = StochasticGradientFisherScoring
+
+
+class ConstantSGD(StochasticGradientStep):
+    """SGD with a constant step as a sampler (Mandt et al. 2017): no noise but that of batches."""
+
+    name = "constant_sgd"
+    rule_class = ConstantSgd
+    gradients: ClassVar[tuple[str, ...]] = ("minibatch", "control_variate")
+
+
 REGISTRY: dict[str, type[StochasticGradientStep]] = {
     step_method.name: step_method
     for step_method in (
@@ -240,6 +265,9 @@ REGISTRY: dict[str, type[StochasticGradientStep]] = {
         SGGMC,
         AMAGOLD,
         ReplicaExchangeSGLD,
+        PSGLD,
+        SGFS,
+        ConstantSGD,
     )
 }
 

@@ -13,11 +13,11 @@ import pymc as pm
 from pymc.util import get_value_vars_from_user_vars
 
 from pymc_sgld import schedules
-from pymc_sgld.chain import Cycles, Settings
+from pymc_sgld.chain import LARGEST_MEASURED, Cycles, Settings
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
 from pymc_sgld.model_graph import RowModel
-from pymc_sgld.preconditioners import NAMES, empty_metric
+from pymc_sgld.preconditioners import PRECONDITIONERS, Preconditioner
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
 from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import UpdateRule
@@ -25,7 +25,6 @@ from pymc_sgld.validate import check_integer, check_one_of
 
 _log = logging.getLogger("pymc.sgld")
 _DEFAULT_BATCH_SIZE = 256
-_LARGEST_TUNED = 2000
 
 
 def make_rule(
@@ -82,7 +81,7 @@ def choose_settings(
     *,
     step_size: Any,
     temperature: Any,
-    preconditioner: str | None,
+    preconditioner: str | Preconditioner | None,
     noise_compensation: bool,
     steps_per_draw: int | None,
     cycles: Cycles | None = None,
@@ -96,23 +95,17 @@ def choose_settings(
             f"its draws. Give step_size={schedule.largest} and cycles={schedule.cycles}."
         )
     heat = schedules.as_schedule("temperature", temperature)
-    if preconditioner is None:
-        preconditioner = "dense" if step_size is None else "identity"
-    kind = check_one_of("preconditioner", preconditioner, NAMES)
-    compensated = noise_compensation or getattr(rule, "needs_gradient_noise", False)
-    _check_compensation(name, rule, estimator, compensated)
+    recipe = _choose_preconditioner(name, rule, preconditioner, step_size is not None)
+    compensated = _choose_compensation(
+        name, rule, estimator, noise_compensation, step_size is not None
+    )
     _check_steps_per_draw(name, rule, steps_per_draw)
     bias = _check_target_bias(target_bias, step_size)
 
     def settings(n_dim: int) -> Settings:
-        axes = Axes(rule, estimator, empty_metric(kind, n_dim), compensated)
-        chosen = Settings(schedule, heat, steps_per_draw, axes, cycles, bias)
-        if chosen.needs_tuning and n_dim > _LARGEST_TUNED:
-            raise ValueError(
-                f"The model has {n_dim} parameters; step size and preconditioner are measured for "
-                f"up to {_LARGEST_TUNED}. Give step_size with preconditioner='identity'."
-            )
-        return chosen
+        _check_size(n_dim, step_size is not None, recipe, compensated)
+        axes = Axes(rule, estimator, recipe.empty(n_dim), compensated)
+        return Settings(schedule, heat, steps_per_draw, axes, cycles, bias, recipe)
 
     return settings
 
@@ -251,9 +244,76 @@ def check_table(
     )
 
 
-def _check_compensation(
-    name: str, rule: UpdateRule, estimator: GradientEstimator, wanted: bool
+def check_noise_left(
+    name: str, rule: UpdateRule, rows_model: RowModel, sizes: Sequence[int]
 ) -> None:
+    """Refuse batches of all rows for a rule that lives on the noise of batches."""
+    totals = [group.total_size for group in rows_model.groups]
+    if rule.noise_vectors == 0 and list(totals) == list(sizes):
+        raise ValueError(
+            f"{name} injects no noise and moves by that of the batches alone, but batches of all "
+            f"{max(totals)} rows have none: it would find the mode and stay there. Give batch_size "
+            f"below {max(totals)}, or take a sampler that injects noise, such as 'sgld'."
+        )
+
+
+def _choose_preconditioner(
+    name: str, rule: UpdateRule, given: str | Preconditioner | None, step_given: bool
+) -> Preconditioner:
+    """Return the preconditioner asked for, if the rule works with it, or the default."""
+    own = getattr(rule, "preconditioners", None)
+    allowed = (own(step_given) if own else ()) or tuple(PRECONDITIONERS)
+    if given is None:
+        usual = "identity" if step_given else "dense"
+        given = usual if len(allowed) == len(PRECONDITIONERS) else allowed[0]
+    elif not isinstance(given, str):
+        if type(given) not in {type(one) for one in PRECONDITIONERS.values()}:
+            check_one_of("preconditioner", given, PRECONDITIONERS)
+        check_one_of(f"preconditioner of {name}", given.name, allowed)
+        return given
+    check_one_of("preconditioner", given, PRECONDITIONERS)
+    hint = f"The others do not fit the rule: see {type(rule).__name__}."
+    chosen: Preconditioner = PRECONDITIONERS[
+        check_one_of(f"preconditioner of {name}", given, allowed, hint=hint)
+    ]
+    return chosen
+
+
+def _check_size(
+    n_dim: int, step_given: bool, preconditioner: Preconditioner, compensated: bool
+) -> None:
+    """Refuse what would need an n_dim x n_dim matrix where that is too large."""
+    if n_dim <= LARGEST_MEASURED:
+        return
+    wanted = {
+        "the choice of step_size (give step_size)": not step_given,
+        "preconditioner='dense' (take 'low_rank', 'diagonal', 'rmsprop' or 'adam')": (
+            preconditioner.name == "dense"
+        ),
+        "the measurement of gradient noise (noise_compensation=False)": compensated,
+    }
+    reasons = [reason for reason, is_wanted in wanted.items() if is_wanted]
+    if reasons:
+        raise ValueError(
+            f"The model has {n_dim} parameters. Beyond {LARGEST_MEASURED} no matrix of that size "
+            f"squared is made, which rules out {'; '.join(reasons)}. Everything else works with "
+            "step_size given, control variates and the other preconditioners included."
+        )
+
+
+def _choose_compensation(
+    name: str, rule: UpdateRule, estimator: GradientEstimator, wanted: bool, step_given: bool
+) -> bool:
+    """Return whether the rule is told the variance of the gradient."""
+    if step_given and getattr(rule, "step_replaces_noise", False):
+        if wanted:
+            raise ValueError(
+                f"noise_compensation=True and step_size are given for {name}, whose step follows "
+                "from the noise of the gradient. Leave step_size out, or noise_compensation."
+            )
+        return False
+    needed = getattr(rule, "needs_gradient_noise", False)
+    wanted = wanted or needed
     if wanted and estimator.steps_between(1) is not None:
         raise ValueError(
             f"{name} with gradient={estimator.name!r} has noise that grows with the distance to "
@@ -267,6 +327,7 @@ def _check_compensation(
             f"noise_compensation=True is not possible for {name}: its rule has no closed form for "
             "it. Use sgld, sghmc, baoa or baoab, or leave it out."
         )
+    return wanted
 
 
 def _check_target_bias(target_bias: float | None, step_size: Any) -> float:

@@ -23,9 +23,11 @@ from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import BlockFunction, RowModel, row_model
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
+from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.row_sources import Independent, Windows, windows_of
 from pymc_sgld.step_arguments import (
     check_all_variables,
+    check_noise_left,
     check_table,
     choose_batch_sizes,
     choose_estimator,
@@ -101,9 +103,13 @@ class StochasticGradientStep(BlockedStep):
     noise_compensation : bool, optional
         Take the variance of the gradient, measured at the mode, out of the injected noise. For the
         rules that can. Default False, except for "auto".
-    preconditioner : {"identity", "diagonal", "dense"}, optional
-        Default "dense" where the step size is left out, "identity" where it is given. The others
-        are measured at a mode found in the tune phase.
+    preconditioner : str or Preconditioner, optional
+        The coordinates in which the chain moves: "identity"; "diagonal", "dense" or "low_rank" (a
+        diagonal and some directions), measured at a mode found in the tune phase; "rmsprop" or
+        "adam", diagonals learned from the gradients of the tune phase, without a mode. With options
+        as an object, such as ``LowRank(rank=20)``: see :mod:`pymc_sgld.preconditioners`. Default
+        "dense" where the step size is left out, "identity" where it is given, unless the sampler
+        has its own.
     target_bias : float, default 0.05
         Largest relative excess of a posterior sd that is tolerated, in (0, 1): what a step size
         that is left out is chosen for (with "auto" also the batch size).
@@ -178,7 +184,7 @@ class StochasticGradientStep(BlockedStep):
         temperature: Any = 1.0,
         gradient: str | GradientEstimator | None = None,
         batches: str = "independent",
-        preconditioner: str | None = None,
+        preconditioner: str | Preconditioner | None = None,
         noise_compensation: bool | None = None,
         target_bias: float | None = None,
         steps_per_draw: int | None = None,
@@ -222,6 +228,7 @@ class StochasticGradientStep(BlockedStep):
             self.name, batch_size, rows_model, estimator, self.why_all_rows
         )
         check_table(self.name, estimator, rows_model, batch_sizes)
+        check_noise_left(self.name, rule, rows_model, batch_sizes)
         mode = sampling_mode(backend, (compile_kwargs or {}).get("mode"))
         self.vars = list(rows_model.value_vars)
         self.rng = get_random_generator(rng)
@@ -259,11 +266,12 @@ class StochasticGradientStep(BlockedStep):
                 f"{self.name} was compiled with JAX, which does not survive a fork of the process. "
                 "Pass backend='jax' to pm.sample as well, or mp_ctx='forkserver', or cores=1."
             )
-        if tune == 0 and self.chain.settings.needs_tuning:
+        if tune == 0 and self.chain.settings.needs_tune_phase:
             raise ValueError(
-                f"step_size was left out, or a preconditioner, a control variate or noise is to be "
-                f"measured at a mode, but tune=0 leaves {self.name} no draw to do it in. Give "
-                "tune >= 1, or step_size with preconditioner='identity' and gradient='minibatch'."
+                "step_size was left out, or a preconditioner, a control variate or noise is to be "
+                f"measured before sampling, but tune=0 leaves {self.name} no draw to do it in. "
+                "Give tune >= 1, or step_size with preconditioner='identity' and "
+                "gradient='minibatch'."
             )
         self.check_draws(draws)
         self.tune = tune > 0

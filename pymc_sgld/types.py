@@ -29,6 +29,20 @@ class UpdateRule(Protocol):
     ``nonlinear_state`` those of them, such as a thermostat, that are not affine in the others on a
     Gaussian target.
     ``largest_step`` bounds the step sizes chosen for the rule, in coordinates of unit scale.
+
+    A rule may have more, each of which is optional:
+
+    ``displacements``
+        Those of ``extra_state`` that are differences of positions, in coordinates.
+    ``preconditioners(step_given)``
+        Names of those it works with, the default first; all if empty.
+    ``needs_gradient_noise``, ``step_replaces_noise``
+        Whether it must be told the variance of the gradient; whether not if a step size is given.
+    ``natural_step_size(gradient_noise, temperature)``
+        The step size where it is left out, of a rule that needs no threshold.
+    ``start_from_squares(squares)``, ``own_scales(squares)``
+        Of a rule with a preconditioner of its own: the extra state to begin with, and the root of
+        the preconditioner, both from the squared gradients to be expected.
     """
 
     name: ClassVar[str]

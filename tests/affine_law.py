@@ -45,7 +45,8 @@ class AffineStep:
         rest, quiet = np.zeros(self.n_state), np.zeros(self.n_dim * self.noise_vectors)
         b = self.push(rest, quiet, start)
         M = np.array([self.push(e, quiet, start) - b for e in np.eye(len(rest))]).T
-        B = np.array([self.push(rest, e, start) - b for e in np.eye(len(quiet))]).T
+        pushed = [self.push(rest, e, start) - b for e in np.eye(len(quiet))]
+        B = np.reshape(pushed, (len(quiet), len(rest))).T
         return M, b, B
 
     def stationary(self):

@@ -3,6 +3,15 @@
 from pymc_sgld.chain.beginning import Beginning
 from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.cycles import Cycles
-from pymc_sgld.chain.state import ChainState, Draw, Settings, Tuned
+from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Draw, Settings, Tuned
 
-__all__ = ["Beginning", "Chain", "ChainState", "Cycles", "Draw", "Settings", "Tuned"]
+__all__ = [
+    "LARGEST_MEASURED",
+    "Beginning",
+    "Chain",
+    "ChainState",
+    "Cycles",
+    "Draw",
+    "Settings",
+    "Tuned",
+]

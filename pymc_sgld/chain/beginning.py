@@ -7,9 +7,9 @@ import numpy as np
 from pymc.exceptions import SamplingError
 
 from pymc_sgld.chain.references import centre_parameters
-from pymc_sgld.chain.state import ChainState, Settings, Tuned
+from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Settings, Tuned
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.preconditioners import DenseMetric, Metric, metric_from_covariance
+from pymc_sgld.preconditioners import Averages, DenseMetric, DiagonalMetric, LowRank, Metric
 from pymc_sgld.row_sources import Windows
 from pymc_sgld.tuning import (
     Laplace,
@@ -17,7 +17,10 @@ from pymc_sgld.tuning import (
     LinearLaw,
     LocalGaussian,
     climb,
+    diagonal_scales,
+    extreme_directions,
     find_laplace,
+    find_mode,
     improper_direction,
     is_better_centre,
     local_gaussian,
@@ -35,7 +38,8 @@ _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are comp
 _ANOTHER_MODE = 1.0  # posterior sds of that sample, root mean square over the parameters
 _FEWEST_TUNE_DRAWS = 20  # to choose a centre by
 _LARGEST_BETWEEN = 200  # parameters; beyond, annealing knows the curvature at a mode only
-_LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
+_BATCHES_AT_START = 32  # for the first squares of gradients, where no mode gives them
+_LEAST_NOISE = 1e-3  # relative to the temperature, in unit scales: it stirs in a thousand steps
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Beginning:
 
         What was prepared is taken over, if from ``start`` the same mode is found.
         """
+        if len(start) > LARGEST_MEASURED:
+            return self._tuned_by_products(start, temperature)
         if prepared is not None:
             distance = self._distance(start, prepared)
             self.state.mode_distance = distance
@@ -72,9 +78,7 @@ class Beginning:
         tuned = prepared if prepared is not None and same else self.find(start, temperature)
         self.adopt(tuned)
         spread = np.linalg.cholesky(tuned.covariance) @ self.generator.standard_normal(len(start))
-        position = (tuned.mode + np.sqrt(temperature) * spread).astype(start.dtype)
-        finite = np.isfinite(self.block_function.full(position)[0])
-        return position if finite else tuned.mode
+        return self._near(tuned.mode, spread, temperature)
 
     def find(self, start: Array, temperature: float) -> Tuned:
         """Work out what sampling needs to know of the model around a mode."""
@@ -83,7 +87,7 @@ class Beginning:
             found = self._between(start, found)
         self.check(found)
         gaussian = self._with_noise_left(found.position, found.gaussian, temperature)
-        return self.at(found, gaussian)
+        return self.at(found, gaussian, temperature)
 
     def _between(self, start: Array, found: Laplace) -> Laplace:
         """Take the curvature between start and mode: a chain that anneals will see both."""
@@ -128,7 +132,7 @@ class Beginning:
         names = [self.labels[j] if self.labels else f"entry {j}" for j in large[:_NAMED]]
         return ", ".join(names) + (" and others" if len(large) > _NAMED else "")
 
-    def at(self, found: Laplace, gaussian: LocalGaussian) -> Tuned:
+    def at(self, found: Laplace, gaussian: LocalGaussian, temperature: float) -> Tuned:
         """Choose metric and centre at a mode.
 
         Parameters
@@ -136,6 +140,7 @@ class Beginning:
         found : Laplace
         gaussian : LocalGaussian
             The picture there, with the noise that the estimator of the gradient leaves.
+        temperature : float
         """
         axes, function = self.settings.axes, self.block_function
         passes = found.data_passes + gaussian.data_passes - found.gaussian.data_passes
@@ -143,14 +148,15 @@ class Beginning:
         if axes.estimator.needs_mode:
             parameters = centre_parameters(function, found.position)
             passes += 1
-        metric = metric_from_covariance(axes.metric.name, found.position, found.covariance)
-        picture = self._picture(gaussian, metric)
+        metric, learned = self.metric_at(found.position, gaussian, temperature)
+        picture = self._picture(gaussian, metric, temperature)
         known = None
         if axes.noise_compensation:
             if isinstance(metric, DenseMetric):
                 metric = metric.rotated(picture.noise)
-                picture = self._picture(gaussian, metric)
+                picture = self._picture(gaussian, metric, temperature)
             known = np.diag(picture.noise)
+            self._check_noise(known, temperature)
             picture = replace(picture, known_noise=known)
             known = known.astype(function.dtype)
         return Tuned(
@@ -160,6 +166,8 @@ class Beginning:
             picture=picture,
             estimator_parameters=parameters,
             gradient_noise=known,
+            learned=learned,
+            expected_squares=self._expected_squares(gaussian, metric, temperature),
             score=found.score,
             data_passes=passes,
         )
@@ -170,16 +178,17 @@ class Beginning:
         state.metric, state.picture = tuned.metric, tuned.picture
         state.estimator_parameters = tuned.estimator_parameters
         state.gradient_noise = tuned.gradient_noise
+        state.learned, state.expected_squares = tuned.learned, tuned.expected_squares
         state.unreported_passes += tuned.data_passes
 
     def measure(self, position: Array, temperature: float) -> None:
         """Measure curvature and gradient noise at a position."""
-        if len(position) > _LARGEST_MEASURED:
+        if len(position) > LARGEST_MEASURED:
             return
         gaussian = local_gaussian(self.block_function, position, self.generator)
         if np.isfinite(gaussian.precision).all() and np.isfinite(gaussian.row_noise).all():
             left = self._with_noise_left(position, gaussian, temperature)
-            self.state.picture = self._picture(left, self.state.metric)
+            self.state.picture = self._picture(left, self.state.metric, temperature)
             self.state.unreported_passes += left.data_passes
 
     def recentre(self, temperature: float) -> None:
@@ -205,7 +214,7 @@ class Beginning:
         gaussian = LocalGaussian(precision, np.zeros((0, 0, 0)), 0.0)
         left = self._with_noise_left(centre, gaussian, temperature)
         state.unreported_passes += 1 + left.data_passes
-        state.picture = self._picture(left, state.metric)
+        state.picture = self._picture(left, state.metric, temperature)
         if self.settings.axes.noise_compensation:
             known = np.diag(state.picture.noise)
             state.picture = replace(state.picture, known_noise=known)
@@ -233,16 +242,134 @@ class Beginning:
         share = sum(map(len, rows)) / sum(function.total_sizes)
         return float(np.sqrt(square * share)) if np.isfinite(square) else np.inf
 
-    def _picture(self, gaussian: LocalGaussian, metric: Metric) -> LinearChain:
-        noise = gaussian.gradient_noise(
+    def metric_at(
+        self, centre: Array, gaussian: LocalGaussian, temperature: float
+    ) -> tuple[Metric, Averages | None]:
+        """Return the metric for curvature and noise at the mode, and what it was learned from."""
+        chosen = self.settings.preconditioner
+        if not chosen.learns:
+            return chosen.at_mode(centre, gaussian.precision), None
+        identity = np.eye(len(centre))
+        learned = chosen.expected(self._squares(gaussian, identity, temperature))
+        if self.settings.step_size is None:
+            scale = chosen.scale(learned)
+            stiffest = np.linalg.eigvalsh(gaussian.precision * np.outer(scale, scale))[-1]
+            learned = replace(learned, level=float(1 / stiffest))
+        return chosen.metric(learned, centre), learned
+
+    def batch_gradients(self, position: Array) -> Array:
+        """Return the gradient of some batches at a position, shape (n_batches, n_dim)."""
+        function, sizes = self.block_function, self.windows.batch_sizes
+        gradients = []
+        for _ in range(_BATCHES_AT_START):
+            rows = [
+                np.sort(self.generator.choice(int(total), int(size), replace=False))
+                for total, size in zip(function.total_sizes, sizes, strict=True)
+            ]
+            gradients.append(function.batch(position, rows)[1])
+        self.state.unreported_passes += _BATCHES_AT_START * self.windows.passes_per_step
+        return np.array(gradients)
+
+    def start_of_rule(self, position: Array, normal: Array, temperature: float) -> dict[str, Array]:
+        """Return the extra state of the rule to begin with."""
+        rule, state = self.settings.axes.rule, self.state
+        if not hasattr(rule, "start_from_squares"):
+            return rule.start(normal, temperature)
+        squares = state.expected_squares
+        if squares is None:
+            parameters = state.metric.parameters()
+            gradients = [
+                state.metric.pull_back(one, *parameters) for one in self.batch_gradients(position)
+            ]
+            squares = np.mean(np.square(gradients), axis=0)
+        found: dict[str, Array] = rule.start_from_squares(squares.astype(position.dtype))
+        return found
+
+    def _tuned_by_products(self, start: Array, temperature: float) -> Array:
+        """Find a mode, set metric and centre there without a matrix, and return a start near it."""
+        state, chosen, function = self.state, self.settings.preconditioner, self.block_function
+        found = find_mode(function, start, self.generator)
+        state.unreported_passes += found.data_passes
+        if not np.isfinite(found.logp):
+            raise _no_mode(found.logp)
+        mode = found.position
+        scale = diagonal_scales(function, mode, self.generator)
+        if self.settings.axes.estimator.needs_mode:
+            state.estimator_parameters = centre_parameters(function, mode)
+            state.unreported_passes += 1
+        spread = scale * self.generator.standard_normal(len(scale))
+        if isinstance(chosen, LowRank):
+            ends = extreme_directions(function, mode, self.generator, chosen.rank)
+            state.unreported_passes += ends.data_passes
+            state.metric = chosen.from_spectrum(
+                mode, ends.scale, ends.values, ends.vectors, ends.gap
+            )
+            normal = self.generator.standard_normal(len(scale))
+            spread = state.metric.to_position(normal, *state.metric.parameters()) - mode
+        elif chosen.name == "diagonal":
+            state.metric = DiagonalMetric(mode, scale.astype(mode.dtype))
+        return self._near(mode, spread, temperature)
+
+    def _near(self, mode: Array, spread: Array, temperature: float) -> Array:
+        """Return the mode, moved by a draw from the posterior around it where that is finite."""
+        position = (mode + np.sqrt(temperature) * spread).astype(mode.dtype)
+        finite = np.isfinite(self.block_function.full(position)[0])
+        self.state.unreported_passes += 1
+        return np.asarray(position if finite else mode)
+
+    def _check_noise(self, known: Array, temperature: float) -> None:
+        """Refuse directions without noise for a rule that injects none."""
+        rule = self.settings.axes.rule
+        still = int((known < _LEAST_NOISE * temperature).sum())
+        if rule.noise_vectors == 0 and still:
+            raise SamplingError(
+                f"{rule.name} moves by the noise of the batches alone, and in {still} of "
+                f"{len(known)} directions they have next to none (parameters that no row informs, "
+                "or batches of nearly all rows). Take a sampler that injects noise, such as "
+                "'sgfs', which uses this noise too, or smaller batches."
+            )
+
+    def _noise_of_batches(self, gaussian: LocalGaussian) -> Array:
+        return gaussian.gradient_noise(
             self.windows.total_sizes,
             self.windows.batch_sizes,
             with_replacement=self.windows.scheme.with_replacement,
         )
-        factor = metric.matrix()
+
+    def _squares(self, gaussian: LocalGaussian, factor: Array, temperature: float) -> Array:
+        """Return the squared gradients expected at stationarity: its curvature plus its noise."""
+        # the gradient P (theta - mode) has covariance T P
+        covariance = temperature * gaussian.precision + self._noise_of_batches(gaussian)
+        return np.asarray(((covariance @ factor) * factor).sum(axis=0))
+
+    def _expected_squares(
+        self, gaussian: LocalGaussian, metric: Metric, temperature: float
+    ) -> Array | None:
+        """Return the squared gradients by coordinate, for a rule that asks for them."""
+        if not hasattr(self.settings.axes.rule, "start_from_squares"):
+            return None
+        return self._squares(gaussian, metric.matrix(), temperature)
+
+    def _picture(self, gaussian: LocalGaussian, metric: Metric, temperature: float) -> LinearChain:
+        """Return the sampler on the Gaussian picture, in the coordinates it moves in."""
+        rule, noise = self.settings.axes.rule, self._noise_of_batches(gaussian)
+        factor, time_scale = metric.matrix(), 1.0
+        if hasattr(rule, "own_scales"):
+            own = factor * rule.own_scales(self._squares(gaussian, factor, temperature))
+            time_scale = float(1 / np.linalg.eigvalsh(own.T @ gaussian.precision @ own)[-1])
+            factor = np.sqrt(time_scale) * own
         return LinearChain(
-            LinearLaw(self.settings.axes.rule),
+            LinearLaw(rule),
             factor.T @ gaussian.precision @ factor,
             factor.T @ noise @ factor,
             factor,
+            time_scale=time_scale,
         )
+
+
+def _no_mode(logp: float) -> SamplingError:
+    return SamplingError(
+        "No mode was found to choose the step size at: the log-posterior or its gradient "
+        f"is not finite around the end of the search (logp = {logp:.4g}). Give "
+        "initvals where the model is finite, stronger priors, or step_size."
+    )

@@ -9,6 +9,7 @@ from pymc_sgld import schedules
 from pymc_sgld.chain.beginning import Beginning
 from pymc_sgld.chain.cooling import follow
 from pymc_sgld.chain.cycles import EXPLORING_BIAS, cyclical
+from pymc_sgld.chain.metric_learning import MetricLearning
 from pymc_sgld.chain.references import References
 from pymc_sgld.chain.state import ChainState, Draw, Settings, Tuned
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
@@ -102,7 +103,7 @@ class Chain:
             position = position if settings.annealing else start
         if step_size is None:
             step_size = schedules.constant(self._threshold(first))
-        state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size)
+        state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size, first)
         if settings.cycles is not None:
             state.plan = settings.cycles.plan(state.tune, state.draws, state.steps_per_draw)
             step_size = self._in_cycles(step_size, first)
@@ -113,8 +114,10 @@ class Chain:
             state.step_size = follow(
                 state.picture, state.temperature, horizon, settings.target_bias
             )
+        if settings.preconditioner.learns and state.learned is None:
+            self._learning.begin(beginning.batch_gradients(position), position)
         normal = beginning.generator.standard_normal(self.n_dim).astype(position.dtype)
-        state.extra_state = settings.axes.rule.start(normal, first)
+        state.extra_state = beginning.start_of_rule(position, normal, first)
         state.begun = True
         return position
 
@@ -140,11 +143,15 @@ class Chain:
         if not diverging:
             position = moved
             state.extra_state = {name: last[name] for name in state.extra_state}
-            logp = self._logp_of_draw(position, int(steps[-1]))
+            logp, gradient = self._at_end_of_draw(position, int(steps[-1]))
+            if self._learns:
+                self._learning.add(gradient)
         else:
             self._references().forget(compared_with)
         self._keep_tune_draw(position)
         self._adapt(diverging, statistics)
+        if self._learns and state.draw_number + 1 == state.tune:
+            self._freeze_metric()
         cycle = -1 if state.plan is None else state.plan.cycle(state.draw_number)
         state.step_number += len(steps)
         state.draw_number += 1
@@ -304,11 +311,14 @@ class Chain:
         metric = self.state.metric
         return np.asarray(metric.to_position(coordinates, *metric.parameters()))
 
-    def _logp_of_draw(self, position: Array, last: int) -> float:
-        """Return the scaled log-posterior on the batch of the last step; annealing, on all rows."""
+    def _at_end_of_draw(self, position: Array, last: int) -> tuple[float, Array]:
+        """Return log-posterior and gradient on the batch of the last step; annealing, on all rows.
+
+        Those of the batch are scaled to all rows.
+        """
         if self.settings.annealing:
             self.state.unreported_passes += 1
-            return self.block_function.full(position)[0]
+            return self.block_function.full(position)
         starts = self._streams().block(last, 1).starts[0]
         sizes = self.windows.batch_sizes
         blocks = [
@@ -316,10 +326,9 @@ class Chain:
             for leaf, group in zip(self._leaves(last), self.windows.leaf_groups, strict=True)
         ]
         weights = self.windows.total_sizes / sizes
-        value, _ = self.block_function.on_blocks(
+        return self.block_function.on_blocks(
             position, blocks, prior_weight=1, weights=weights.tolist()
         )
-        return value
 
     def _leaves(self, step: int) -> list[Array]:
         streams = self._streams()
@@ -347,12 +356,27 @@ class Chain:
             largest = min(largest / cycles.fraction, max(most, largest))
         return cyclical(largest, state.plan)
 
-    def _steps_to_forget(self, step_size: Schedule) -> int:
+    def _freeze_metric(self) -> None:
+        """End the learning of the preconditioner, and choose the step size for it."""
+        state, settings = self.state, self.settings
+        self._learning.freeze()
+        if settings.step_size is not None or settings.adapts_step_size or state.picture is None:
+            return
+        horizon, temperature = self._horizon(state.steps_per_draw), self._temperature()
+        if state.plan is None:
+            state.step_size = follow(
+                state.picture, state.temperature, horizon, settings.target_bias
+            )
+        else:
+            largest = schedules.constant(self._threshold(temperature))
+            state.step_size = schedules.bind(self._in_cycles(largest, temperature), horizon)
+
+    def _steps_to_forget(self, step_size: Schedule, temperature: float) -> int:
         """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
         enough = _MOST_PASSES_PER_DRAW / self._passes_per_step
         picture = self.state.picture
         if picture is not None and isinstance(step_size, schedules.constant):
-            enough = min(enough, picture.law.memory(step_size.value, 1.0))
+            enough = min(enough, picture.memory(step_size.value, temperature))
         trajectory = self.settings.trajectory
         return trajectory * max(1, int(np.ceil(enough / trajectory)))
 
@@ -375,6 +399,15 @@ class Chain:
     def _references(self) -> References:
         estimator = self.settings.axes.estimator
         return References(estimator, self.block_function, self.windows, self.state)
+
+    @property
+    def _learns(self) -> bool:
+        """Whether the preconditioner takes in the gradient of this draw."""
+        return self.settings.preconditioner.learns and self.state.tuning
+
+    @property
+    def _learning(self) -> MetricLearning:
+        return MetricLearning(self.settings, self.state)
 
     def _beginning(self) -> Beginning:
         return Beginning(

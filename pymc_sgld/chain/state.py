@@ -7,9 +7,11 @@ import numpy as np
 
 from pymc_sgld.chain.cycles import CyclePlan, Cycles
 from pymc_sgld.compiled_loops.transition import Axes
-from pymc_sgld.preconditioners import Metric
+from pymc_sgld.preconditioners import PRECONDITIONERS, Averages, Metric
 from pymc_sgld.tuning import TARGET_BIAS, LinearChain
 from pymc_sgld.types import Array, Schedule
+
+LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Settings:
     cycles: Cycles | None = None
     target_bias: float = TARGET_BIAS
     annealing: bool = False  # a mode is looked for: nothing is known of where, and no law is kept
+    preconditioner: Any = PRECONDITIONERS["identity"]
 
     @property
     def needs_tuning(self) -> bool:
@@ -30,10 +33,15 @@ class Settings:
         axes = self.axes
         return (
             self.step_size is None
-            or axes.metric.name != "identity"
+            or self.preconditioner.needs_mode
             or axes.estimator.needs_mode
             or axes.noise_compensation
         )
+
+    @property
+    def needs_tune_phase(self) -> bool:
+        """Whether there is something to be found before sampling."""
+        return self.needs_tuning or self.preconditioner.learns
 
     @property
     def trajectory(self) -> int:
@@ -66,6 +74,8 @@ class Tuned:
     picture: LinearChain
     estimator_parameters: tuple[Array, ...] = ()
     gradient_noise: Array | None = None  # by coordinate, where it is compensated
+    learned: Averages | None = None  # what a preconditioner that learns begins with
+    expected_squares: Array | None = None  # of the gradient, by coordinate
     score: float = 0.0  # root mean square of the gradient at the mode, in posterior sds
     data_passes: float = 0.0
 
@@ -89,6 +99,8 @@ class ChainState:
     step_factor: float = 1.0
     extra_state: dict[str, Array] = field(default_factory=dict)
     estimator_parameters: tuple[Array, ...] = ()
+    learned: Averages | None = None  # over gradients, of a preconditioner that learns
+    expected_squares: Array | None = None  # of the gradient, by coordinate, at the mode
     gradient_noise: Array | None = None  # by coordinate, where it is compensated
     # of an estimator that remembers: gradients by block (n_blocks, n_dim), the number of the order
     # of the rows they belong to, and blocks with gradients that are to come into the table

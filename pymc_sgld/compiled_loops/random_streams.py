@@ -58,7 +58,8 @@ class RandomStreams:
     @property
     def block_length(self) -> int:
         """Steps whose numbers are drawn at once: depends on the model's size only."""
-        return int(np.clip(_NUMBERS_PER_BLOCK // (self.n_dim * self.noise_vectors), 16, 4096))
+        numbers = max(1, self.n_dim * self.noise_vectors)
+        return int(np.clip(_NUMBERS_PER_BLOCK // numbers, 16, 4096))
 
     def block(self, step: int, n_steps: int) -> Randomness:
         """Return the noise and the windows of the steps ``step, ..., step + n_steps - 1``."""

@@ -240,15 +240,17 @@ def _sequences(row_model: RowModel, axes: Axes, fixed: FixedShapes | None) -> li
 def _constants(row_model: RowModel, axes: Axes) -> list[Tensor]:
     """Return the inputs that are the same at every step, in the order of ``loop_constants``."""
     float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
-    n_groups = len(row_model.groups)
+    n_groups, metric = len(row_model.groups), axes.metric
+    values = metric.parameters()
+    shapes = getattr(metric, "symbolic_shapes", tuple(value.shape for value in values))
     vectors = ["gradient_noise"] * axes.noise_compensation + [*axes.estimator.parameters]
     return [
         pt.tensor("batch_sizes", shape=(n_groups,), dtype="int64"),
         pt.tensor("scales", shape=(n_groups,), dtype=float_x),
         *(pt.tensor(name, shape=(n_dim,), dtype=float_x) for name in vectors),
         *(
-            pt.tensor(f"metric_{number}", shape=value.shape, dtype=float_x)
-            for number, value in enumerate(axes.metric.parameters())
+            pt.tensor(f"metric_{number}", shape=shape, dtype=float_x)
+            for number, shape in enumerate(shapes)
         ),
         *(leaf.block.type(f"{leaf.name}_rows") for leaf in row_model.leaves),
     ]

@@ -1,7 +1,8 @@
 """Linear preconditioners: changes of coordinates that make all directions alike."""
 
+from pymc_sgld.preconditioners.adaptive import Adam, Averages, RMSprop
+from pymc_sgld.preconditioners.choices import PRECONDITIONERS, Preconditioner
 from pymc_sgld.preconditioners.linear import (
-    NAMES,
     DenseMetric,
     DiagonalMetric,
     IdentityMetric,
@@ -9,13 +10,20 @@ from pymc_sgld.preconditioners.linear import (
     empty_metric,
     metric_from_covariance,
 )
+from pymc_sgld.preconditioners.low_rank import LowRank, LowRankMetric
 
 __all__ = [
-    "NAMES",
+    "PRECONDITIONERS",
+    "Adam",
+    "Averages",
     "DenseMetric",
     "DiagonalMetric",
     "IdentityMetric",
+    "LowRank",
+    "LowRankMetric",
     "Metric",
+    "Preconditioner",
+    "RMSprop",
     "empty_metric",
     "metric_from_covariance",
 ]

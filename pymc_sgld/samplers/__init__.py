@@ -4,9 +4,12 @@ from pymc_sgld.samplers.amagold import Amagold
 from pymc_sgld.samplers.badodab import Badodab
 from pymc_sgld.samplers.baoa import Baoa
 from pymc_sgld.samplers.baoab import Baoab
+from pymc_sgld.samplers.constant_sgd import ConstantSgd
 from pymc_sgld.samplers.mala import MetropolisAdjustedLangevin
 from pymc_sgld.samplers.obabo import Obabo
+from pymc_sgld.samplers.psgld import PreconditionedLangevin
 from pymc_sgld.samplers.replica_exchange import ReplicaExchangeLangevin
+from pymc_sgld.samplers.sgfs import StochasticGradientFisherScoring
 from pymc_sgld.samplers.sggmc import GradientGuidedMonteCarlo
 from pymc_sgld.samplers.sghmc import StochasticGradientHamiltonian
 from pymc_sgld.samplers.sgld import StochasticGradientLangevin
@@ -17,11 +20,14 @@ __all__ = [
     "Badodab",
     "Baoa",
     "Baoab",
+    "ConstantSgd",
     "GradientGuidedMonteCarlo",
     "MetropolisAdjustedLangevin",
     "NoseHooverThermostat",
     "Obabo",
+    "PreconditionedLangevin",
     "ReplicaExchangeLangevin",
+    "StochasticGradientFisherScoring",
     "StochasticGradientHamiltonian",
     "StochasticGradientLangevin",
 ]

@@ -62,6 +62,7 @@ class ReplicaExchangeLangevin:
     name: ClassVar[str] = "replica_exchange_sgld"
     extra_state: ClassVar[tuple[str, ...]] = ("hot_offset",)
     nonlinear_state: ClassVar[tuple[str, ...]] = ()
+    displacements: ClassVar[tuple[str, ...]] = ("hot_offset",)
     noise_vectors: ClassVar[int] = 2
     gradients_per_step: ClassVar[int] = 2
     largest_step: ClassVar[float] = 4.0

@@ -2,6 +2,7 @@
 
 from pymc_sgld.tuning.batch_choice import smallest_batch
 from pymc_sgld.tuning.estimator_noise import is_better_centre, with_noise_left
+from pymc_sgld.tuning.extreme_directions import diagonal_scales, extreme_directions
 from pymc_sgld.tuning.improper import improper_direction
 from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
@@ -11,7 +12,7 @@ from pymc_sgld.tuning.local_gaussian import (
     local_gaussian,
     typical_precision,
 )
-from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
+from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_rows
 from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain
 
 __all__ = [
@@ -20,8 +21,11 @@ __all__ = [
     "LinearChain",
     "LinearLaw",
     "LocalGaussian",
+    "ModeSearch",
     "climb",
     "control_variate_noise",
+    "diagonal_scales",
+    "extreme_directions",
     "find_laplace",
     "find_mode",
     "improper_direction",

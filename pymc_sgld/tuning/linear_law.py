@@ -55,7 +55,8 @@ class LinearLaw:
         rest, quiet = np.zeros(n_state), np.zeros(n_noise)
         origin = push(rest, quiet, 0.0)
         step = np.array([push(unit, quiet, 0.0) - origin for unit in np.eye(n_state)]).T
-        noise = np.array([push(rest, unit, 0.0) - origin for unit in np.eye(n_noise)]).T
+        pushed = [push(rest, unit, 0.0) - origin for unit in np.eye(n_noise)]
+        noise = np.reshape(pushed, (n_noise, n_state)).T
         return StepMatrices(step, noise, push(rest, quiet, 1.0) - origin)
 
     def variance(
@@ -85,9 +86,16 @@ class LinearLaw:
         source = injected @ injected.T + noise * np.outer(gradient, gradient)
         return float(solve_lyapunov(step, step, source)[0, 0])
 
-    def memory(self, step_size: float, curvature: float) -> float:
+    def memory(
+        self,
+        step_size: float,
+        curvature: float,
+        temperature: float = 1.0,
+        known_noise: float | None = None,
+    ) -> float:
         """Return the steps in which the slowest part of a direction decays by a factor e."""
-        radius = np.abs(np.linalg.eigvals(self.matrices(step_size, curvature).step)).max()
+        step = self.matrices(step_size, curvature, temperature, known_noise).step
+        radius = np.abs(np.linalg.eigvals(step)).max()
         return np.inf if radius >= 1 else float(-1 / np.log(max(radius, 1e-12)))
 
     def largest_step(
@@ -148,7 +156,7 @@ class LinearLaw:
             lambda position: -curvature * position + error,
             step_size=step_size,
             temperature=temperature,
-            noise=pt.stack(noise)[:, None],
+            noise=pt.stack(noise)[:, None] if noise else pt.zeros((0, 1)),
             **extra,
         )
         return pytensor.function(

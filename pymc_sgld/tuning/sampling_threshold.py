@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pymc_sgld.tuning.linear_law import LinearLaw, solve_lyapunov
+from pymc_sgld.tuning.linear_law import LinearLaw, StepMatrices, solve_lyapunov
 from pymc_sgld.types import Array
 
 # Relative excess of a posterior sd that a step size left out is chosen for.
@@ -30,6 +30,9 @@ class LinearChain:
         L, from coordinates to parameters.
     known_noise : array, shape (n_dim,), optional
         What the rule takes out of its injected noise, by coordinate.
+    time_scale : float, default 1
+        Of a rule with a preconditioner of its own, which the coordinates include: a step size of
+        the chain is this many units of time in them.
     """
 
     law: LinearLaw
@@ -37,6 +40,7 @@ class LinearChain:
     noise: Array
     factor: Array
     known_noise: Array | None = None
+    time_scale: float = 1.0
     _inflations: dict[tuple[float, float], float] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -57,21 +61,44 @@ class LinearChain:
         For SGLD this is Welling and Teh's sampling threshold: a variance grows by about
         :math:`\alpha + h \lambda / 2`, with :math:`\alpha = h v / (2T)` the ratio of the gradient's
         noise to the injected noise. For other rules it is the same condition on their own law.
-        Known noise is not counted as compensated: compensation is an insurance on top.
+        Known noise is not counted as compensated: compensation is an insurance on top. A rule
+        that is exact with noise that is known has a ``natural_step_size`` of its own.
 
         References
         ----------
         .. [1] Welling, M. and Teh, Y. W. (2011). Bayesian learning via stochastic gradient
            Langevin dynamics. ICML, section 4. https://dl.acm.org/doi/10.5555/3104482.3104568
         """
+        natural = getattr(self.law.rule, "natural_step_size", None)
+        if natural is not None:
+            return float(natural(self.noise_eigenvalue, temperature))
         excess = (1 + target_bias) ** 2 - 1
-        return self.law.largest_step(
+        return self.time_scale * self.law.largest_step(
             self.noise_eigenvalue, self.curvature_eigenvalue, excess, temperature
         )
 
     def noise_ratio(self, step_size: float, temperature: float = 1.0) -> float:
-        r"""Return Welling and Teh's :math:`\alpha = h v_{\max} / (2T)`."""
-        return step_size * self.noise_eigenvalue / (2 * temperature)
+        r"""Return Welling and Teh's :math:`\alpha = h v_{\max} / (2T)`; inf if none is injected."""
+        if self.law.rule.noise_vectors == 0:
+            return np.inf
+        return step_size / self.time_scale * self.noise_eigenvalue / (2 * temperature)
+
+    def memory(self, step_size: float, temperature: float = 1.0) -> float:
+        """Return the steps in which the slowest direction decays by a factor e."""
+        if self.known_noise is None:
+            ends: set[tuple[float, float | None]] = {
+                (float(self._eigen[0][end]), None) for end in (0, -1)
+            }
+        else:
+            ranked = np.argsort(self.known_noise)
+            ends = {
+                (float(self.precision[one, one]), float(self.known_noise[one]))
+                for one in (ranked[0], ranked[-1])
+            }
+        return max(
+            self.law.memory(step_size / self.time_scale, curvature, temperature, known)
+            for curvature, known in ends
+        )
 
     def stationary_covariance(self, step_size: float, temperature: float = 1.0) -> Array:
         """Return the covariance the chain settles in, in parameters, shape (n_dim, n_dim).
@@ -81,11 +108,7 @@ class LinearChain:
         """
         curvatures, vectors = self._directions
         rotated = vectors.T @ self.noise @ vectors
-        known = [None] * len(curvatures) if self.known_noise is None else self.known_noise.tolist()
-        matrices = [
-            self.law.matrices(float(step_size), float(curvature), float(temperature), one)
-            for curvature, one in zip(curvatures, known, strict=True)
-        ]
+        matrices = self._matrices(step_size, temperature)
         step = np.array([one.step for one in matrices])
         kick = np.array([one.gradient for one in matrices])
         injected = np.array([one.noise @ one.noise.T for one in matrices])
@@ -117,12 +140,22 @@ class LinearChain:
         return self._inflations[near]
 
     def _sd_inflation(self, step_size: float, temperature: float) -> float:
-        stiffest = self.law.variance(step_size, self.curvature_eigenvalue, 0.0, temperature)
-        if not np.isfinite(stiffest):
+        steps = np.array([one.step for one in self._matrices(step_size, temperature)])
+        if np.abs(np.linalg.eigvals(steps)).max() >= 1:
             return np.inf
         wide = np.diag(self.stationary_covariance(step_size, temperature))
         right = temperature * np.diag(self.factor @ np.linalg.inv(self.precision) @ self.factor.T)
         return float(np.sqrt(wide / right).max() - 1)
+
+    def _matrices(self, step_size: float, temperature: float) -> list[StepMatrices]:
+        """Return the matrices of a step in every direction."""
+        curvatures, _ = self._directions
+        known = [None] * len(curvatures) if self.known_noise is None else self.known_noise.tolist()
+        step_size = float(step_size) / self.time_scale
+        return [
+            self.law.matrices(step_size, float(curvature), float(temperature), one)
+            for curvature, one in zip(curvatures, known, strict=True)
+        ]
 
     @cached_property
     def _eigen(self) -> tuple[Array, Array]:

@@ -1,0 +1,73 @@
+"""A preconditioner that is learned from gradients while tuning, and then frozen."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pymc_sgld.chain.state import ChainState, Settings
+from pymc_sgld.tuning import LinearChain
+from pymc_sgld.types import Array
+
+
+@dataclass(frozen=True)
+class MetricLearning:
+    """The preconditioner of a chain whose settings name one that learns.
+
+    Where the step size is given, M is 1 / sqrt(V) as it stands. Where it was left out, M has a
+    level such that the largest curvature at the mode is 1, which is chosen anew when V is frozen.
+    A step size that follows an acceptance rate keeps to the level it was led at.
+    """
+
+    settings: Settings
+    state: ChainState
+
+    def begin(self, gradients: Array, centre: Array) -> None:
+        """Start from the gradients of some batches, shape (n_batches, n_dim)."""
+        chosen = self.settings.preconditioner
+        self.state.learned = chosen.first(np.asarray(gradients, dtype=float))
+        self.state.metric = chosen.metric(self.state.learned, centre)
+
+    def add(self, gradient: Array) -> None:
+        """Take in the gradient of a draw's last batch."""
+        state, chosen = self.state, self.settings.preconditioner
+        if not np.isfinite(gradient).all():
+            return
+        state.learned = chosen.add(state.learned, np.asarray(gradient, dtype=float))
+        self._renew_metric()
+
+    def freeze(self) -> None:
+        """End the learning; the picture of the chain is in the coordinates of the last metric."""
+        state, settings = self.state, self.settings
+        picture, learned = state.picture, state.learned
+        if picture is None or learned is None:
+            return
+        if settings.step_size is None and not settings.adapts_step_size:
+            ratio = settings.preconditioner.scale(learned) / np.diag(picture.factor)
+            stiffest = np.linalg.eigvalsh(picture.precision * np.outer(ratio, ratio))[-1]
+            state.learned = replace(learned, level=float(learned.level / stiffest))
+            self._renew_metric()
+        state.picture = self._in_new_coordinates()
+
+    def _renew_metric(self) -> None:
+        """Set the metric to what was learned; what is kept in coordinates stays where it was."""
+        state, before = self.state, self.state.metric
+        state.metric = self.settings.preconditioner.metric(state.learned, before.centre)  # type: ignore[attr-defined]
+        ratio = state.metric.scale / before.scale  # type: ignore[attr-defined]
+        if state.gradient_noise is not None:
+            state.gradient_noise = state.gradient_noise * ratio**2
+        for name in getattr(self.settings.axes.rule, "displacements", ()):
+            state.extra_state[name] = state.extra_state[name] / ratio
+
+    def _in_new_coordinates(self) -> LinearChain:
+        """Return the picture of the chain in the coordinates of the metric as it is."""
+        picture, factor = self.state.picture, self.state.metric.matrix()
+        assert picture is not None
+        ratio = np.diag(factor) / np.diag(picture.factor)
+        known = picture.known_noise
+        return LinearChain(
+            picture.law,
+            picture.precision * np.outer(ratio, ratio),
+            picture.noise * np.outer(ratio, ratio),
+            factor,
+            known_noise=None if known is None else known * ratio**2,
+        )
