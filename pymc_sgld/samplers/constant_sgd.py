@@ -30,7 +30,9 @@ class ConstantSgd:
     The law is right only where the gradient noise is Gaussian and the same all over the posterior:
     the steps pass on its shape, and a batch of a few rows is skewed. A direction that no row
     informs, such as a mean of group effects, has no noise and cannot be sampled so: that is
-    refused. Departures from a Gaussian posterior cost a bias of first order in the gain.
+    refused. Where a batch is a large part of the rows, the windows of one copy of the rows overlap,
+    and their noise is right only on average over copies: a run through few copies is some tens of
+    per cent off at random. Take smaller batches or ``batches="replacement"``. Departures from a Gaussian posterior cost a bias of first order in the gain.
 
     Notes
     -----
