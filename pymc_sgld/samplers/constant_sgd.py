@@ -31,8 +31,9 @@ class ConstantSgd:
     the steps pass on its shape, and a batch of a few rows is skewed. A direction that no row
     informs, such as a mean of group effects, has no noise and cannot be sampled so: that is
     refused. Where a batch is a large part of the rows, the windows of one copy of the rows overlap,
-    and their noise is right only on average over copies: a run through few copies is some tens of
-    per cent off at random. Take smaller batches or ``batches="replacement"``. Departures from a Gaussian posterior cost a bias of first order in the gain.
+    and their noise is right only on average over copies: a run through few copies is off by tens of
+    per cent at random. Take smaller batches or ``batches="replacement"``. What is not Gaussian in
+    the posterior costs a bias of first order in the gain.
 
     Notes
     -----
