@@ -105,7 +105,7 @@ def choose_settings(
     def settings(n_dim: int) -> Settings:
         _check_size(n_dim, step_size is not None, recipe, compensated)
         axes = Axes(rule, estimator, recipe.empty(n_dim), compensated)
-        return Settings(schedule, heat, steps_per_draw, axes, cycles, bias, recipe)
+        return Settings(schedule, heat, steps_per_draw, axes, cycles, bias, preconditioner=recipe)
 
     return settings
 
