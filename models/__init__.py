@@ -13,7 +13,8 @@ from types import ModuleType
 
 def names() -> list[str]:
     """Return the names of the models, in alphabetical order."""
-    return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name[0] != "_")
+    found = (one for one in pkgutil.iter_modules(__path__) if not one.ispkg)
+    return sorted(one.name for one in found if one.name[0] != "_")
 
 
 def load(name: str) -> ModuleType:

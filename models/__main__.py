@@ -1,4 +1,4 @@
-"""Command line: ``python -m models list`` and ``python -m models compare NAME``."""
+"""Command line: ``python -m models list``, ``compare NAME`` and ``evidence tuning``."""
 
 import argparse
 import os
@@ -8,12 +8,16 @@ from pathlib import Path
 
 import models
 
+from models.evidence import command
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command that the arguments ask for."""
     options = _parser().parse_args(arguments)
     if options.command == "list":
         _list()
+    elif options.command == "evidence":
+        command.run(options)
     else:
         _compare(options)
 
@@ -41,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seed", type=int, default=20_190)
     compare.add_argument("--out", type=Path, help="folder to write to; none: results/MODEL")
     compare.add_argument("--no-progress", action="store_true", help="without progress bars")
+    command.add_parser(commands)
     return parser
 
 

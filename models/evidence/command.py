@@ -1,0 +1,79 @@
+"""The command ``python -m models evidence tuning``."""
+
+import argparse
+import json
+
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to those of ``python -m models``."""
+    evidence = commands.add_parser("evidence", help="what is claimed of the samplers, measured")
+    kinds = evidence.add_subparsers(dest="kind", required=True)
+    tuning = kinds.add_parser(
+        "tuning",
+        help="the sampler that tunes itself, against references",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    tuning.add_argument("--problems", default="quick", help='names, with commas; "all"; "quick"')
+    tuning.add_argument("--seeds", default="1", help="numbers, with commas, or a range such as 1-5")
+    tuning.add_argument("--draws", type=int, help="draws per chain; none: the sampler's own")
+    tuning.add_argument("--chains", type=int, default=4)
+    tuning.add_argument("--cores", type=int, default=2, help="processes")
+    tuning.add_argument(
+        "--nutpie-seconds", type=float, default=0.0, help="for nutpie beside it; 0: not run"
+    )
+    tuning.add_argument("--again", action="store_true", help="repeat runs that are in the folder")
+    tuning.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds that ``1,4`` or ``1-5`` means."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run what was asked for, print the table, and return its rows."""
+    from models.evidence.problems import chosen
+    from models.evidence.report import show, write
+    from models.evidence.runs import Options, measure, save
+
+    own = Options(options.out, options.draws, options.chains, options.cores, options.nutpie_seconds)
+    tasks = [
+        (problem, seed) for seed in seeds_of(options.seeds) for problem in chosen(options.problems)
+    ]
+    rows = []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeElapsedColumn()) as progress:
+        bar = progress.add_task("", total=len(tasks))
+        for problem, seed in tasks:
+            progress.update(bar, description=f"{problem.name}, seed {seed}")
+            made = options.out / "runs" / f"{problem.name}-{seed}.json"
+            if made.exists() and not options.again:
+                rows.append(json.loads(made.read_text()))
+            else:
+                rows.append(measure(problem, seed, own))
+                save(rows[-1], options.out)
+                progress.console.print(_line(rows[-1]), markup=False, highlight=False)
+            progress.advance(bar)
+    rows.sort(key=lambda row: str(row["problem"]))
+    show(rows)
+    paths = write(rows, options.out)
+    print(f"Written: {', '.join(map(str, paths))}")
+    return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    from models.evidence.report import cell
+
+    figures = cell("mean {mean_error:.3f}, sd {sd_ratio_min:.3f} to {sd_ratio_max:.3f}", row)
+    passes = cell("passes {passes_tune:.0f} + {passes_draw:.0f}", row)
+    chosen, verdict = row.get("chosen", "-"), row["verdict"]
+    return f"{row['problem']}, seed {row['seed']}: {chosen}; {figures}; {passes}; {verdict}"

@@ -1,0 +1,206 @@
+"""One run: the sampler that tunes itself on a problem, held against the reference."""
+
+import json
+import logging
+import os
+import time
+import warnings
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+import pymc_sgld as psg
+
+from models.evidence.moments import Moments, by_parameter, columns_of, moments_of
+from models.evidence.problems import MissingData, Problem
+from models.evidence.references import NoReference, reference
+from models.evidence.verdicts import errors_of, verdict
+
+_SAME_MODE = 1.0  # of ``mode_distance``
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of every run."""
+
+    folder: Path
+    draws: int | None = None  # none: the sampler's own
+    chains: int = 4
+    cores: int = 2
+    nutpie_seconds: float = 0.0  # 0: nutpie is not run
+
+
+def measure(problem: Problem, seed: int, options: Options) -> dict[str, Any]:
+    """Run once and return a row of the table; what is missing is said in ``note``."""
+    row: dict[str, Any] = {"problem": problem.name, "seed": seed, "version": psg.__version__}
+    try:
+        model = problem.build()
+    except MissingData as error:
+        return row | {"verdict": "skipped", "note": str(error)}
+    row |= _sizes(model)
+    known, note = _known(problem, options.folder)
+    with listening() as heard:
+        cpu, wall = _cpu_seconds(), time.perf_counter()
+        try:
+            result = _sample(model, seed, options)
+        except Exception as error:  # every failure is a row of the table
+            told = f"{type(error).__name__}: {error}"
+            return row | {"verdict": "raised", "note": told, "warnings": heard}
+        row["cpu_seconds"] = _cpu_seconds() - cpu
+        row["wall_seconds"] = time.perf_counter() - wall
+    row |= _choices(result) | _costs(result, row["wall_seconds"])
+    row |= _draws(problem, model, result, known)
+    row["ess_per_cpu_second"] = row["ess_min"] / row["cpu_seconds"]
+    row |= {"warnings": heard, "note": note}
+    row["reference"] = known.how if known is not None else "none"
+    errors = row.pop("errors")
+    row |= errors.as_row() if errors is not None else {}
+    row["verdict"] = verdict(errors, ess=row["ess_min"], chains=options.chains, warnings=heard)
+    if options.nutpie_seconds:
+        row |= _nutpie(problem, model, options, seed)
+    return row
+
+
+def save(row: dict[str, Any], folder: Path) -> Path:
+    """Write a row to a file of its own."""
+    path = folder / "runs" / f"{row['problem']}-{row['seed']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(row, indent=1, default=float) + "\n")
+    return path
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Collect what PyMC and the sampler warn of, by the logger or by Python."""
+    heard: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("pymc")
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always", UserWarning)
+            yield heard
+        heard += [str(one.message) for one in raised if issubclass(one.category, UserWarning)]
+    finally:
+        logger.removeHandler(handler)
+
+
+def _sample(model: pm.Model, seed: int, options: Options) -> Any:
+    own: dict[str, Any] = {} if options.draws is None else {"draws": options.draws}
+    with model:
+        return psg.sample(
+            **own,
+            chains=options.chains,
+            cores=options.cores,
+            random_seed=seed,
+            progressbar=False,
+            discard_tuned_samples=False,  # to count the passes of the tune phase
+        )
+
+
+def _sizes(model: pm.Model) -> dict[str, int]:
+    point = model.initial_point()
+    rows = max(int(model.rvs_to_values[one].shape[0].eval()) for one in model.observed_RVs)
+    return {"rows": rows, "parameters": sum(np.size(value) for value in point.values())}
+
+
+def _known(problem: Problem, folder: Path) -> tuple[Moments | None, str]:
+    try:
+        return reference(problem, folder), ""
+    except NoReference as error:
+        return None, f"no reference: {error}"
+
+
+def _choices(result: Any) -> dict[str, Any]:
+    """Return what was chosen, and the widths that the sampler measured itself."""
+    if "tuning" not in result.children:
+        attributes = result["posterior"].attrs
+        return {"chosen": attributes.get("sampler", "?"), "reason": attributes.get("reason", "")}
+    tuning = result["tuning"]
+    choice = dict(tuning.attrs)
+    batch = choice["batch_size"]
+    row = {
+        "chosen": f"{choice['gradient']}, n={batch:,}",
+        "reason": choice["reason"],
+        "choice": choice,
+    }
+    if "sd_ratio" in tuning.data_vars:
+        ratio = tuning["sd_ratio"].to_numpy()
+        row |= {"measured_min": float(ratio.min()), "measured_max": float(ratio.max())}
+        row["measured_error"] = float(np.median(tuning["sd_ratio_error"]))
+    return row
+
+
+def _costs(result: Any, wall: float) -> dict[str, float]:
+    """Return passes through the data and wall seconds, by phase."""
+    statistics, attributes = result["sample_stats"], result["posterior"].attrs
+    tuning = result["warmup_sample_stats"] if "warmup_sample_stats" in result.children else None
+    if "data_passes" not in statistics:  # NUTS: a gradient is a pass
+        draw = float(statistics["n_steps"].sum())
+        tune = float(tuning["n_steps"].sum()) if tuning is not None else np.nan
+        sampling = float(attributes.get("sampling_time", np.nan))
+        share = tune / (tune + draw)
+        seconds = (wall - sampling, share * sampling, (1 - share) * sampling)
+    else:
+        draw = float(statistics["data_passes"].sum())
+        tune = float(tuning["data_passes"].sum()) if tuning is not None else np.nan
+        # a chain that takes over what was found before counts its passes as its own
+        took_over = int((statistics["mode_distance"][:, -1] < _SAME_MODE).sum())
+        beforehand = float(result["tuning"].attrs["data_passes"])
+        tune -= (took_over - 1) * beforehand
+        phases = ("compile_seconds", "tune_seconds", "draw_seconds")
+        seconds = tuple(float(attributes[phase]) for phase in phases)  # type: ignore[assignment]
+    names = ("wall_compile", "wall_tune", "wall_draw")
+    return {"passes_tune": tune, "passes_draw": draw} | dict(zip(names, seconds, strict=True))
+
+
+def _draws(problem: Problem, model: pm.Model, result: Any, known: Moments | None) -> dict[str, Any]:
+    """Return R-hat, effective numbers, and the errors against the reference."""
+    names = known.variables if known is not None else problem.names_in(model)
+    posterior = result["posterior"]
+    draws = columns_of(posterior, names)[1]
+    varies = draws.std(axis=(0, 1)) > 0
+    draws = draws[..., varies]
+    ess = by_parameter(draws, "ess", method="bulk")
+    several = draws.shape[0] > 1
+    return {
+        "r_hat": float(by_parameter(draws, "rhat").max()) if several else np.nan,
+        "ess_min": float(np.nan_to_num(ess).min()),
+        "ess_median": float(np.median(ess)),
+        "errors": errors_of(moments_of(posterior, names, ""), known) if known else None,
+    }
+
+
+def _nutpie(problem: Problem, model: pm.Model, options: Options, seed: int) -> dict[str, Any]:
+    """Return nutpie's effective draws per CPU second; NaN where the time was too short for any."""
+    import nutpie
+
+    compiled = nutpie.compile_pymc_model(model)
+    cpu = _cpu_seconds()
+    sampler = nutpie.sample(
+        compiled, tune=400, draws=600, chains=2, cores=2, seed=seed, blocking=False,
+        progress_bar=False,
+    )  # fmt: skip
+    try:
+        sampler.wait(timeout=options.nutpie_seconds)
+    except TimeoutError:
+        sampler.abort()
+        told = f"unfinished after {options.nutpie_seconds:g} s"
+        return {"nutpie_ess_per_cpu_second": np.nan, "nutpie_note": told}
+    spent = _cpu_seconds() - cpu
+    draws = columns_of(sampler.wait()["posterior"], problem.names_in(model))[1]
+    ess = float(by_parameter(draws, "ess", method="bulk").min())
+    return {"nutpie_ess_per_cpu_second": ess / spent, "nutpie_ess": ess}
+
+
+def _cpu_seconds() -> float:
+    """Return CPU seconds of this process and of those it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
