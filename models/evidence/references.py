@@ -7,7 +7,8 @@ r"""Posterior moments that are right, or say by how much they may be wrong.
 
     .. math:: E_p[f] \approx E_q[f] + \sum_i (w_i - 1/n) f(\theta_i).
 
-    Taken if the Pareto shape of the weights is below 0.7 and the effective number above 2000; else
+    Taken if the Pareto shape of the weights is below 0.7 and the effective number above 2000, or
+    above nine tenths of the draws (of large data, where all weights are nearly the same); else
     "nuts".
 "nuts"
     NUTS with the covariance at the mode as a fixed metric, on all rows.
@@ -40,9 +41,9 @@ from models.evidence.moments import Moments, labels_of, moments_of
 from models.evidence.problems import Array, Problem
 from pymc_sgld.tuning import find_laplace
 
-DRAWS = 3000, 16_000  # least and most that are weighted by the log-density of all rows
+DRAWS = 600, 16_000  # least and most that are weighted by the log-density of all rows
 IMPORTANCE_SECONDS = 60.0  # beyond the least
-LARGEST_SHAPE, LEAST_EFFECTIVE = 0.7, 2000
+LARGEST_SHAPE, LEAST_EFFECTIVE, EVEN = 0.7, 2000, 0.9
 _UNWEIGHTED = 2**14
 _DIFFERENCE = 1e-2  # posterior sds
 _NEWTON_STEPS = 4
@@ -146,7 +147,8 @@ def importance(problem: Problem, seed: int = 0) -> Moments:
     positions = mode + normal @ factor.T
     logp = np.array([posterior.function.full(position)[0] for position in positions])
     weights, shape, effective = smoothed_weights(logp + (normal**2).sum(axis=1) / 2)
-    if shape > LARGEST_SHAPE or effective < LEAST_EFFECTIVE:
+    few = effective < LEAST_EFFECTIVE and effective < EVEN * n_draws
+    if shape > LARGEST_SHAPE or few:
         return dense_nuts(problem, posterior)
     how = f"importance: shape {shape:.2f}, effective {effective:.0f} of {n_draws}"
     return weighted_moments(posterior, positions, weights, (mode, factor), how)
