@@ -291,7 +291,11 @@ class Beginning:
         found = find_mode(function, start, self.generator)
         state.unreported_passes += found.data_passes
         if not np.isfinite(found.logp):
-            raise _no_mode(found.logp)
+            raise SamplingError(
+                f"No mode was found to measure at: where the search ended, the log-posterior is "
+                f"{found.logp:.4g}. Give initvals where the model is finite, stronger priors, or "
+                "preconditioner='identity' with gradient='minibatch'."
+            )
         mode = found.position
         scale = diagonal_scales(function, mode, self.generator)
         if self.settings.axes.estimator.needs_mode:
@@ -365,11 +369,3 @@ class Beginning:
             factor,
             time_scale=time_scale,
         )
-
-
-def _no_mode(logp: float) -> SamplingError:
-    return SamplingError(
-        "No mode was found to choose the step size at: the log-posterior or its gradient "
-        f"is not finite around the end of the search (logp = {logp:.4g}). Give "
-        "initvals where the model is finite, stronger priors, or step_size."
-    )
