@@ -114,8 +114,8 @@ class Exact:
 
 
 def order_of(variance):
-    excess = [abs(variance(h) - 1) for h in (4e-4, 2e-4)]
-    if max(excess) < 1e-9:
+    excess = [abs(variance(h) - 1) for h in (1e-3, 5e-4)]
+    if max(excess) < 1e-8:
         return "exact"
     order = np.log2(excess[0] / excess[1])
     return f"{order:.2f}" if order > 0.5 else "0: wrong"
