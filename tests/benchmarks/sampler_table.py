@@ -87,6 +87,9 @@ def rows_of(name):
     for temperature in TEMPERATURES:
         clean, noisy = (measure.ratios(noise, temperature) for noise in (0.0, NOISE))
         yield Row(name, gradients, temperature, clean, noisy, measure.order(temperature))
+        if getattr(measure, "replaced", False):
+            chosen = [measure.left_out(temperature)]
+            yield Row(f"{name}, step left out", gradients, temperature, [np.inf], chosen, "-")
 
 
 def is_affine(step_method, rule):
@@ -98,19 +101,31 @@ class Exact:
     """The law of an affine rule."""
 
     def __init__(self, step_method, rule):
-        self.law = LinearLaw(rule)
-        self.knows_noise = getattr(rule, "needs_gradient_noise", False)
+        self.rule, self.law = rule, LinearLaw(rule)
+        self.replaced = getattr(rule, "step_replaces_noise", False)  # what it knows, by a step
+        self.knows_noise = getattr(rule, "needs_gradient_noise", False) and not self.replaced
         self.estimator = step_method.default_gradient
 
     def ratios(self, noise, temperature):
-        if noise and self.estimator == "full":
+        refused = self.estimator == "full" if noise else not self.rule.noise_vectors
+        if refused:
             return [np.inf] * len(STEPS)
-        left = noise if self.estimator == "minibatch" else 0.0
-        known = left if self.knows_noise else None
-        return [self.law.variance(h, 1.0, left, temperature, known) / temperature for h in STEPS]
+        return [self._ratio(h, noise, temperature, self.knows_noise) for h in STEPS]
+
+    def left_out(self, temperature):
+        """At the step that the rule chooses, with the noise told to it."""
+        step_size = self.rule.natural_step_size(NOISE, temperature)
+        return self._ratio(step_size, NOISE, temperature, known=True)
 
     def order(self, temperature):
+        if not self.rule.noise_vectors:
+            return "-"
         return order_of(lambda h: self.law.variance(h, 1.0, 0.0, temperature) / temperature)
+
+    def _ratio(self, step_size, noise, temperature, known):
+        left = noise if self.estimator == "minibatch" else 0.0
+        told = left if known else None
+        return self.law.variance(step_size, 1.0, left, temperature, told) / temperature
 
 
 def order_of(variance):
