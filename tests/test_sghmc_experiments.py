@@ -7,7 +7,7 @@ from pymc_sgld.samplers import StochasticGradientLangevin
 from tests.benchmarks.sghmc_experiments import distance, gaussian_points, quartic_draws
 from tests.linear_chain import SettledChain
 
-N_CHAINS = 20_000  # each gives one draw, so that this is the effective sample size
+N_CHAINS = 12_000  # each gives one draw, so that this is the effective sample size
 KOLMOGOROV = 1.95 / np.sqrt(N_CHAINS)  # passed by chance once in a thousand times
 
 
@@ -15,7 +15,7 @@ def test_quartic_with_noisy_gradients():
     """Chen et al. 2014, figure 1: without friction the law is wrong, with it it is right."""
     for name, bias in (("naive, exact gradient", 0), ("sghmc, noise_compensation", 0.005)):
         assert distance(quartic_draws(name, N_CHAINS)).kolmogorov < KOLMOGOROV + bias, name
-    assert distance(quartic_draws("naive", N_CHAINS)).kolmogorov > 1.8 * KOLMOGOROV
+    assert distance(quartic_draws("naive", N_CHAINS)).kolmogorov > 1.4 * KOLMOGOROV
     assert distance(quartic_draws("naive, one long trajectory", N_CHAINS)).kolmogorov > 0.1
 
 
