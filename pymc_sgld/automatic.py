@@ -95,7 +95,8 @@ class Auto(StochasticGradientStep):
             axes = settings.axes._replace(estimator=ESTIMATORS["full"])
             parts = parts._replace(settings=replace(settings, axes=axes))
         if settings.steps_per_draw is None:
-            steps = replace(parts.settings, steps_per_draw=_STEPS_PER_DRAW)
+            # steps on all rows are dear, and the next draw has forgotten half of the last
+            steps = replace(parts.settings, steps_per_draw=1 if whole else _STEPS_PER_DRAW)
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
         tuned = beginning.at(found, gaussian, temperature)

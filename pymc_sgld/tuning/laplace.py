@@ -6,11 +6,13 @@ import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian
-from pymc_sgld.tuning.mode_search import find_mode, find_mode_of_sample
+from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
 from pymc_sgld.types import Array
 
 _ARRIVED = 0.1  # root mean square of the gradient over the parameters, in posterior sds
-_MOST_STEPS = 6
+_MOST_STEPS = 8
+_FEWEST_ROWS = 2000  # of the first sample
+_ROWS_PER_PARAMETER = 20
 _USABLE = 1.5  # beyond, the position is no centre for a control variate
 
 
@@ -35,12 +37,12 @@ def find_laplace(
 ) -> Laplace:
     r"""Find a mode and the Gaussian picture there.
 
-    L-BFGS on a sample of the rows, the Hessian there, and then Newton steps on all rows,
+    L-BFGS on a small sample of the rows, the Hessian there, and then Newton steps on all rows,
 
     .. math:: c \leftarrow c + A^{-1} \nabla \log p(c),
 
-    of which two or three are enough, each a pass through the data. Where they do not arrive,
-    L-BFGS goes on on all rows.
+    of which three or four are enough, each a pass through the data. Where they do not arrive,
+    L-BFGS goes on, on a larger sample and on all rows.
 
     Parameters
     ----------
@@ -50,7 +52,9 @@ def find_laplace(
     generator : numpy.random.Generator
         Chooses the samples.
     """
-    mode = find_mode_of_sample(block_function, start, generator)
+    n_rows = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * len(start))
+    rows = sample_rows(block_function, n_rows, generator)
+    mode = climb(block_function, rows, start, generator)
     found = _polished(block_function, mode.position, mode.data_passes, generator)
     if found.score < _ARRIVED:
         return found
