@@ -9,8 +9,10 @@ from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian
 from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
 from pymc_sgld.types import Array
 
+_ROUGHLY = 0.5  # tolerance of the first climb
 _ARRIVED = 0.1  # root mean square of the gradient over the parameters, in posterior sds
-_MOST_STEPS = 8
+_MOST_STEPS = 5  # with the Hessian of one place
+_MOST_ROUNDS = 2
 _FEWEST_ROWS = 2000  # of the first sample
 _ROWS_PER_PARAMETER = 20
 _USABLE = 1.5  # beyond, the position is no centre for a control variate
@@ -41,8 +43,8 @@ def find_laplace(
 
     .. math:: c \leftarrow c + A^{-1} \nabla \log p(c),
 
-    of which three or four are enough, each a pass through the data. Where they do not arrive,
-    L-BFGS goes on, on a larger sample and on all rows.
+    of which three or four are enough, each a pass through the data. Where they do not arrive, the
+    Hessian is measured anew, and in the end L-BFGS goes on, on all rows.
 
     Parameters
     ----------
@@ -54,8 +56,12 @@ def find_laplace(
     """
     n_rows = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * len(start))
     rows = sample_rows(block_function, n_rows, generator)
-    mode = climb(block_function, rows, start, generator)
+    mode = climb(block_function, rows, start, generator, _ROUGHLY)
     found = _polished(block_function, mode.position, mode.data_passes, generator)
+    for _ in range(_MOST_ROUNDS):
+        if not _ARRIVED < found.score < np.inf:
+            break
+        found = _polished(block_function, found.position, found.data_passes, generator)
     if found.score < _ARRIVED:
         return found
     mode = find_mode(block_function, found.position, generator)
