@@ -8,11 +8,11 @@ from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
     LocalGaussian,
-    control_variate_noise,
     local_gaussian,
     typical_precision,
 )
 from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_rows
+from pymc_sgld.tuning.remaining_noise import control_variate_noise
 from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain
 
 __all__ = [

@@ -4,7 +4,8 @@ import numpy as np
 
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.tuning.local_gaussian import LocalGaussian, control_variate_noise
+from pymc_sgld.tuning.local_gaussian import LocalGaussian
+from pymc_sgld.tuning.remaining_noise import control_variate_noise
 from pymc_sgld.types import Array
 
 _ROWS_AT_A_DRAW = 20

@@ -22,8 +22,6 @@ _FEWEST_SEEN = 20  # sampled rows with a gradient in a parameter; else all rows 
 _MOST_ROWS = 200_000
 _DIFFERENCE = 1e-3  # of a rough posterior sd
 _LEAST_SCORES = 2000
-_FEWEST_POINTS = 100  # of the posterior, for the noise of control variates
-_ROWS_AT_A_POINT = 20
 _POINTS_BETWEEN = 4
 _FLATTEST = 1e-6  # of the curvatures of a typical precision, over the largest
 _SMALLEST_RELATIVE_EIGENVALUE = 1e-9
@@ -127,42 +125,6 @@ def typical_precision(
     # a flat direction moves a thousand times as far as the stiffest, at most
     sizes = np.maximum(sizes, max(_FLATTEST * sizes[-1], _FLATTEST))
     return vectors @ np.diag(sizes) @ vectors.T, passes
-
-
-def control_variate_noise(
-    block_function: BlockFunction,
-    centre: Array,
-    covariance: Array,
-    generator: np.random.Generator,
-) -> tuple[Array, float]:
-    """Return the row noise that is left with a control variate at a centre, and data passes.
-
-    The scores of a row at a point of the posterior and at the centre are subtracted; their
-    covariance over rows is averaged over points drawn from the Gaussian picture.
-
-    Returns
-    -------
-    row_noise : array, shape (n_groups, n_dim, n_dim)
-    data_passes : float
-    """
-    n_dim = len(centre)
-    totals = np.asarray(block_function.total_sizes)
-    factor = np.linalg.cholesky(covariance)
-    n_points = max(_FEWEST_POINTS, -(-20 * n_dim // _ROWS_AT_A_POINT))
-    noise = np.zeros((len(totals), n_dim, n_dim))
-    evaluated = 0
-    for group, total in enumerate(totals):
-        n_rows = min(_ROWS_AT_A_POINT, int(total))
-        for _ in range(n_points if total > 1 else 0):  # one row is never a part of the rows
-            rows = generator.choice(total, n_rows, replace=False)
-            point = (centre + factor @ generator.standard_normal(n_dim)).astype(centre.dtype)
-            left = block_function.row_gradients(point, group, rows)
-            left = left - block_function.row_gradients(centre, group, rows)
-            # of a sample without replacement: the variance over all rows, divisor total
-            unbiased = np.cov(left.T.reshape(n_dim, -1)) * (total - 1) / total
-            noise[group] += unbiased.reshape(n_dim, n_dim) / n_points
-            evaluated += 2 * n_rows
-    return noise, evaluated / float(totals.sum())
 
 
 def _scores(

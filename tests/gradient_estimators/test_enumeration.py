@@ -3,7 +3,10 @@
 import itertools
 
 import numpy as np
+import pymc as pm
 import pytest
+
+import pymc_sgld as psg
 
 from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.compiled_loops.scan_loop import loop_constants
@@ -111,3 +114,28 @@ def test_noise_left_by_control_variates_is_what_tuning_measures(make_step):
         exact += np.cov(left.T, bias=True) / 300
     assert np.trace(measured[0]) == pytest.approx(np.trace(exact), rel=0.25)
     assert np.trace(exact) < 0.2 * np.trace(np.cov(at_centre.T, bias=True))
+
+
+def test_noise_of_rare_rows_is_found(make_step):
+    """One row in 200 has a column of its own: uniform samples of rows mostly miss it."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(600, 2))
+    X[:, 1] = 0.0
+    X[rng.choice(600, 3, replace=False), 1] = 6.0
+    y = rng.random(600) < 1 / (1 + np.exp(-X[:, 0] - 0.2 * X[:, 1]))
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 1, shape=2)
+        pm.Bernoulli("y", logit_p=X @ beta, observed=y.astype(int))
+    function = psg.row_model(model).block_function()
+    centre, covariance = np.array([1.0, 0.2]), np.diag([0.003, 0.05])
+    measured = [
+        control_variate_noise(function, centre, covariance, np.random.default_rng(seed))[0][0, 1, 1]
+        for seed in range(3)
+    ]
+    everything, exact = np.arange(600), 0.0
+    at_centre = function.row_gradients(centre, 0, everything)
+    for _ in range(40):
+        point = centre + np.sqrt(np.diag(covariance)) * rng.normal(size=2)
+        left = function.row_gradients(point, 0, everything) - at_centre
+        exact += left[:, 1].var() / 40
+    np.testing.assert_allclose(measured, exact, rtol=0.5)
