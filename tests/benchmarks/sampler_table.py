@@ -3,7 +3,7 @@
 ``python -m tests.benchmarks.sampler_table [names ...]``: curvature 1, every option at its default,
 exact gradients and gradients with noise of variance 2. Affine rules are exact, by their own law.
 The others are run, as a chain on a model of ten means and 100 rows in batches of one, with errors
-of 0.01 to 0.03; "slow" are those with fewer than 100 effective draws, where tests reject nearly all.
+of 0.01 to 0.03; "slow" are those with fewer than 100 effective draws, for many rejections.
 Below each of ours stand the updates of other libraries under that name, from ``tests/peers.py``,
 and what was measured on the library itself. "-" is a step without a law: unstable, or refused.
 
