@@ -48,7 +48,7 @@ _UNWEIGHTED = 2**14
 _DIFFERENCE = 1e-2  # posterior sds
 _NEWTON_STEPS = 4
 _HALF_WIDTH, _POINTS = 7.0, 71  # of a grid, in its own sds
-_NUTS_TUNE, _NUTS_DRAWS, _CHAINS, _LEAPFROGS = 300, 1500, 4, 8
+_NUTS_TUNE, _NUTS_DRAWS, _CHAINS, _LEAPFROGS = 200, 1000, 4, 8
 NUTS_SECONDS = 1200.0  # of a chain
 
 

@@ -69,7 +69,7 @@ def network(name: str, n_hidden: int = 10) -> pm.Model:
         def predicted(at: Any) -> Any:
             return level + pm.math.tanh(at @ inward + bias) @ outward
 
-        pm.Deterministic("prediction", predicted(x[test[:20]]), dims="test_point")
+        pm.Deterministic("prediction", predicted(x[test[:20]]))
         pm.Normal("y", predicted(inputs), sigma, observed=y[train], dims="row")
     return model
 
