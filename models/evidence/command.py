@@ -1,7 +1,6 @@
 """The command ``python -m models evidence tuning``."""
 
 import argparse
-import json
 
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,11 @@ def add_parser(commands: Any) -> None:
     tuning.add_argument(
         "--nutpie-seconds", type=float, default=0.0, help="for nutpie beside it; 0: not run"
     )
+    tuning.add_argument(
+        "--no-new-references",
+        action="store_true",
+        help="judge by those in the folder alone; other runs are judged when there is one",
+    )
     tuning.add_argument("--again", action="store_true", help="repeat runs that are in the folder")
     tuning.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
 
@@ -43,9 +47,16 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run what was asked for, print the table, and return its rows."""
     from models.evidence.problems import chosen
     from models.evidence.report import show, write
-    from models.evidence.runs import Options, measure, save
+    from models.evidence.runs import Options, judged, load, measure, save
 
-    own = Options(options.out, options.draws, options.chains, options.cores, options.nutpie_seconds)
+    own = Options(
+        folder=options.out,
+        draws=options.draws,
+        chains=options.chains,
+        cores=options.cores,
+        nutpie_seconds=options.nutpie_seconds,
+        new_references=not options.no_new_references,
+    )
     tasks = [
         (problem, seed) for seed in seeds_of(options.seeds) for problem in chosen(options.problems)
     ]
@@ -55,13 +66,13 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         bar = progress.add_task("", total=len(tasks))
         for problem, seed in tasks:
             progress.update(bar, description=f"{problem.name}, seed {seed}")
-            made = options.out / "runs" / f"{problem.name}-{seed}.json"
-            if made.exists() and not options.again:
-                rows.append(json.loads(made.read_text()))
-            else:
-                rows.append(measure(problem, seed, own))
-                save(rows[-1], options.out)
-                progress.console.print(_line(rows[-1]), markup=False, highlight=False)
+            row = None if options.again else load(problem, seed, options.out)
+            if row is None:
+                row = measure(problem, seed, own)
+                save(row, options.out)
+            rows.append(judged(row, problem, own))
+            save(rows[-1], options.out)
+            progress.console.print(_line(rows[-1]), markup=False, highlight=False)
             progress.advance(bar)
     rows.sort(key=lambda row: str(row["problem"]))
     show(rows)

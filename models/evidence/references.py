@@ -56,13 +56,15 @@ class NoReference(RuntimeError):
     """No reference can be had at the price."""
 
 
-def reference(problem: Problem, folder: Path) -> Moments:
-    """Return the reference of a problem, from the folder if it was made before."""
+def reference(problem: Problem, folder: Path, *, make: bool = True) -> Moments:
+    """Return the reference of a problem: from the folder, or else made, if it may be."""
     path = folder / "references" / f"{problem.name}.npz"
     if path.exists():
         return Moments.load(path)
     if problem.reference == "none":
         raise NoReference("none within reach")
+    if not make:
+        raise NoReference("not made yet")
     start = time.perf_counter()
     made = _MAKERS[problem.reference](problem)
     made = made._replace(seconds=time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""One run: the sampler that tunes itself on a problem, held against the reference."""
+"""One run: the sampler that tunes itself on a problem; then the verdict on it."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ import pymc_sgld as psg
 from models.evidence.moments import Moments, by_parameter, columns_of, moments_of
 from models.evidence.problems import MissingData, Problem
 from models.evidence.references import NoReference, reference
-from models.evidence.verdicts import errors_of, verdict
+from models.evidence.verdicts import UNKNOWN, WARNED, errors_of, verdict
 
 _SAME_MODE = 1.0  # of ``mode_distance``
 
@@ -34,17 +34,17 @@ class Options:
     chains: int = 4
     cores: int = 2
     nutpie_seconds: float = 0.0  # 0: nutpie is not run
+    new_references: bool = True  # else those that are in the folder
 
 
 def measure(problem: Problem, seed: int, options: Options) -> dict[str, Any]:
-    """Run once and return a row of the table; what is missing is said in ``note``."""
-    row: dict[str, Any] = {"problem": problem.name, "seed": seed, "version": psg.__version__}
+    """Run once, keep the moments in the folder, and return a row without a verdict."""
+    row: dict[str, Any] = {"problem": problem.name, "seed": seed, "chains": options.chains}
     try:
         model = problem.build()
     except MissingData as error:
         return row | {"verdict": "skipped", "note": str(error)}
     row |= _sizes(model)
-    known, note = _known(problem, options.folder)
     with listening() as heard:
         cpu, wall = _cpu_seconds(), time.perf_counter()
         try:
@@ -55,24 +55,52 @@ def measure(problem: Problem, seed: int, options: Options) -> dict[str, Any]:
         row["cpu_seconds"] = _cpu_seconds() - cpu
         row["wall_seconds"] = time.perf_counter() - wall
     row |= _choices(result) | _costs(result, row["wall_seconds"])
-    row |= _draws(problem, model, result, known)
+    row |= _mixing(problem, model, result) | {"warnings": heard}
     row["ess_per_cpu_second"] = row["ess_min"] / row["cpu_seconds"]
-    row |= {"warnings": heard, "note": note}
-    row["reference"] = known.how if known is not None else "none"
-    errors = row.pop("errors")
-    row |= errors.as_row() if errors is not None else {}
-    row["verdict"] = verdict(errors, ess=row["ess_min"], chains=options.chains, warnings=heard)
+    posterior = result["posterior"]
+    moments_of(posterior, list(posterior.data_vars), "auto").save(_file(row, options.folder, "npz"))
     if options.nutpie_seconds:
         row |= _nutpie(problem, model, options, seed)
     return row
 
 
+def judged(row: dict[str, Any], problem: Problem, options: Options) -> dict[str, Any]:
+    """Add errors and verdict to a row that has none yet, for which a reference may be made."""
+    moments = _file(row, options.folder, "npz")
+    if row.get("verdict", UNKNOWN) not in (UNKNOWN, WARNED) or not moments.exists():
+        return row
+    errors = None
+    try:
+        known = reference(problem, options.folder, make=options.new_references)
+    except NoReference as error:
+        row["note"] = f"no reference: {error}"
+    else:
+        errors = errors_of(Moments.load(moments), known)
+        row |= {"reference": known.how, "note": ""} | errors.as_row()
+    ess, warned = row["ess_min"], row["warnings"]
+    row["verdict"] = verdict(errors, ess=ess, chains=row["chains"], warnings=warned)
+    return row
+
+
 def save(row: dict[str, Any], folder: Path) -> Path:
     """Write a row to a file of its own."""
-    path = folder / "runs" / f"{row['problem']}-{row['seed']}.json"
+    path = _file(row, folder, "json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(row, indent=1, default=float) + "\n")
     return path
+
+
+def load(problem: Problem, seed: int, folder: Path) -> dict[str, Any] | None:
+    """Return the row of a run that was made before."""
+    path = _file({"problem": problem.name, "seed": seed}, folder, "json")
+    if not path.exists():
+        return None
+    row: dict[str, Any] = json.loads(path.read_text())
+    return row
+
+
+def _file(row: dict[str, Any], folder: Path, ending: str) -> Path:
+    return folder / "runs" / f"{row['problem']}-{row['seed']}.{ending}"
 
 
 @contextmanager
@@ -111,13 +139,6 @@ def _sizes(model: pm.Model) -> dict[str, int]:
     point = model.initial_point()
     rows = max(int(model.rvs_to_values[one].shape[0].eval()) for one in model.observed_RVs)
     return {"rows": rows, "parameters": sum(np.size(value) for value in point.values())}
-
-
-def _known(problem: Problem, folder: Path) -> tuple[Moments | None, str]:
-    try:
-        return reference(problem, folder), ""
-    except NoReference as error:
-        return None, f"no reference: {error}"
 
 
 def _choices(result: Any) -> dict[str, Any]:
@@ -163,11 +184,9 @@ def _costs(result: Any, wall: float) -> dict[str, float]:
     return {"passes_tune": tune, "passes_draw": draw} | dict(zip(names, seconds, strict=True))
 
 
-def _draws(problem: Problem, model: pm.Model, result: Any, known: Moments | None) -> dict[str, Any]:
-    """Return R-hat, effective numbers, and the errors against the reference."""
-    names = known.variables if known is not None else problem.names_in(model)
-    posterior = result["posterior"]
-    draws = columns_of(posterior, names)[1]
+def _mixing(problem: Problem, model: pm.Model, result: Any) -> dict[str, float]:
+    """Return R-hat and effective numbers of the variables that are compared."""
+    draws = columns_of(result["posterior"], problem.names_in(model))[1]
     varies = draws.std(axis=(0, 1)) > 0
     draws = draws[..., varies]
     ess = by_parameter(draws, "ess", method="bulk")
@@ -176,7 +195,6 @@ def _draws(problem: Problem, model: pm.Model, result: Any, known: Moments | None
         "r_hat": float(by_parameter(draws, "rhat").max()) if several else np.nan,
         "ess_min": float(np.nan_to_num(ess).min()),
         "ess_median": float(np.median(ess)),
-        "errors": errors_of(moments_of(posterior, names, ""), known) if known else None,
     }
 
 

@@ -115,6 +115,23 @@ def test_command_line(capsys):
         _parser().parse_args(["evidence"])
 
 
+def test_a_run_is_judged_once_there_is_a_reference(tmp_path):
+    problem = Problem("planted", None)
+    row = {"problem": "planted", "seed": 1, "chains": 4, "ess_min": 4000.0, "warnings": []}
+    off = EXACT._replace(mean=EXACT.mean + 0.3 * EXACT.sd)
+    off.save(tmp_path / "runs" / "planted-1.npz")
+    options = runs.Options(tmp_path, new_references=False)
+    row = runs.judged(row, problem, options)
+    assert row["verdict"] == "no reference" and "not made yet" in row["note"]
+    EXACT.save(tmp_path / "references" / "planted.npz")
+    row = runs.judged(row, problem, options)
+    assert row["verdict"] == "SILENT FAILURE"
+    assert row["mean_error"] == pytest.approx(0.3)
+    runs.save(row, tmp_path)
+    assert runs.load(problem, 1, tmp_path)["verdict"] == row["verdict"]
+    assert runs.load(problem, 2, tmp_path) is None
+
+
 def test_a_missing_file_is_a_row_of_the_table(tmp_path):
     def build():
         raise MissingData("no such.npz in folder")
