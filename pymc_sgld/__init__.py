@@ -2,6 +2,7 @@
 
 from pymc_sgld import schedules
 from pymc_sgld.annealing import Annealing, anneal
+from pymc_sgld.auto_report import tuning_table
 from pymc_sgld.automatic import Auto
 from pymc_sgld.comparison import Comparison, compare
 from pymc_sgld.model_graph import (
@@ -33,6 +34,7 @@ __all__ = [
     "sample",
     "samplers",
     "schedules",
+    "tuning_table",
 ]
 
 register()

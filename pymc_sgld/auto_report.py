@@ -8,6 +8,8 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from rich import box
+from rich.table import Table
 from scipy import stats
 
 from pymc_sgld.automatic import Auto
@@ -48,6 +50,46 @@ def report(step: Auto, model: pm.Model, result: Any, *, check: bool) -> None:
     _log.info(told)
     for warning in warnings(step, model, result, moments):
         _log.warning(warning)
+
+
+def tuning_table(result: Any) -> Table:
+    """Return what a run with "auto" chose and measured, as a table to print with rich.
+
+    Parameters
+    ----------
+    result : DataTree
+        From :func:`pymc_sgld.sample`.
+
+    Raises
+    ------
+    ValueError
+        If the result has no group ``tuning``.
+    """
+    if "tuning" not in result:
+        raise ValueError(
+            "The result has no group 'tuning': only sample('auto') writes one, and not where it "
+            "leaves a model to NUTS."
+        )
+    tuning = result["tuning"]
+    told = tuning.attrs
+    table = Table(title="How the sampler was tuned", box=box.SIMPLE_HEAD)
+    for column in ("what", "value"):
+        table.add_column(column)
+    table.add_row("choice", told["reason"])
+    table.add_row("gradient", told["gradient"])
+    table.add_row("rows of a batch", f"{told['batch_size']:,}")
+    table.add_row("target_bias", f"{told['target_bias']:g}")
+    table.add_row("slope at the centre", f"{told['score_at_centre']:.2g} posterior sds")
+    table.add_row("noise of one row", f"{told['row_noise']:.3g}, most along {told['noisiest']}")
+    table.add_row("data passes to tune", f"{told['data_passes']:.1f}")
+    if "sd_ratio" in tuning:
+        ratio, error = tuning["sd_ratio"].to_numpy(), tuning["sd_ratio_error"].to_numpy()
+        spread = f"{np.nanmin(ratio):.3f} to {np.nanmax(ratio):.3f}"
+        table.add_row(
+            "measured sds over the posterior's",
+            f"{spread} over {len(ratio)} parameters, standard error {np.median(error):.3f}",
+        )
+    return table
 
 
 def measure(step: Auto, model: pm.Model, result: Any, seed: int = 0) -> ScoreMoments | None:

@@ -1,11 +1,14 @@
 """The sampler that tunes itself: what it chooses, what it measures, and when it warns."""
 
+import io
 import logging
 
 import numpy as np
 import pymc as pm
 import pytest
 import scipy.stats
+
+from rich.console import Console
 
 import pymc_sgld as psg
 
@@ -49,6 +52,16 @@ def test_what_was_chosen_and_why_is_written_down(run):
     assert list(tuning["parameter"].values) == ["theta[0]", "theta[1]", "theta[2]"]
     error = np.abs(tuning["sd_ratio"] - 1) / tuning["sd_ratio_error"]
     assert error.max() < 4
+
+
+def test_the_record_prints_as_a_table(run):
+    _, idata = run
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(psg.tuning_table(idata))
+    text = console.export_text()
+    assert "rows of a batch" in text and "over 3 parameters" in text
+    with pytest.raises(ValueError, match="no group 'tuning'"):
+        psg.tuning_table(pm.sample_prior_predictive(1, model=linear_regression(20).model()))
 
 
 def test_a_smaller_target_takes_larger_batches(target):
