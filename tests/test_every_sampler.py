@@ -6,6 +6,7 @@ import pkgutil
 import re
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pymc as pm
@@ -127,6 +128,13 @@ def test_documented_with_update_order_gradients_and_reference(name):
     assert "order" in text and re.search(r"gradients? per step", text)
     assert re.search(r"https://(doi|dl\.acm|jmlr)", text)
     assert psg.samplers()[name] == inspect.getdoc(REGISTRY[name]).splitlines()[0]
+
+
+def test_the_table_of_the_guide_has_every_name_once():
+    guide = (Path(__file__).parents[1] / "docs/choosing-a-sampler.md").read_text()
+    table = guide.split("## All samplers")[1].split("\n## ")[0]
+    named = re.findall(r"^\| `([a-z_]+)` \|", table, flags=re.MULTILINE)
+    assert sorted(named) == SAMPLERS
 
 
 def test_every_file_of_samplers_is_registered():

@@ -1,0 +1,62 @@
+"""The documents: their examples run as they stand and print what is said."""
+
+import re
+
+from pathlib import Path
+
+import pytest
+
+import pymc_sgld as psg
+
+from pymc_sgld.presets import REGISTRY
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(path, language):
+    """Return the blocks of a document in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), flags=re.DOTALL)
+
+
+@pytest.fixture
+def registry():
+    """Leave the registry as it was."""
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def test_the_guides_new_sampler(registry, monkeypatch, capsys):
+    """On PyTensor's Python linker, in this process."""
+    guide = ROOT / "docs/add-a-sampler.md"
+    [example], [printed] = blocks(guide, "python"), blocks(guide, "text")
+    sample = psg.sample
+
+    def here(*arguments, **options):
+        options |= {"cores": 1, "progressbar": False, "verify": False, "random_seed": 1}
+        return sample(*arguments, compile_kwargs={"mode": "FAST_COMPILE"}, **options)
+
+    monkeypatch.setattr(psg, "sample", here)
+    exec(example, {"__name__": "example"})
+    assert capsys.readouterr().out.strip() == printed.strip()
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_files_that_are_named_exist(path):
+    text = (ROOT / path).read_text()
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    named = re.findall(r"`((?:tests|models|docs|pymc_sgld)/[\w/.-]+)`", text)
+    places = [(ROOT / path).parent / link for link in links] + [ROOT / one for one in named]
+    assert not [str(place) for place in places if not place.exists()]
+
+
+def test_modules_that_are_to_be_run_exist():
+    text = "".join(path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+    modules = set(re.findall(r"python -m ((?:tests|models)[\w.]*)", text))
+    assert len(modules) > 3
+    for module in modules:
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
