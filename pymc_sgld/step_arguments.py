@@ -17,7 +17,7 @@ from pymc_sgld.chain import LARGEST_MEASURED, Cycles, Settings
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
 from pymc_sgld.model_graph import RowModel
-from pymc_sgld.preconditioners import PRECONDITIONERS, Preconditioner
+from pymc_sgld.preconditioners import PRECONDITIONERS, Given, Preconditioner
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
 from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import UpdateRule
@@ -267,7 +267,9 @@ def _choose_preconditioner(
         usual = "identity" if step_given else "dense"
         given = usual if len(allowed) == len(PRECONDITIONERS) else allowed[0]
     elif not isinstance(given, str):
-        if type(given) not in {type(one) for one in PRECONDITIONERS.values()}:
+        if isinstance(given, np.ndarray | list | tuple):
+            given = Given(np.asarray(given))
+        if type(given) not in {Given, *(type(one) for one in PRECONDITIONERS.values())}:
             check_one_of("preconditioner", given, PRECONDITIONERS)
         check_one_of(f"preconditioner of {name}", given.name, allowed)
         return given

@@ -103,13 +103,13 @@ class StochasticGradientStep(BlockedStep):
     noise_compensation : bool, optional
         Take the variance of the gradient, measured at the mode, out of the injected noise. For the
         rules that can. Default False, except for "auto".
-    preconditioner : str or Preconditioner, optional
+    preconditioner : str, Preconditioner or array, optional
         The coordinates in which the chain moves: "identity"; "diagonal", "dense" or "low_rank" (a
         diagonal and some directions), measured at a mode found in the tune phase; "rmsprop" or
         "adam", diagonals learned from the gradients of the tune phase, without a mode. With options
-        as an object, such as ``LowRank(rank=20)``: see :mod:`pymc_sgld.preconditioners`. Default
-        "dense" where the step size is left out, "identity" where it is given, unless the sampler
-        has its own.
+        as an object, such as ``LowRank(rank=20)``: see :mod:`pymc_sgld.preconditioners`; or your
+        own variances, shape (n_dim,), or covariance, shape (n_dim, n_dim). Default "dense" where
+        the step size is left out, "identity" where it is given, unless the sampler has its own.
     target_bias : float, default 0.05
         Largest relative excess of a posterior sd that is tolerated, in (0, 1): what a step size
         that is left out is chosen for (with "auto" also the batch size).

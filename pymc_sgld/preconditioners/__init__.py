@@ -2,6 +2,7 @@
 
 from pymc_sgld.preconditioners.adaptive import Adam, Averages, RMSprop
 from pymc_sgld.preconditioners.choices import PRECONDITIONERS, Preconditioner
+from pymc_sgld.preconditioners.given import Given
 from pymc_sgld.preconditioners.linear import (
     DenseMetric,
     DiagonalMetric,
@@ -18,6 +19,7 @@ __all__ = [
     "Averages",
     "DenseMetric",
     "DiagonalMetric",
+    "Given",
     "IdentityMetric",
     "LowRank",
     "LowRankMetric",
