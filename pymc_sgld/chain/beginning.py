@@ -71,11 +71,16 @@ class Beginning:
         """
         if len(start) > LARGEST_MEASURED:
             return self._tuned_by_products(start, temperature)
+        tuned = prepared
         if prepared is not None:
-            distance = self._distance(start, prepared)
-            self.state.mode_distance = distance
-        same = prepared is not None and distance < _ANOTHER_MODE
-        tuned = prepared if prepared is not None and same else self.find(start, temperature)
+            self.state.mode_distance = self._distance(start, prepared)
+        if prepared is None or self.state.mode_distance > _ANOTHER_MODE:
+            tuned = self.find(start, temperature)
+            if prepared is not None:  # the small climb may have stopped on its way
+                self.state.mode_distance = _apart(tuned.mode, prepared)
+                near = self.state.mode_distance < _ANOTHER_MODE
+                tuned = prepared if near else tuned
+        assert tuned is not None
         self.adopt(tuned)
         spread = np.linalg.cholesky(tuned.covariance) @ self.generator.standard_normal(len(start))
         return self._near(tuned.mode, spread, temperature)
@@ -237,10 +242,9 @@ class Beginning:
         rows = sample_rows(function, _ROWS_TO_COMPARE, self.generator)
         ends = [climb(function, rows, one, self.generator) for one in (start, prepared.mode)]
         self.state.unreported_passes += sum(end.data_passes for end in ends)
-        apart = (ends[0].position - ends[1].position).astype(float)
-        square = apart @ np.linalg.solve(prepared.covariance, apart) / len(apart)
         share = sum(map(len, rows)) / sum(function.total_sizes)
-        return float(np.sqrt(square * share)) if np.isfinite(square) else np.inf
+        moved = prepared.mode + ends[0].position - ends[1].position
+        return float(np.sqrt(share) * _apart(moved, prepared))
 
     def metric_at(
         self, centre: Array, gaussian: LocalGaussian, temperature: float
@@ -369,3 +373,10 @@ class Beginning:
             factor,
             time_scale=time_scale,
         )
+
+
+def _apart(position: Array, prepared: Tuned) -> float:
+    """Return the distance from the prepared mode, root mean square in posterior sds."""
+    apart = (position - prepared.mode).astype(float)
+    square = apart @ np.linalg.solve(prepared.covariance, apart) / len(apart)
+    return float(np.sqrt(square)) if np.isfinite(square) else np.inf
