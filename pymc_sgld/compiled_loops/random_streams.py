@@ -55,7 +55,7 @@ class RandomStreams:
     trajectory: int = 1
     _cached: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)
 
-    @property
+    @cached_property
     def block_length(self) -> int:
         """Steps whose numbers are drawn at once: depends on the model's size only."""
         numbers = max(1, self.n_dim * self.noise_vectors)

@@ -6,6 +6,7 @@ holds, and where the windows start, is said by a scheme: see :mod:`pymc_sgld.row
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -73,28 +74,28 @@ class Windows:
     leaf_groups: Sequence[int]  # for each leaf of the model, its group
     scheme: Independent = field(default_factory=Independent)
 
-    @property
+    @cached_property
     def batch_sizes(self) -> Array:
         """Rows of a batch, by group."""
         return np.array([group.batch_size for group in self.groups], dtype=np.int64)
 
-    @property
+    @cached_property
     def total_sizes(self) -> Array:
         """All rows, by group."""
         return np.array([group.total_size for group in self.groups], dtype=np.int64)
 
-    @property
+    @cached_property
     def steps_per_pass(self) -> int:
         """Steps that read as many rows as the largest group has."""
         return int(np.max(-(-self.total_sizes // self.batch_sizes), initial=1))
 
-    @property
+    @cached_property
     def steps_per_shuffle(self) -> int:
         """Steps between two copies of a group, where all groups have the same."""
         copies = self.scheme.steps_per_copy(self.total_sizes, self.batch_sizes)
         return int(np.max(copies, initial=1))
 
-    @property
+    @cached_property
     def passes_per_step(self) -> float:
         """Share of all rows that a step reads; all there is where the model has no rows."""
         if not self.groups:
