@@ -10,15 +10,39 @@ from pathlib import Path
 
 import numpy as np
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 import pytest
 
 import pymc_sgld as psg
 
+from pymc_sgld.compiled_loops.scan_loop import sampling_mode
 from pymc_sgld.presets import REGISTRY
+from tests.conftest import BACKENDS, require_backend
 from tests.targets import logistic_model
 
 SAMPLERS = sorted(REGISTRY)
-MODEL = logistic_model()
+RULES = {
+    repr(rule): rule for rule in (one.rule_class(**one.rule_defaults) for one in REGISTRY.values())
+}
+N_ROWS = 400
+
+# On JAX one sampler of each kind, since a loop takes seconds to compile there: plain, with
+# momentum, a thermostat, with a test, with an estimator that remembers, with cycles, and the
+# default. The others on JAX are slow tests; the updates of all are compared with NumPy's below.
+ON_JAX = ("sgld", "baoa", "sgnht", "sggmc", "saga_ld", "cyclical_sgld", "auto")
+
+
+def gaussian_rows():
+    """A Gaussian mean: one model for all tests, so that they share the compiled loops."""
+    y = np.random.default_rng(0).normal(1, 2, size=N_ROWS)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 10)
+        pm.Normal("y", mu, 2, observed=y)
+    return model, y
+
+
+MODEL, Y = gaussian_rows()
 
 
 def batches(name, size):
@@ -34,6 +58,8 @@ def in_cycles(step_method):
 def short(name):
     """Arguments for draws of 20 steps, two trajectories of them."""
     own = {"swap_every": 10} if name == "replica_exchange_sgld" else {}
+    if not hasattr(REGISTRY[name].rule_class, "preconditioners"):
+        own["preconditioner"] = "dense"  # as where the step size is left out: the same loop
     return {
         "step_size": 1e-3,
         "steps_per_draw": 20,
@@ -43,10 +69,19 @@ def short(name):
     }
 
 
-@pytest.fixture(params=SAMPLERS)
-def step(request, make_step, backend):
-    name = request.param
-    return make_step("logistic", MODEL, sampler=name, backend=backend, **short(name))
+def on_backends():
+    for backend in BACKENDS:
+        for name in SAMPLERS:
+            slow = backend == "jax" and name not in ON_JAX
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param((name, backend), id=f"{backend}-{name}", marks=marks)
+
+
+@pytest.fixture(params=on_backends())
+def step(request, make_step):
+    name, backend = request.param
+    require_backend(backend)
+    return make_step("one mean", MODEL, sampler=name, backend=backend, **short(name))
 
 
 def run(step, point, n_draws):
@@ -110,8 +145,8 @@ def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):
             np.testing.assert_allclose(now[name], then[name], rtol=1e-12)
 
 
-def test_points_are_arrays_named_and_shaped_as_pymc_has_them(step):
-    point = MODEL.initial_point()
+def check_point(step, model):
+    point = model.initial_point()
     step.setup_chain(np.random.default_rng(0), 1, 2)
     new, [stats] = step.step(point)
     assert {k: (v.shape, v.dtype) for k, v in new.items()} == {
@@ -119,6 +154,45 @@ def test_points_are_arrays_named_and_shaped_as_pymc_has_them(step):
     }
     assert set(stats) == set(step.stats_dtypes_shapes)
     assert all(isinstance(value, np.ndarray) for value in new.values())
+
+
+def test_points_are_arrays_named_and_shaped_as_pymc_has_them(step):
+    check_point(step, MODEL)
+
+
+def test_points_of_a_vector_and_a_scalar(make_step, backend):
+    model = logistic_model()
+    check_point(make_step("logistic", model, backend=backend, **short("sgld")), model)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_the_update_on_jax_is_that_of_numpy(rule):
+    """One step of the rule alone, on a quartic density."""
+    require_backend("jax")
+    states = {one: pt.dvector(one) for one in ("position", *rule.extra_state)}
+    takes_noise = "gradient_noise" in inspect.signature(rule.update).parameters
+    known = {"gradient_noise": pt.dvector()} if takes_noise else {}
+    noise, step_size, temperature = pt.dmatrix(), pt.dscalar(), pt.dscalar()
+    new = rule.update(
+        states,
+        lambda position: 1 - position**3,
+        step_size=step_size,
+        temperature=temperature,
+        noise=noise,
+        **known,
+    )
+    inputs = [*states.values(), noise, step_size, temperature, *known.values()]
+    rng = np.random.default_rng(0)
+    values = [rng.uniform(0.5, 1.5, 3) for _ in states]
+    values += [rng.normal(size=(rule.noise_vectors, 3)), 0.1, 4.0]
+    values += [np.full(3, 0.7)] * len(known)
+    found = [
+        pytensor.function(inputs, list(new.values()), mode=mode, on_unused_input="ignore")(*values)
+        for mode in (sampling_mode("jax"), "FAST_COMPILE")
+    ]
+    for on_jax, on_numpy in zip(*found, strict=True):
+        np.testing.assert_allclose(on_jax, on_numpy, rtol=1e-12)
+    assert not np.array_equal(found[0][list(new).index("position")], values[0])
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -150,14 +224,10 @@ def test_every_file_of_samplers_is_registered():
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_by_its_name_alone_the_spread_is_right(name):
     """A Gaussian mean with 400 rows, everything left out: variance within 20 % of the exact one."""
-    rng = np.random.default_rng(0)
-    y = rng.normal(1, 2, size=400)
-    with pm.Model():
-        mu = pm.Normal("mu", 0, 10)
-        pm.Normal("y", mu, 2, observed=y)
+    with MODEL:
         idata = psg.sample(
             name,
-            4000,
+            2000,
             tune=100,
             chains=2,
             cores=1,
@@ -165,7 +235,7 @@ def test_by_its_name_alone_the_spread_is_right(name):
             progressbar=False,
             **batches(name, 100),
         )
-    variance = 1 / (400 / 4 + 1 / 100)
+    variance = 1 / (N_ROWS / 4 + 1 / 100)
     draws = idata.posterior["mu"].values
     assert draws.var() / variance == pytest.approx(1.05, abs=0.15)
-    assert abs(draws.mean() - variance * y.sum() / 4) < 0.15 * np.sqrt(variance)
+    assert abs(draws.mean() - variance * Y.sum() / 4) < 0.15 * np.sqrt(variance)

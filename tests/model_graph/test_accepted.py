@@ -6,6 +6,7 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.op import RandomVariable
 
+from pymc_sgld.compiled_loops.scan_loop import sampling_mode
 from pymc_sgld.model_graph import verify
 from tests.model_graph import (  # the modules fill ACCEPTED
     accepted_coincident,
@@ -14,8 +15,13 @@ from tests.model_graph import (  # the modules fill ACCEPTED
 )
 from tests.model_graph.accepted_models import ACCEPTED
 
-# Compiled with a backend that samples too; the others run on the Python linker only.
-ON_NUMBA = ["categorical_p", "group_intercepts_non_centred", "sparse_design"]
+# Compiled with a backend that samples too; the others run on the Python linker only. A categorical
+# likelihood takes numba most of a minute.
+ON_NUMBA = [
+    "group_intercepts_non_centred",
+    "sparse_design",
+    pytest.param("categorical_p", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -26,7 +32,7 @@ def test_value_and_gradient_by_rows_are_the_models_own(name, split, python_mode)
 
 @pytest.mark.parametrize("name", ON_NUMBA)
 def test_identity_holds_on_numba(name, split):
-    assert verify(split(name), "NUMBA", rng=np.random.default_rng(2)) < 1e-12
+    assert verify(split(name), sampling_mode(), rng=np.random.default_rng(2)) < 1e-12
 
 
 # Those of accepted_coincident hold arrays that are as long as the data by chance.

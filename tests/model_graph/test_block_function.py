@@ -5,6 +5,7 @@ import pymc as pm
 import pytensor
 import pytest
 
+from pymc_sgld.compiled_loops.scan_loop import sampling_mode
 from pymc_sgld.model_graph import RowError, row_model
 from tests.model_graph.accepted_models import N, X, Y
 
@@ -19,16 +20,16 @@ def position():
     return np.array([0.3, -0.2, 0.1])
 
 
-def reference(model, position):
-    value, gradient = model.compile_logp(), model.compile_dlogp()
+def reference(model, position, mode):
+    value, gradient = model.compile_logp(mode=mode), model.compile_dlogp(mode=mode)
     return value({"b": position}), gradient({"b": position})
 
 
 @pytest.mark.parametrize("chunk", [7, 41, 60, 1000, None])
-def test_full_in_chunks_is_the_models_log_density(chunk, two_groups, split, position):
+def test_full_in_chunks_is_the_models_log_density(chunk, two_groups, split, position, python_mode):
     # 40 and 60 rows: with chunks of 7 and 41 the shorter group runs out first.
     value, gradient = two_groups.full(position, chunk)
-    expected = reference(split("two_likelihoods_different_rows").model, position)
+    expected = reference(split("two_likelihoods_different_rows").model, position, python_mode)
     np.testing.assert_allclose(value, expected[0], rtol=1e-12)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-12)
 
@@ -65,7 +66,7 @@ def test_prior_weight_scales_the_prior_alone(two_groups, position):
 
 def test_pickled_function_gives_the_same_and_holds_no_model(split):
     row_model = split("group_intercepts_non_centred")
-    function = row_model.block_function("NUMBA")
+    function = row_model.block_function(sampling_mode())
     data = pickle.dumps(function)
     assert b"pymc.model" not in data
     position = np.linspace(-1, 1, row_model.n_dim)
@@ -108,7 +109,7 @@ def test_changed_values_are_read_late_where_they_can_be(python_mode, position):
     with model:
         pm.set_data({"Y": Y + 1.0})
     value, _ = split_model.block_function(python_mode).full(position)
-    np.testing.assert_allclose(value, reference(model, position)[0], rtol=1e-12)
+    np.testing.assert_allclose(value, reference(model, position, python_mode)[0], rtol=1e-12)
 
 
 def test_a_changed_number_of_rows_is_refused(python_mode):

@@ -144,6 +144,7 @@ def test_directions_without_a_matrix(make_step, monkeypatch):
     assert left == pytest.approx(best, rel=0.1) and left < before[-1] / before[0] / 10
 
 
+@pytest.mark.slow
 def test_more_than_2000_parameters(make_step):
     """A regression with 2100 coefficients on 40 rows: 2060 directions are the prior's alone."""
     rng = np.random.default_rng(3)
