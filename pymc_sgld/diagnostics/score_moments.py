@@ -58,7 +58,8 @@ def score_moments(
     .. [1] Stein, C. (1972). A bound for the error in the normal approximation to the distribution
        of a sum of dependent random variables. Proceedings of the Sixth Berkeley Symposium, vol. 2.
     """
-    centred = positions - positions.mean(axis=(0, 1))
+    # by chain: chains at different modes would else be measured by the distance of these
+    centred = positions - positions.mean(axis=1, keepdims=True)
     series = -centred * (scores @ covariance) / np.diag(covariance) / temperature
     mean = series.mean(axis=(0, 1))
     error = np.array([az.mcse(series[..., j], method="mean") for j in range(series.shape[-1])])
