@@ -20,6 +20,7 @@ from pymc_sgld.types import Array, Randomness, Schedule
 
 _MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
 _TUNE_DRAWS = 50  # about, that are kept to choose a centre by
+_FAR_AWAY = 10.0  # posterior sds, root mean square over the parameters
 _ADAPTATION_DECAY = 0.6  # of the adaptation of the step size to the acceptance rate
 
 
@@ -139,6 +140,7 @@ class Chain:
         last, statistics = self._run(position, step_sizes, temperatures)
         moved = self._to_position(last["position"]).astype(position.dtype, copy=False)
         diverging = not all(np.isfinite(value).all() for value in (moved, *last.values()))
+        diverging = diverging or self._far_away(last["position"], float(temperatures[-1]))
         logp = np.nan
         if not diverging:
             position = moved
@@ -168,6 +170,17 @@ class Chain:
             statistics,
             cycle,
         )
+
+    def _far_away(self, coordinates: Array, temperature: float) -> bool:
+        """Whether a chain that is being tuned leaves the posterior that it was tuned to.
+
+        In whitened coordinates, where an sd is 1. Once tuned, nothing that is finite is refused.
+        """
+        state = self.state
+        whitened = state.picture is not None and state.metric.name == "dense"
+        if not (state.tuning and whitened) or self.settings.annealing:
+            return False
+        return bool(coordinates @ coordinates > _FAR_AWAY**2 * len(coordinates) * temperature)
 
     def predictions(self, draw: Draw) -> tuple[float, float]:
         """Return the gradient noise ratio and the predicted inflation of sds; nan if unknown."""
