@@ -60,8 +60,9 @@ def test_the_record_prints_as_a_table(run):
     console.print(psg.tuning_table(idata))
     text = console.export_text()
     assert "rows of a batch" in text and "over 3 parameters" in text
-    with pytest.raises(ValueError, match="no group 'tuning'"):
-        psg.tuning_table(pm.sample_prior_predictive(1, model=linear_regression(20).model()))
+    with pytest.raises(ValueError, match="no group 'tuning'"), pm.Model():
+        pm.Normal("x")
+        psg.tuning_table(pm.sample_prior_predictive(1))
 
 
 def test_a_smaller_target_takes_larger_batches(target):

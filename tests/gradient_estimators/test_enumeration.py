@@ -9,7 +9,7 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld.chain.references import centre_parameters
-from pymc_sgld.compiled_loops.scan_loop import loop_constants
+from pymc_sgld.compiled_loops.scan_loop import loop_constants, sampling_mode
 from pymc_sgld.tuning import control_variate_noise, local_gaussian
 from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean, logistic_model
@@ -126,7 +126,7 @@ def test_noise_of_rare_rows_is_found(make_step):
     with pm.Model() as model:
         beta = pm.Normal("beta", 0, 1, shape=2)
         pm.Bernoulli("y", logit_p=X @ beta, observed=y.astype(int))
-    function = psg.row_model(model).block_function()
+    function = psg.row_model(model).block_function(sampling_mode())
     centre, covariance = np.array([1.0, 0.2]), np.diag([0.003, 0.05])
     measured = [
         control_variate_noise(function, centre, covariance, np.random.default_rng(seed))[0][0, 1, 1]

@@ -320,10 +320,14 @@ def test_anchor_steps(anchor_steps, error):
 
 
 def skewed_model():
-    """A log-rate with 3 events in 40 periods; its mode log(3 / 40) is 0.17 right of its mean."""
+    """A log-rate with 3 events in 40 periods; its mode log(3 / 40) is 0.17 right of its mean.
+
+    Periods of two lengths, since rows of one curvature leave a control variate no noise at all.
+    """
+    lengths = np.tile([0.5, 1.5], 20)
     with pm.Model() as model:
         log_rate = pm.Flat("log_rate")
-        pm.Poisson("y", pm.math.exp(log_rate), observed=np.array([1] * 3 + [0] * 37))
+        pm.Poisson("y", lengths * pm.math.exp(log_rate), observed=np.array([1] * 3 + [0] * 37))
     return model
 
 
@@ -331,7 +335,7 @@ def skewed_model():
     ("recentre", "wrong", "moves"), [(True, 0.0, False), (True, -1.5, True), (False, -1.5, False)]
 )
 def test_the_centre_moves_only_to_where_there_is_less_noise(make_step, recentre, wrong, moves):
-    """Every row's gradient is y - exp(x) here: of mean 3 / 40 at exp(mode), not at exp(mean)."""
+    """Gradients y - length * exp(x), and exp(x) has mean 3 / 40, that at the mode."""
     step = make_step(
         "skewed",
         skewed_model(),

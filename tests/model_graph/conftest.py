@@ -1,5 +1,6 @@
 """Each named model is built and split once a session."""
 
+import pytensor
 import pytest
 
 from pytensor.compile.mode import Mode
@@ -40,6 +41,13 @@ def split():
         return made[name]
 
     return build
+
+
+@pytest.fixture(scope="package", autouse=True)
+def without_a_c_compiler():
+    """The Python linker would compile the graphs inside of ops such as logsumexp with one."""
+    with pytensor.config.change_flags(cxx=""):
+        yield
 
 
 @pytest.fixture(scope="session")
