@@ -41,8 +41,8 @@ def report(step: Auto, model: pm.Model, result: Any, *, check: bool) -> None:
     record(step, model, result, moments)
     choice = step.choice
     told = f"Auto took {choice.reason}; tuning read the data {choice.data_passes:.0f} times."
-    if moments is not None:
-        ratio = np.nan_to_num(moments.sd_ratio)
+    if moments is not None and np.isfinite(moments.sd_ratio).all():
+        ratio = moments.sd_ratio
         told += (
             f" Measured sds are {ratio.min():.2f} to {ratio.max():.2f} of the posterior's "
             f"(standard error {np.median(moments.standard_error):.2f})."
@@ -185,9 +185,10 @@ def warnings(step: Auto, model: pm.Model, result: Any, moments: ScoreMoments | N
     if choice.batch_size_needed >= total and total > 1000:
         found.append(
             f"Batches do not pay here: every step reads all {total:,} rows, because the noise "
-            f"along {', '.join(choice.noisiest)} would need a batch as large. In a hierarchical "
-            "model, write the group effects centred (u ~ Normal(mu, tau)): their hyperparameters "
-            "then enter through the prior alone, which is exact."
+            f"along {', '.join(choice.noisiest)} would need a batch as large. Very rare levels of "
+            "a feature can be the cause, or a hierarchy written non-centred: there, write the "
+            "group effects centred (u ~ Normal(mu, tau)), and their hyperparameters enter through "
+            "the prior alone, which is exact."
         )
     if moments is not None:
         found += _of_widths(moments, parameter_labels(model), target)
@@ -198,7 +199,10 @@ def warnings(step: Auto, model: pm.Model, result: Any, moments: ScoreMoments | N
 
 def _of_widths(moments: ScoreMoments, labels: list[str], target: float) -> list[str]:
     """Return warnings of sds that are surely off by more than the target."""
-    ratio, error = np.nan_to_num(moments.sd_ratio), moments.standard_error
+    # where the draws are uncorrelated with the score there is no width: nan, as good as none
+    measured = np.isfinite(moments.sd_ratio) & np.isfinite(moments.standard_error)
+    ratio = np.where(measured, moments.sd_ratio, 0.0)
+    error = np.where(measured, moments.standard_error, 0.0)
     sure = stats.norm.ppf(1 - _ERROR_RATE / (2 * len(ratio)))
     wide = ratio - sure * error > 1 + target
     narrow = ratio + sure * error < 1 - target

@@ -13,7 +13,7 @@ from rich.console import Console
 import pymc_sgld as psg
 
 from pymc_sgld import auto_report
-from pymc_sgld.diagnostics import score_moments
+from pymc_sgld.diagnostics import ScoreMoments, score_moments
 from pymc_sgld.model_graph import unconstrained_positions
 from pymc_sgld.nuts_choice import reason_for_nuts
 from tests.targets import linear_regression
@@ -86,6 +86,13 @@ def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):
         assert moments.sd_ratio == pytest.approx(factor, abs=0.12)
         found = auto_report.warnings(step, model, wide, moments)
         assert any("wider than the posterior" in one and "theta[" in one for one in found) == told
+
+
+def test_widths_that_cannot_be_measured_are_not_passed_over():
+    """A chain that ran away has no width to measure: it is named, not counted as right."""
+    nothing = ScoreMoments(np.array([1.0, np.nan, np.nan]), np.array([0.02, np.nan, 0.02]))
+    [told] = auto_report._of_widths(nothing, ["a", "b", "c"], 0.05)
+    assert "NOT trustworthy" in told and "b (0.00)" in told and "c (0.00)" in told
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not(target):

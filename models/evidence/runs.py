@@ -22,8 +22,6 @@ from models.evidence.problems import MissingData, Problem
 from models.evidence.references import NoReference, reference
 from models.evidence.verdicts import UNKNOWN, WARNED, errors_of, verdict
 
-_SAME_MODE = 1.0  # of ``mode_distance``
-
 
 @dataclass(frozen=True)
 class Options:
@@ -174,10 +172,7 @@ def _costs(result: Any, wall: float) -> dict[str, float]:
     else:
         draw = float(statistics["data_passes"].sum())
         tune = float(tuning["data_passes"].sum()) if tuning is not None else np.nan
-        # a chain that takes over what was found before counts its passes as its own
-        took_over = int((statistics["mode_distance"][:, -1] < _SAME_MODE).sum())
-        beforehand = float(result["tuning"].attrs["data_passes"])
-        tune -= (took_over - 1) * beforehand
+        tune += float(result["tuning"].attrs["data_passes"])  # before the chains, once for all
         phases = ("compile_seconds", "tune_seconds", "draw_seconds")
         seconds = tuple(float(attributes[phase]) for phase in phases)  # type: ignore[assignment]
     names = ("wall_compile", "wall_tune", "wall_draw")

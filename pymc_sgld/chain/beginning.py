@@ -76,6 +76,7 @@ class Beginning:
             self.state.mode_distance = self._distance(start, prepared)
         if prepared is None or self.state.mode_distance > _ANOTHER_MODE:
             tuned = self.find(start, temperature)
+            self.state.unreported_passes += tuned.data_passes
             if prepared is not None:  # the small climb may have stopped on its way
                 self.state.mode_distance = _apart(tuned.mode, prepared)
                 near = self.state.mode_distance < _ANOTHER_MODE
@@ -184,7 +185,6 @@ class Beginning:
         state.estimator_parameters = tuned.estimator_parameters
         state.gradient_noise = tuned.gradient_noise
         state.learned, state.expected_squares = tuned.learned, tuned.expected_squares
-        state.unreported_passes += tuned.data_passes
 
     def measure(self, position: Array, temperature: float) -> None:
         """Measure curvature and gradient noise at a position."""
