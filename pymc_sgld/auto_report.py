@@ -40,7 +40,7 @@ def report(step: Auto, model: pm.Model, result: Any, *, check: bool) -> None:
     moments = measure(step, model, result) if check else None
     record(step, model, result, moments)
     choice = step.choice
-    told = f"Auto took {choice.reason}; tuning read the data {choice.data_passes:.0f} times."
+    told = f"Auto: {choice.reason}; tuning read the data {choice.data_passes:.0f} times."
     if moments is not None and np.isfinite(moments.sd_ratio).all():
         ratio = moments.sd_ratio
         told += (
