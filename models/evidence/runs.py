@@ -204,13 +204,13 @@ def _nutpie(problem: Problem, model: pm.Model, options: Options, seed: int) -> d
         progress_bar=False,
     )  # fmt: skip
     try:
-        sampler.wait(timeout=options.nutpie_seconds)
+        result = sampler.wait(timeout=options.nutpie_seconds)
     except TimeoutError:
         sampler.abort()
         told = f"unfinished after {options.nutpie_seconds:g} s"
         return {"nutpie_ess_per_cpu_second": np.nan, "nutpie_note": told}
     spent = _cpu_seconds() - cpu
-    draws = columns_of(sampler.wait()["posterior"], problem.names_in(model))[1]
+    draws = columns_of(result["posterior"], problem.names_in(model))[1]
     ess = float(by_parameter(draws, "ess", method="bulk").min())
     return {"nutpie_ess_per_cpu_second": ess / spent, "nutpie_ess": ess}
 
