@@ -22,6 +22,7 @@ SHARE_OF_WORK = 0.1  # of the gradients of the run, for the check at its end
 _FEWEST_DRAWS = 100  # of a chain
 _ANOTHER_MODE = 1.0
 _ERROR_RATE = 0.05  # of a false alarm in any parameter
+_NO_CENTRE = 1.5  # slope at the centre, in posterior sds
 _NOT_MIXED = 0.7  # measured sd over the posterior's
 
 
@@ -175,7 +176,7 @@ def warnings(step: Auto, model: pm.Model, result: Any, moments: ScoreMoments | N
             f"Chains {', '.join(map(str, others))} found other modes than the one the sampler was "
             "tuned at. Weights between modes are not estimated: the chains stay where they are."
         )
-    if choice.score_at_centre > 1.5:
+    if choice.score_at_centre > _NO_CENTRE:
         found.append(
             "The search for a mode ended where the slope is "
             f"{choice.score_at_centre:.1f} posterior sds (0 at a mode). The picture of the "

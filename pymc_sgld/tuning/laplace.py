@@ -15,7 +15,6 @@ _MOST_STEPS = 5  # with the Hessian of one place
 _MOST_ROUNDS = 2
 _FEWEST_ROWS = 2000  # of the first sample
 _ROWS_PER_PARAMETER = 20
-_USABLE = 1.5  # beyond, the position is no centre for a control variate
 
 
 class Laplace(NamedTuple):
@@ -27,11 +26,6 @@ class Laplace(NamedTuple):
     covariance: Array  # (n_dim, n_dim)
     score: float  # root mean square of L' gradient: distance from the mode, in posterior sds
     data_passes: float
-
-    @property
-    def is_centre(self) -> bool:
-        """Whether the position is near enough to the mode for a control variate."""
-        return bool(self.score < _USABLE)
 
 
 def find_laplace(
