@@ -21,7 +21,7 @@ compare: $(VENV)/.installed
 	$(BIN)/python -m models compare health_visits
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 statistical: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow or statistical"
