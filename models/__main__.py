@@ -1,14 +1,18 @@
-"""Command line: ``python -m models list``, ``compare NAME`` and ``evidence tuning``."""
+"""Command line: ``python -m models list | run NAME | compare NAME | evidence tuning``."""
 
 import argparse
 import os
+import sys
 import time
 
 from pathlib import Path
+from typing import Any
 
 import models
 
 from models.evidence import command
+
+_FORM: dict[str, Any] = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,34 +23,42 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.command == "evidence":
         command.run(options)
     else:
-        _compare(options)
+        from models._datasets import MissingData
+
+        try:
+            {"run": _run, "compare": _compare}[options.command](options)
+        except MissingData as error:
+            sys.exit(str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the models, one line each")
-    compare = commands.add_parser(
-        "compare",
-        help="run several samplers on a model",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    run = commands.add_parser("run", help="sample a model, or run an experiment", **_FORM)
+    run.add_argument("model", choices=models.names())
+    run.add_argument("--sampler", help="a name of psg.samplers(); none: the model's own")
+    compare = commands.add_parser("compare", help="run several samplers on a model", **_FORM)
     compare.add_argument("model", choices=models.names())
     compare.add_argument(
-        "--samplers", default="sgld,sgld_cv,nuts,advi", help="names, with commas between"
+        "--samplers", help="names, with commas between; none: the model's own, or auto,nuts,advi"
     )
     compare.add_argument("--reference", default="nuts", help="the one to measure the others by")
-    compare.add_argument("--draws", type=int, default=500, help="draws kept per chain")
-    compare.add_argument(
-        "--tune", type=int, help="tuning steps per chain; none: each sampler's own"
-    )
-    compare.add_argument("--chains", type=int, default=4)
-    compare.add_argument("--cores", type=int, default=os.cpu_count(), help="processes")
-    compare.add_argument("--seed", type=int, default=20_190)
-    compare.add_argument("--out", type=Path, help="folder to write to; none: results/MODEL")
-    compare.add_argument("--no-progress", action="store_true", help="without progress bars")
+    for either in (run, compare):
+        _add_sizes(either)
     command.add_parser(commands)
     return parser
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--draws", type=int, help="draws kept per chain; none: the model's own")
+    parser.add_argument("--tune", type=int, help="tuning steps per chain; none: the sampler's own")
+    parser.add_argument("--chains", type=int, help="none: 4, or the model's own")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--rows", type=int, help="rows of data; none: the usual number, or all")
+    parser.add_argument("--seed", type=int, default=20_190)
+    parser.add_argument("--out", type=Path, help="folder to write to; none: results/MODEL")
+    parser.add_argument("--no-progress", action="store_true", help="without progress bars")
 
 
 def _list() -> None:
@@ -56,28 +68,44 @@ def _list() -> None:
         print(f"{name:<{width}}  {first_line}")
 
 
-def _compare(options: argparse.Namespace) -> None:
-    from pymc_sgld.comparison import compare
+def _options(options: argparse.Namespace) -> Any:
+    from models._running import Options
 
-    start = time.perf_counter()
-    module = models.load(options.model)
-    data = module.load_data()
-    print(f"{options.model}: {len(data):,} rows", flush=True)
-    comparison = compare(
-        options.samplers.split(","),
-        module.build_model(data),
+    return Options(
+        sampler=getattr(options, "sampler", None),
         draws=options.draws,
         tune=options.tune,
         chains=options.chains,
         cores=options.cores,
-        random_seed=options.seed,
-        reference=options.reference,
-        progressbar=not options.no_progress,
+        rows=options.rows,
+        seed=options.seed,
+        progress=not options.no_progress,
     )
+
+
+def _run(options: argparse.Namespace) -> None:
+    from models._running import run
+
+    start = time.perf_counter()
+    result = run(options.model, _options(options))
+    result.print()
+    folder = options.out or Path("results", options.model)
+    _say(result.save(folder), folder, start)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from models._running import compare
+
+    start = time.perf_counter()
+    samplers = options.samplers.split(",") if options.samplers else None
+    comparison = compare(options.model, _options(options), samplers, options.reference)
     comparison.print()
     folder = options.out or Path("results", options.model)
-    written = [*comparison.plot(folder), *comparison.save(folder)]
-    print(f"Plots and draws are in {folder}: {', '.join(path.name for path in written)}")
+    _say([*comparison.plot(folder), *comparison.save(folder)], folder, start)
+
+
+def _say(written: list[Path], folder: Path, start: float) -> None:
+    print(f"Written to {folder}: {', '.join(path.name for path in written)}")
     print(f"{time.perf_counter() - start:.0f} seconds in all")
 
 

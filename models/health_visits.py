@@ -13,8 +13,15 @@ model takes person-years as independent given the parameters. That is good enoug
 samplers on a real design, skewed and correlated; its posterior is too narrow to report.
 """
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import pymc as pm
+
+from models._datasets import some_rows
+
+COMPARED = ("sgld", "sgld_cv", "nuts", "advi")
 
 # Column of the file: name in the model.
 CONTINUOUS = {
@@ -32,11 +39,12 @@ INDICATORS = {
 }
 
 
-def load_data() -> pd.DataFrame:
+def load_data(rows: int | None = None) -> pd.DataFrame:
     """Return the data: one row a person-year, the outcome in the column ``mdvis``."""
     from statsmodels.datasets import randhie
 
-    return randhie.load_pandas().data
+    data = randhie.load_pandas().data
+    return data.iloc[some_rows(len(data), rows)]
 
 
 def build_model(data: pd.DataFrame) -> pm.Model:
@@ -71,3 +79,24 @@ def build_model(data: pd.DataFrame) -> pm.Model:
             dims="person_year",
         )
     return model
+
+
+def show(draws: Any, data: pd.DataFrame) -> dict[str, Any]:
+    """Return the factors by which covariates change the expected visits, with 90 % intervals."""
+    import matplotlib.pyplot as plt
+
+    slopes = draws["posterior"]["slope"].stack(sample=("chain", "draw"))
+    factors = np.exp(slopes).transpose("covariate", "sample")
+    low, middle, high = np.quantile(factors, [0.05, 0.5, 0.95], axis=1)
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    place = np.arange(len(middle))[::-1]
+    axes.errorbar(middle, place, xerr=[middle - low, high - middle], fmt="o", markersize=4)
+    axes.axvline(1.0, color="0.7", linewidth=0.8, zorder=0)
+    axes.set_yticks(place, factors["covariate"].to_numpy())
+    axes.set_xscale("log")
+    ticks = [0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("factor on the expected visits (of one sd, or of the indicator)")
+    axes.set_title("Median and 90 % interval", fontsize=10)
+    return {"factors": figure}

@@ -8,7 +8,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from models.evidence.problems import Array
+from models._datasets import Array
 
 
 class Moments(NamedTuple):

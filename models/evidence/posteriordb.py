@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pymc as pm
 
-from models.evidence.problems import MissingData, Problem, data_folder
+from models._datasets import MissingData, data_folder
+from models.evidence.problems import Problem
 
 NAMES = (
     "sblri-blr",

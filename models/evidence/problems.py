@@ -4,24 +4,13 @@ A problem is a function that builds a plain PyMC model, in the words that a user
 word of batches, step sizes or modes. The functions are in one file per family.
 """
 
-import os
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pymc as pm
 
-import models
-
-Array = np.ndarray[Any, Any]
 REFERENCES = ("importance", "nuts", "nutpie", "grid", "posteriordb", "none")
-
-
-class MissingData(FileNotFoundError):
-    """The data of a problem are not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -56,27 +45,6 @@ class Problem:
     def names_in(self, model: pm.Model) -> list[str]:
         """Return the variables to compare."""
         return list(self.var_names) or [variable.name for variable in model.free_RVs]
-
-
-def data_folder() -> Path:
-    """Return the folder of the data: PYMC_SGLD_DATA, else beside the checkout."""
-    beside = Path(models.__file__).parents[2] / "shared" / "data"
-    return Path(os.environ.get("PYMC_SGLD_DATA", beside))
-
-
-def load_arrays(file: str) -> dict[str, Array]:
-    """Return the arrays of a file of the folder."""
-    path = data_folder() / file
-    if not path.exists():
-        raise MissingData(f"no {file} in {data_folder()}: set PYMC_SGLD_DATA")
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-def standardised(columns: Array) -> Array:
-    """Return columns of mean 0 and sd 1."""
-    columns = np.asarray(columns, dtype=float)
-    return np.asarray((columns - columns.mean(axis=0)) / columns.std(axis=0))
 
 
 def problems() -> dict[str, Problem]:

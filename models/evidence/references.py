@@ -36,9 +36,10 @@ from scipy.stats import qmc
 
 import pymc_sgld as psg
 
+from models._datasets import Array
 from models.evidence import posteriordb
 from models.evidence.moments import Moments, labels_of, moments_of
-from models.evidence.problems import Array, Problem
+from models.evidence.problems import Problem
 from pymc_sgld.tuning import find_laplace
 
 DRAWS = 600, 16_000  # least and most that are weighted by the log-density of all rows

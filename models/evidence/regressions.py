@@ -6,7 +6,8 @@ import numpy as np
 import pymc as pm
 
 from models import health_visits
-from models.evidence.problems import Array, Problem, load_arrays, standardised
+from models._datasets import Array, held_out, load, standardised
+from models.evidence.problems import Problem
 
 
 def made_up_columns(n_rows: int, n_columns: int) -> tuple[Array, np.random.Generator]:
@@ -66,8 +67,8 @@ def robust(n_rows: int, n_columns: int) -> pm.Model:
 
 def claims() -> pm.Model:
     """Motor claims of 1997: Poisson regression with the exposure as an offset."""
-    data = load_arrays("bemtpl97.npz")
-    train = ~data["is_test"]
+    data = load("motor_claims")
+    train = ~held_out(len(data["expo"]))
     age = standardised(data["ageph"])
     continuous = [standardised(data[name]) for name in ("bm", "power", "agec", "long", "lat")]
     indicators = [data["coverage"] == 1, data["coverage"] == 2]
@@ -90,7 +91,7 @@ def visits() -> pm.Model:
 
 def adult(prior: type) -> pm.Model:
     """Incomes above 50,000 (a9a): 123 one-hot columns, some of them ones in a few rows only."""
-    data = load_arrays("a9a.npz")
+    data = load("adult_income")
     with pm.Model() as model:
         columns = pm.Data("x", data["X_train"].astype(float), dims=("row", "column"))
         intercept = prior("intercept", 0, 1)

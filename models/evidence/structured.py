@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from models.evidence.problems import Array, Problem, load_arrays, standardised
+from models._datasets import Array, load, standardised
+from models.evidence.problems import Problem
 
 _GROUPS = 50
 
@@ -54,7 +55,7 @@ def tied_means(n_rows: int) -> pm.Model:
 
 def network(name: str, n_hidden: int = 10) -> pm.Model:
     """Regress by a network with a hidden layer; its predictions are compared, not its weights."""
-    data = load_arrays(f"uci/{name}.npz")
+    data = load(name)
     x, y = standardised(data["X"]), standardised(data["y"])
     test = data["test_idx"][0]
     train = np.setdiff1d(np.arange(len(y)), test)

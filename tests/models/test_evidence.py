@@ -9,10 +9,11 @@ from rich.console import Console
 from scipy import stats
 
 from models.__main__ import _parser
+from models._datasets import MissingData
 from models.evidence import report, runs
 from models.evidence.command import seeds_of
 from models.evidence.moments import Moments, moments_of
-from models.evidence.problems import MissingData, Problem, chosen, problems
+from models.evidence.problems import Problem, chosen, problems
 from models.evidence.references import reference, smoothed_weights
 from models.evidence.verdicts import errors_of, verdict
 

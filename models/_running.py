@@ -1,0 +1,208 @@
+"""What ``python -m models run`` and ``compare`` do with the files of this folder."""
+
+import sys
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import arviz as az
+import pandas as pd
+import pymc as pm
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+from xarray import DataTree
+
+import models
+import pymc_sgld as psg
+
+COMPARED = ("auto", "nuts", "advi")
+MOST_ROWS = 40  # of a printed table
+_SIZES = ("draws", "tune", "chains")
+_ADDED = {"r_hat": "R-hat", "ess_bulk": "bulk ESS"}  # column of ArviZ: heading
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; None is what the model, or the sampler, has of its own.
+
+    Parameters
+    ----------
+    sampler : str, optional
+        A name of :func:`pymc_sgld.samplers`.
+    draws, tune, chains, cores : int, optional
+        As in :func:`pymc_sgld.sample`.
+    rows : int, optional
+        Rows of data: see :mod:`models`.
+    seed : int, default 1
+    progress : bool, default True
+        Whether to show progress bars.
+    """
+
+    sampler: str | None = None
+    draws: int | None = None
+    tune: int | None = None
+    chains: int | None = None
+    cores: int | None = None
+    rows: int | None = None
+    seed: int = 1
+    progress: bool = True
+
+    def sampling(self, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return arguments of :func:`pymc_sgld.sample`: those given here, then the defaults."""
+        own = dict(defaults or {})
+        if self.sampler not in (None, own.get("sampler", "auto")):
+            own = {name: own[name] for name in _SIZES if name in own}  # the rest was not for it
+        own.setdefault("chains", 4)
+        given = {name: getattr(self, name) for name in ("sampler", *_SIZES, "cores")}
+        own |= {name: value for name, value in given.items() if value is not None}
+        return own | {"random_seed": self.seed, "progressbar": self.progress}
+
+    def track(self, items: Iterable[Item], description: str) -> Iterator[Item]:
+        """Yield the items one by one, with a progress bar if there are to be any."""
+        items = list(items)
+        yield from track(items, description, disable=not self.progress)
+
+
+@dataclass
+class Result:
+    """What a run has found.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+        By title. The index is printed as the first column.
+    figures : dict of str to Figure, optional
+        By the name of the file, without ending.
+    notes : list of str, optional
+        What has to be known to read them, one line each.
+    draws : DataTree, optional
+        Written as netCDF.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    draws: DataTree | None = None
+
+    def print(self, console: Console | None = None) -> None:
+        """Print the tables and the notes."""
+        console = console or Console(width=None if sys.stdout.isatty() else 120)
+        for title, frame in self.tables.items():
+            console.print(_rendered(title, frame))
+            if len(frame) > MOST_ROWS:
+                console.print(f"... and {len(frame) - MOST_ROWS:,} rows more, in the file\n")
+        for note in self.notes:
+            console.print(f"- {note}", markup=False, highlight=False)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write figures as PNG, tables as CSV and draws as netCDF; return the files."""
+        import matplotlib.pyplot as plt
+
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name, figure in self.figures.items():
+            written.append(folder / f"{name}.png")
+            figure.savefig(written[-1], dpi=120)
+            plt.close(figure)
+        for title, frame in self.tables.items():
+            written.append(folder / f"{title.replace(' ', '_').replace('/', '_')}.csv")
+            frame.to_csv(written[-1])
+        if self.draws is not None:
+            only = psg.Comparison({"draws": self.draws}, pd.DataFrame(), "draws", ())
+            written += only.save(folder)
+        return written
+
+
+def run(name: str, options: Options) -> Result:
+    """Run a model, or the experiment that its file declares."""
+    module = models.load(name)
+    if hasattr(module, "run"):
+        found: Result = module.run(options)
+        return found
+    data = module.load_data(options.rows)
+    with module.build_model(data):
+        draws = psg.sample(**options.sampling(getattr(module, "SAMPLING", None)))
+    result = Result({"parameters": parameters(module, draws, data)}, draws=draws)
+    if hasattr(module, "tables"):
+        result.tables |= module.tables(draws, data)
+    if hasattr(module, "show"):
+        result.figures |= module.show(draws, data)
+    return result
+
+
+def parameters(module: ModuleType, draws: DataTree, data: Any) -> pd.DataFrame:
+    """Return the moments of the draws by parameter, and beside them those of the reference."""
+    summary = az.summary(
+        draws, var_names=_variables(module), kind="all", round_to="none", fmt="wide"
+    )
+    table = pd.DataFrame(summary)[["mean", "sd", *_ADDED]].astype(float).rename(columns=_ADDED)
+    if draws["posterior"].sizes["chain"] == 1:
+        table = table.drop(columns=_ADDED["r_hat"])  # ArviZ says NaN
+    if not hasattr(module, "reference"):
+        return table
+    known: pd.DataFrame = module.reference(data)
+    table = table.join(known[["mean", "sd"]].add_prefix("reference "))
+    gap = table["mean"] - table["reference mean"]
+    table["gap in its sds"] = gap / table["reference sd"]
+    table["sd ratio"] = table["sd"] / table["reference sd"]
+    return table
+
+
+def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.Comparison:
+    """Run several samplers on a model."""
+    module = models.load(name)
+    if not hasattr(module, "build_model"):
+        raise ValueError(
+            f"{name} is an experiment of its own, not a model to compare samplers on. Write "
+            f"python -m models run {name}."
+        )
+    return psg.compare(
+        samplers or getattr(module, "COMPARED", COMPARED),
+        module.build_model(module.load_data(options.rows)),
+        draws=options.draws or 500,
+        tune=options.tune,
+        chains=options.chains or 4,
+        cores=options.cores,
+        random_seed=options.seed,
+        reference=reference,
+        var_names=_variables(module),
+        progressbar=options.progress,
+    )
+
+
+def rows_of(model: pm.Model) -> int:
+    """Return the number of rows that are observed."""
+    return max(int(model.rvs_to_values[one].shape[0].eval()) for one in model.observed_RVs)
+
+
+def _variables(module: ModuleType) -> list[str] | None:
+    return list(module.VARIABLES) if hasattr(module, "VARIABLES") else None
+
+
+def _rendered(title: str, frame: pd.DataFrame) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=escape(title))
+    table.add_column(str(frame.index.name or ""), no_wrap=True)
+    for column in frame.columns:
+        text = frame[column].dtype == object or pd.api.types.is_string_dtype(frame[column])
+        table.add_column(escape(str(column)), justify="left" if text else "right")
+    for label, row in frame.head(MOST_ROWS).iterrows():
+        table.add_row(escape(str(label)), *(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return escape(value)
+    if value is None or pd.isna(value):
+        return "-"
+    if isinstance(value, bool) or float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
