@@ -9,7 +9,8 @@ import pymc as pm
 from pymc_sgld import schedules
 from pymc_sgld.chain import Beginning, ChainState, Draw
 from pymc_sgld.gradient_estimators import ESTIMATORS
-from pymc_sgld.model_graph import parameter_labels
+from pymc_sgld.model_graph import parameter_labels, with_row_weights
+from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.step_methods import Parts, StochasticGradientStep
 from pymc_sgld.tuning import (
@@ -24,12 +25,14 @@ from pymc_sgld.types import Array
 
 _STEPS_PER_DRAW = 3
 _NAMED = 3  # parameters that a message names
+_FEWER = 2  # times as many uniform rows as weighted ones, for these to be taken
 
 
 class Choice(NamedTuple):
     """What was chosen, and why."""
 
     gradient: str
+    batches: str
     batch_size: int
     batch_size_needed: int  # with a control variate
     score_at_centre: float  # root mean square, in posterior sds
@@ -39,13 +42,22 @@ class Choice(NamedTuple):
     reason: str
 
 
+class _Need(NamedTuple):
+    """What a batch needs for ``target_bias``."""
+
+    batch_sizes: list[int]
+    row_noise: float  # of one row, in posterior sds
+    direction: Array  # (n_dim,), where it is largest
+
+
 class Auto(StochasticGradientStep):
     """Tunes itself: Leimkuhler-Matthews steps, control variates, noise compensation.
 
     Before it is compiled, a mode is found. The posterior's covariance there whitens the
     coordinates. The gradient is corrected by a control variate centred at the mode; the noise that
     it leaves is measured, sets the batch size for ``target_bias``
-    (:func:`pymc_sgld.tuning.smallest_batch`) and is taken out of the injected noise. Where batches
+    (:func:`pymc_sgld.tuning.smallest_batch`) and is taken out of the injected noise. Rows that have
+    much of the noise are drawn more often, where that saves half of the rows. Where batches
     would cost as much as all rows, all rows are taken. In the tune phase each chain climbs from its
     own start on a small sample of the rows, and takes over what was found if it ends at the same
     mode; else it finds its own.
@@ -87,9 +99,10 @@ class Auto(StochasticGradientStep):
             temperature,
             generator,
         )
-        needed, row_noise, direction = self._needed(parts, found, gaussian, temperature)
+        parts, gaussian, need = self._chosen_rows(parts, found, gaussian, temperature)
         if chooses_batch_size:
-            parts = parts._replace(batch_sizes=needed)
+            parts = parts._replace(batch_sizes=need.batch_sizes)
+        function = parts.block_function
         whole = list(function.total_sizes) == parts.batch_sizes
         if whole:
             axes = settings.axes._replace(estimator=ESTIMATORS["full"])
@@ -100,28 +113,50 @@ class Auto(StochasticGradientStep):
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
         tuned = beginning.at(found, gaussian, temperature)
-        noisiest = tuple(labels[j] for j in np.argsort(-direction)[:_NAMED])
         self.choice = Choice(
             gradient=parts.settings.axes.estimator.name,
+            batches=parts.scheme.name,
             batch_size=sum(parts.batch_sizes),
-            batch_size_needed=sum(needed),
+            batch_size_needed=sum(need.batch_sizes),
             score_at_centre=found.score,
-            row_noise=row_noise,
-            noisiest=noisiest,
+            row_noise=need.row_noise,
+            noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
             data_passes=tuned.data_passes,
             reason=_reason(parts, whole),
         )
         return parts._replace(prepared=tuned)
 
-    def _needed(
+    def _chosen_rows(
         self, parts: Parts, found: Laplace, gaussian: LocalGaussian, temperature: float
-    ) -> tuple[list[int], float, Array]:
+    ) -> tuple[Parts, LocalGaussian, _Need]:
+        """Let rows with much of the noise come more often, where that saves half of the rows."""
+        need = self._need(parts, found, gaussian, temperature)
+        if gaussian.uneven is None or parts.scheme.name != "independent":
+            return parts, gaussian, need
+        left = gaussian._replace(row_noise=gaussian.uneven.row_noise)
+        fewer = self._need(parts, found, left, temperature, with_replacement=True)
+        if _FEWER * sum(fewer.batch_sizes) > sum(need.batch_sizes):
+            return parts, gaussian, need
+        weighted = parts._replace(
+            rows_model=with_row_weights(parts.rows_model),
+            scheme=Weighted(gaussian.uneven.probabilities),
+        )
+        return weighted, left, fewer
+
+    def _need(
+        self,
+        parts: Parts,
+        found: Laplace,
+        gaussian: LocalGaussian,
+        temperature: float,
+        with_replacement: bool = False,
+    ) -> _Need:
         """Return the rows a batch needs, the noise of one row, and where it is largest."""
         settings, function = parts.settings, parts.block_function
         beginning = Beginning(settings, function, parts.windows, _no_chain(parts), self.rng)
         metric, _ = beginning.metric_at(found.position, gaussian, temperature)
         factor, totals = metric.matrix(), np.asarray(function.total_sizes, float)
-        needed = smallest_batch(
+        batch_sizes = smallest_batch(
             LinearLaw(settings.axes.rule),
             gaussian,
             factor,
@@ -129,11 +164,13 @@ class Auto(StochasticGradientStep):
             target_bias=settings.target_bias,
             temperature=temperature,
             cost=settings.axes.estimator.gradients_per_batch,
+            with_replacement=with_replacement or parts.scheme.with_replacement,
         )
         one_row = factor.T @ np.einsum("k,kij->ij", totals**2, gaussian.row_noise) @ factor
         eigenvalues, vectors = np.linalg.eigh(one_row)
         scale = np.sqrt(np.diag(found.covariance))
-        return needed, float(eigenvalues[-1]), np.abs(factor @ vectors[:, -1]) / scale
+        direction = np.abs(factor @ vectors[:, -1]) / scale
+        return _Need(batch_sizes, float(eigenvalues[-1]), direction)
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         draw.statistics["mode_distance"] = self.chain.state.mode_distance
@@ -151,7 +188,10 @@ def _reason(parts: Parts, whole: bool) -> str:
             f"all {total:,} rows at every step, because a batch with a control variate would cost "
             "as much"
         )
+    often = ""
+    if isinstance(parts.scheme, Weighted):
+        often = ", those with much of the noise more often,"
     return (
-        f"batches of {sum(parts.batch_sizes):,} of {total:,} rows keep every sd within "
+        f"batches of {sum(parts.batch_sizes):,} of {total:,} rows{often} keep every sd within "
         f"{parts.settings.target_bias:.0%}"
     )

@@ -122,6 +122,28 @@ def test_chains_at_different_modes_are_told(caplog):
     assert "found other modes" in caplog.text
 
 
+def test_rare_rows_come_more_often_and_the_posterior_is_right():
+    """A column that is not zero in 60 of 20,000 rows; known errors, so the posterior is normal."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(20_000, 3))
+    x[:, 2] = 0.0
+    x[rng.choice(20_000, 60, replace=False), 2] = 5.0
+    y = x @ [1.0, -1.0, 0.5] + rng.normal(size=20_000)
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 1, shape=3)
+        pm.Normal("y", (x * beta).sum(axis=1), 1, observed=y)
+    idata = psg.sample(model=model, draws=1500, tune=50, chains=4, **QUIET)
+    tuning = idata["tuning"].attrs
+    assert tuning["batches"] == "weighted" and "more often" in tuning["reason"]
+    covariance = np.linalg.inv(x.T @ x + np.eye(3))
+    sd = np.sqrt(np.diag(covariance))
+    draws = idata.posterior["beta"].to_numpy().reshape(-1, 3)
+    off = np.abs(draws.mean(axis=0) - covariance @ x.T @ y) / sd
+    assert off.max() < 4 / np.sqrt(len(draws) / 2)
+    np.testing.assert_allclose(draws.std(axis=0) / sd, 1, atol=0.05 + 3 / np.sqrt(len(draws)))
+    assert tuning["batch_size"] < 500  # rows that come alike take about 2000
+
+
 @pytest.mark.parametrize("target_bias", [0, 1, -0.1, 2])
 def test_target_bias_must_be_a_share(target, target_bias):
     with pytest.raises(ValueError, match=r"target_bias must be in \(0, 1\)"):

@@ -230,7 +230,13 @@ class Beginning:
     ) -> LocalGaussian:
         estimator = self.settings.axes.estimator
         return with_noise_left(
-            self.block_function, estimator, position, gaussian, temperature, self.generator
+            self.block_function,
+            estimator,
+            position,
+            gaussian,
+            temperature,
+            self.generator,
+            getattr(self.windows.scheme, "probabilities", None),
         )
 
     def _distance(self, start: Array, prepared: Tuned) -> float:

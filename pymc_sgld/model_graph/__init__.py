@@ -12,6 +12,7 @@ from pymc_sgld.model_graph.predictive import posterior_predictive
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
 from pymc_sgld.model_graph.unconstrained import parameter_labels, unconstrained_positions
+from pymc_sgld.model_graph.weighted_rows import with_row_weights
 
 __all__ = [
     "BlockFunction",
@@ -31,4 +32,5 @@ __all__ = [
     "unconstrained_positions",
     "uses_minibatch",
     "verify",
+    "with_row_weights",
 ]

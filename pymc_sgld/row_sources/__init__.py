@@ -9,6 +9,7 @@ from pymc_sgld.row_sources.schemes import (
     FixedBlocks,
     Independent,
     Replacement,
+    Weighted,
 )
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RowSource",
     "RowsOnDisk",
     "ShuffledWindows",
+    "Weighted",
     "Windows",
     "as_row_source",
     "rows_on_disk",

@@ -5,6 +5,7 @@ order, how many steps it serves, and where the window of each step starts.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd
 from typing import ClassVar
 
@@ -96,6 +97,45 @@ class Replacement(Epochs):
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
         return generator.integers(0, total, size=(total - total % batch) * _epochs_per_copy(total))
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Replacement):
+    r"""Each row of a batch drawn from all rows, row i with probability :math:`p_i`.
+
+    .. math:: \hat g = \frac{N}{n} \sum_{i \in B} \frac{1}{N p_i} \nabla \log p(y_i \mid \theta)
+
+    is unbiased, and has the least noise in all, summed over directions, where :math:`p_i` is
+    proportional to the size of the row's part. For models with one group of rows.
+
+    Parameters
+    ----------
+    probabilities : array, shape (total_size,)
+
+    References
+    ----------
+    .. [1] Zhao, P. and Zhang, T. (2015). Stochastic optimization with importance sampling for
+       regularized loss minimization. ICML. https://proceedings.mlr.press/v37/zhaoa15.html
+    """
+
+    probabilities: Array
+
+    name: ClassVar[str] = "weighted"
+
+    @cached_property
+    def weights(self) -> Array:
+        """Factor of each row in a batch, shape (total_size,)."""
+        return np.asarray(1 / (len(self.probabilities) * self.probabilities))
+
+    @cached_property
+    def _ends(self) -> Array:
+        return np.cumsum(self.probabilities)
+
+    def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return the rows of a copy."""
+        size = (total - total % batch) * _epochs_per_copy(total)
+        places = self._ends[-1] * generator.random(size)
+        return np.asarray(np.searchsorted(self._ends[:-1], places, side="right"))
 
 
 @dataclass(frozen=True)

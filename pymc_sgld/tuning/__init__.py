@@ -12,7 +12,7 @@ from pymc_sgld.tuning.local_gaussian import (
     typical_precision,
 )
 from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_rows
-from pymc_sgld.tuning.remaining_noise import control_variate_noise
+from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
 from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "LinearLaw",
     "LocalGaussian",
     "ModeSearch",
+    "UnevenRows",
     "climb",
     "control_variate_noise",
     "diagonal_scales",

@@ -26,6 +26,7 @@ def smallest_batch(
     target_bias: float,
     temperature: float = 1.0,
     cost: int = 1,
+    with_replacement: bool = False,
 ) -> list[int]:
     r"""Return the fewest rows whose noise widens no sd by more than ``target_bias``.
 
@@ -50,6 +51,9 @@ def smallest_batch(
     cost : int, default 1
         Gradients a row of a batch costs. Batches that cost as much as all rows become all rows.
 
+    with_replacement : bool, default False
+        Whether each row of a batch is drawn from all.
+
     Returns
     -------
     list of int
@@ -61,8 +65,8 @@ def smallest_batch(
 
     def enough(n_rows: int) -> bool:
         sizes = np.minimum(n_rows, totals)
-        noise = factor.T @ gaussian.gradient_noise(totals, sizes) @ factor
-        largest = float(np.linalg.eigvalsh(noise)[-1])
+        noise = gaussian.gradient_noise(totals, sizes, with_replacement=with_replacement)
+        largest = float(np.linalg.eigvalsh(factor.T @ noise @ factor)[-1])
         excess = law.variance(step_size, 1.0, largest, temperature) / temperature - 1
         clean = law.variance(step_size, 1.0, 0.0, temperature) / temperature - 1
         return excess <= max(wanted, clean * (1 + 1e-9))

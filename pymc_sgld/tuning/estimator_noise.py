@@ -19,6 +19,7 @@ def with_noise_left(
     gaussian: LocalGaussian,
     temperature: float,
     generator: np.random.Generator,
+    probabilities: Array | None = None,
 ) -> LocalGaussian:
     """Return the picture at a point with the noise of the estimator instead of the plain one's.
 
@@ -36,17 +37,26 @@ def with_noise_left(
     temperature : float
     generator : numpy.random.Generator
         Chooses rows and points.
+    probabilities : array, shape (total_size,), optional
+        With which batches draw the rows; uniform if not given.
     """
     if not estimator.reference_distance:
         return gaussian
     covariance = np.linalg.inv(gaussian.precision) * temperature
-    noise, passes = control_variate_noise(
-        block_function, position, estimator.reference_distance * covariance, generator
+    left = control_variate_noise(
+        block_function,
+        position,
+        estimator.reference_distance * covariance,
+        generator,
+        probabilities,
     )
     # blocks that were last seen at different positions: H Cov H, with Cov that of the posterior
     common = temperature * gaussian.precision if estimator.remembers else None
     return gaussian._replace(
-        row_noise=noise, common_noise=common, data_passes=gaussian.data_passes + passes
+        row_noise=left.row_noise,
+        common_noise=common,
+        uneven=left.uneven,
+        data_passes=gaussian.data_passes + left.data_passes,
     )
 
 

@@ -12,6 +12,7 @@ from pymc_sgld.tuning.mode_search import (
     share_of,
     unit_information_scales,
 )
+from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
 from pymc_sgld.types import Array
 
@@ -36,6 +37,7 @@ class LocalGaussian(NamedTuple):
     data_passes: float
     common_noise: Array | None = None  # (n_dim, n_dim), beside that of the rows, of each batch
     flat: Array | None = None  # (n_dim,), a direction in which there is no curvature
+    uneven: UnevenRows | None = None  # where some rows have much of the noise
 
     def gradient_noise(
         self, total_sizes: Array, batch_sizes: Array, *, with_replacement: bool = False

@@ -1,5 +1,7 @@
 """The noise that a control variate leaves, averaged over the posterior."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
@@ -7,11 +9,28 @@ from pymc_sgld.types import Array
 
 _FEWEST_POINTS = 100  # of the posterior
 _ROWS_AT_A_POINT = 20
+_ROWS_PER_PARAMETER = 60  # the largest eigenvalue is then over-estimated by a quarter or less
 # A row whose part in the noise is larger than this share of all that were looked at: there are
 # others like it that were not looked at, as where levels of a feature are rare.
 _LARGEST_SHARE = 0.02
 _MOST_ROWS = 200_000
-_LOOKS = 2
+_LOOKS = 4
+_UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
+
+
+class UnevenRows(NamedTuple):
+    """Rows some of which have much of the noise; what is left of it if these come more often."""
+
+    probabilities: Array  # (total_size,)
+    row_noise: Array  # (1, n_dim, n_dim)
+
+
+class RemainingNoise(NamedTuple):
+    """The noise of one row, by group, and what it took to measure it."""
+
+    row_noise: Array  # (n_groups, n_dim, n_dim)
+    data_passes: float
+    uneven: UnevenRows | None = None  # of a model with one group of rows
 
 
 def control_variate_noise(
@@ -19,34 +38,45 @@ def control_variate_noise(
     centre: Array,
     covariance: Array,
     generator: np.random.Generator,
-) -> tuple[Array, float]:
-    r"""Return the row noise that is left with a control variate at a centre, and data passes.
+    probabilities: Array | None = None,
+) -> RemainingNoise:
+    r"""Return the row noise that is left with a control variate at a centre.
 
     The scores of a row at a point of the posterior and at the centre are subtracted; their
     covariance over rows is averaged over points drawn from the Gaussian picture. Where few rows
     have most of the noise, all rows are looked at, and then drawn with probabilities :math:`p_i`
-    half uniform and half in proportion to their part in the noise, with weights
-    :math:`1 / (N p_i)`.
+    in proportion to the root mean square of their part, with weights :math:`1 / (N p_i)`. Batches
+    may be drawn with these probabilities too, and then have less noise.
 
-    Returns
-    -------
-    row_noise : array, shape (n_groups, n_dim, n_dim)
-    data_passes : float
+    Parameters
+    ----------
+    block_function : BlockFunction
+    centre : array, shape (n_dim,)
+    covariance : array, shape (n_dim, n_dim)
+        Of the posterior.
+    generator : numpy.random.Generator
+    probabilities : array, shape (total_size,), optional
+        With which the batches draw the rows of the one group; uniform if not given.
     """
-    n_dim = len(centre)
-    totals = block_function.total_sizes
+    n_dim, totals = len(centre), block_function.total_sizes
     noise = np.zeros((len(totals), n_dim, n_dim))
-    evaluated = 0
+    evaluated, uneven = 0, None
     for group, total in enumerate(totals):
         if total == 1:  # one row is never a part of the rows
             continue
         measure = _Measure(block_function, centre, covariance, group, generator)
         uniform = np.full(total, 1 / total)
-        noise[group], largest = measure.over_points(uniform)
-        if largest > _LARGEST_SHARE and total <= _MOST_ROWS:
-            noise[group], _ = measure.over_points(measure.probabilities())
+        if probabilities is not None:
+            noise[group], _ = measure.over_points(probabilities, probabilities)
+        else:
+            noise[group], largest = measure.over_points(uniform, uniform)
+            if largest > _LARGEST_SHARE and total <= _MOST_ROWS:
+                by_size = measure.by_size()
+                noise[group], _ = measure.over_points(by_size, uniform)
+                left, _ = measure.over_points(by_size, by_size)
+                uneven = UnevenRows(by_size, left[None]) if len(totals) == 1 else None
         evaluated += measure.evaluated
-    return noise, evaluated / float(sum(totals))
+    return RemainingNoise(noise, evaluated / float(sum(totals)), uneven)
 
 
 class _Measure:
@@ -66,29 +96,40 @@ class _Measure:
         self.total = int(block_function.total_sizes[group])
         self.evaluated = 0
 
-    def over_points(self, probabilities: Array) -> tuple[Array, float]:
-        """Return the covariance over rows, averaged, and the largest share of one row in it."""
+    def over_points(self, drawn_by: Array, of_batches: Array) -> tuple[Array, float]:
+        """Return the noise of one row of a batch, averaged, and the largest share of a row in it.
+
+        Parameters
+        ----------
+        drawn_by : array, shape (total,)
+            Probabilities with which the rows are looked at.
+        of_batches : array, shape (total,)
+            Probabilities whose noise is asked for.
+        """
         n_dim = len(self.centre)
-        n_points = max(_FEWEST_POINTS, -(-20 * n_dim // _ROWS_AT_A_POINT))
+        n_points = max(_FEWEST_POINTS, -(-_ROWS_PER_PARAMETER * n_dim // _ROWS_AT_A_POINT))
         n_rows = min(_ROWS_AT_A_POINT, self.total)
-        ends = np.cumsum(probabilities)
+        ends = np.cumsum(drawn_by)
         noise, parts = np.zeros((n_dim, n_dim)), []
         for _ in range(n_points):
-            rows = np.searchsorted(ends, ends[-1] * self.generator.random(n_rows), side="right")
+            places = ends[-1] * self.generator.random(n_rows)
+            rows = np.searchsorted(ends[:-1], places, side="right")
             left = self._left(rows)
-            weight = 1 / (self.total * probabilities[rows])
-            noise += _covariance(left, weight) / n_points
-            parts.append(weight * ((left @ self.factor) ** 2).sum(axis=1))
+            to_mean = 1 / (self.total * drawn_by[rows])
+            in_batch = 1 / (self.total * of_batches[rows])
+            noise += _covariance(left, to_mean, in_batch) / n_points
+            parts.append(to_mean * in_batch * ((left @ self.factor) ** 2).sum(axis=1))
         shares = np.concatenate(parts)
         return noise, float(shares.max() / max(shares.sum(), 1e-300))
 
-    def probabilities(self) -> Array:
-        """Look at every row; return probabilities half uniform, half by part in the noise."""
+    def by_size(self) -> Array:
+        """Look at every row; return probabilities by the size of its part, in posterior sds."""
         everything = np.arange(self.total)
-        size = np.zeros(self.total)
+        square = np.zeros(self.total)
         for _ in range(_LOOKS):
-            size += ((self._left(everything) @ self.factor) ** 2).sum(axis=1)
-        return np.asarray((1 / self.total + size / size.sum()) / 2)
+            square += ((self._left(everything) @ self.factor) ** 2).sum(axis=1)
+        size = np.sqrt(square)
+        return np.asarray(_UNIFORM_SHARE / self.total + (1 - _UNIFORM_SHARE) * size / size.sum())
 
     def _left(self, rows: Array) -> Array:
         """Return what is left of the rows' scores at a point of the posterior."""
@@ -101,14 +142,22 @@ class _Measure:
         return left
 
 
-def _covariance(left: Array, weight: Array) -> Array:
-    """Return an unbiased estimate of the covariance over rows, divisor N, from a weighted sample.
+def _covariance(left: Array, to_mean: Array, in_batch: Array) -> Array:
+    """Return an unbiased estimate of the covariance of a row's part, from a weighted sample.
 
     The square of the mean is estimated by products of different rows.
+
+    Parameters
+    ----------
+    left : array, shape (n_rows, n_dim)
+    to_mean : array, shape (n_rows,)
+        Weights with which the mean over the sample is that over all rows.
+    in_batch : array, shape (n_rows,)
+        Weights of the rows in a batch.
     """
     n_rows = len(left)
-    weighted = weight[:, None] * left
+    weighted = to_mean[:, None] * left
     own = weighted.T @ weighted
     total = weighted.sum(axis=0)
     square_of_mean = (np.outer(total, total) - own) / (n_rows * (n_rows - 1))
-    return np.asarray(weighted.T @ left / n_rows - square_of_mean)
+    return np.asarray((in_batch[:, None] * weighted).T @ left / n_rows - square_of_mean)

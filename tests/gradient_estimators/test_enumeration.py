@@ -10,7 +10,9 @@ import pymc_sgld as psg
 
 from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.compiled_loops.scan_loop import loop_constants, sampling_mode
-from pymc_sgld.tuning import control_variate_noise, local_gaussian
+from pymc_sgld.model_graph import with_row_weights
+from pymc_sgld.row_sources import Weighted
+from pymc_sgld.tuning import LocalGaussian, control_variate_noise, local_gaussian
 from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean, logistic_model
 
@@ -104,7 +106,7 @@ def test_noise_left_by_control_variates_is_what_tuning_measures(make_step):
     chain = step.chain
     function, rng = chain.block_function, np.random.default_rng(0)
     centre, covariance = np.zeros(chain.n_dim), 0.1 * np.eye(chain.n_dim)
-    measured, _ = control_variate_noise(function, centre, covariance, rng)
+    measured = control_variate_noise(function, centre, covariance, rng).row_noise
     everything = np.arange(200)
     exact = np.zeros((chain.n_dim, chain.n_dim))
     at_centre = function.row_gradients(centre, 0, everything)
@@ -116,7 +118,8 @@ def test_noise_left_by_control_variates_is_what_tuning_measures(make_step):
     assert np.trace(exact) < 0.2 * np.trace(np.cov(at_centre.T, bias=True))
 
 
-def test_noise_of_rare_rows_is_found(make_step):
+@pytest.fixture(scope="module")
+def rare_column():
     """One row in 200 has a column of its own: uniform samples of rows mostly miss it."""
     rng = np.random.default_rng(4)
     X = rng.normal(size=(600, 2))
@@ -125,17 +128,65 @@ def test_noise_of_rare_rows_is_found(make_step):
     y = rng.random(600) < 1 / (1 + np.exp(-X[:, 0] - 0.2 * X[:, 1]))
     with pm.Model() as model:
         beta = pm.Normal("beta", 0, 1, shape=2)
-        pm.Bernoulli("y", logit_p=X @ beta, observed=y.astype(int))
-    function = psg.row_model(model).block_function(sampling_mode())
+        pm.Bernoulli("y", logit_p=(X * beta).sum(axis=1), observed=y.astype(int))
+    function = with_row_weights(psg.row_model(model)).block_function(sampling_mode())
     centre, covariance = np.array([1.0, 0.2]), np.diag([0.003, 0.05])
+    points = centre + np.sqrt(np.diag(covariance)) * rng.normal(size=(200, 2))
+    everything = np.arange(600)
+    at_centre = function.row_gradients(centre, 0, everything)
+    left = [function.row_gradients(point, 0, everything) - at_centre for point in points]
+    return function, centre, covariance, left
+
+
+def test_noise_of_rare_rows_is_found(rare_column):
+    function, centre, covariance, left = rare_column
     measured = [
-        control_variate_noise(function, centre, covariance, np.random.default_rng(seed))[0][0, 1, 1]
+        control_variate_noise(function, centre, covariance, np.random.default_rng(seed))
         for seed in range(3)
     ]
-    everything, exact = np.arange(600), 0.0
-    at_centre = function.row_gradients(centre, 0, everything)
-    for _ in range(40):
-        point = centre + np.sqrt(np.diag(covariance)) * rng.normal(size=2)
-        left = function.row_gradients(point, 0, everything) - at_centre
-        exact += left[:, 1].var() / 40
-    np.testing.assert_allclose(measured, exact, rtol=0.5)
+    exact = np.mean([one[:, 1].var() for one in left])
+    np.testing.assert_allclose([one.row_noise[0, 1, 1] for one in measured], exact, rtol=0.5)
+
+
+def test_noise_of_rows_that_come_more_often(rare_column):
+    """The law is N^2 / n times E[w^2 l l'] - E[w l] E[w l]', much below that of rows alike."""
+    function, centre, covariance, left = rare_column
+    ratios = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        uneven = control_variate_noise(function, centre, covariance, rng).uneven
+        p = uneven.probabilities
+        assert p.sum() == pytest.approx(1) and p.min() >= 0.1 / 600
+        again = control_variate_noise(function, centre, covariance, rng, p).row_noise
+        exact = np.mean(
+            [(one.T / p / 600**2) @ one - np.outer(*[one.mean(axis=0)] * 2) for one in left],
+            axis=0,
+        )
+        ratios += [np.diag(one[0]) / np.diag(exact) for one in (uneven.row_noise, again)]
+    np.testing.assert_allclose(np.mean(ratios, axis=0), 1, atol=0.25)
+    assert exact[1, 1] < 0.1 * np.mean([one[:, 1].var() for one in left])
+
+
+def test_weighted_batches_enumerated(rare_column):
+    """Pairs of 6 rows, each drawn with its probability: mean and variance of the estimate."""
+    function, centre, *_ = rare_column
+    rows = np.arange(594, 600)
+    p = np.array([0.05, 0.1, 0.3, 0.25, 0.1, 0.2])
+    scheme = Weighted(p)
+    blocks = [array[rows] for array in function.arrays[:-1]] + [scheme.weights]
+
+    def estimate(pair):
+        pieces = [block[list(pair)] for block in blocks]
+        return function.on_blocks(centre, pieces, prior_weight=0.0, weights=[6 / 2])[1]
+
+    scores = function.row_gradients(centre, 0, rows)
+    mean = variance = 0.0
+    for pair in itertools.product(range(6), repeat=2):
+        off = estimate(pair) - scores.sum(axis=0)
+        mean = mean + p[list(pair)].prod() * off
+        variance = variance + p[list(pair)].prod() * np.outer(off, off)
+    np.testing.assert_allclose(mean, 0, atol=1e-10)
+    of_row = (scores.T / p / 36) @ scores - np.outer(*[scores.mean(axis=0)] * 2)
+    picture = LocalGaussian(np.eye(2), of_row[None], 0.0)
+    expected = picture.gradient_noise(np.array([6]), np.array([2]), with_replacement=True)
+    np.testing.assert_allclose(variance, expected, rtol=1e-10, atol=1e-12)

@@ -7,7 +7,7 @@ import pytest
 
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import loop_constants
-from pymc_sgld.row_sources import BlockLayout, Epochs, Replacement, schemes, windows_of
+from pymc_sgld.row_sources import BlockLayout, Epochs, Replacement, Weighted, schemes, windows_of
 from pymc_sgld.tuning import local_gaussian
 from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean
@@ -56,6 +56,20 @@ def test_steps_of_replacement_read_rows_alike_and_apart(monkeypatch):
     assert squares < 24 + 5 * np.sqrt(2 * 24)
     follow = np.corrcoef(read[:-1, 2], read[1:, 0])[0, 1]
     assert abs(follow) < 5 / np.sqrt(20_000)
+
+
+def test_weighted_rows_come_with_their_probabilities(monkeypatch):
+    """In every place of a batch, whatever the place beside it has."""
+    monkeypatch.setattr(schemes, "_ROWS_PER_COPY", 1000)
+    p = np.array([0.4, 0.05, 0.3, 0.15, 0.1])
+    scheme = Weighted(p)
+    np.testing.assert_allclose(scheme.weights * p, 1 / 5, rtol=1e-12)
+    read = np.array([rows[0] for rows in rows_read(scheme, (5,), (3,), 20_000)])
+    pairs = np.zeros((5, 5))
+    np.add.at(pairs, (read[:, 0], read[:, 1]), 1)
+    expected = 20_000 * np.outer(p, p)
+    squares = ((pairs - expected) ** 2 / expected).sum()
+    assert squares < 24 + 5 * np.sqrt(2 * 24)
 
 
 def test_blocks_are_drawn_with_their_probabilities_and_rows_alike():
