@@ -23,7 +23,7 @@ LAYERS = [
         "diagnostics",
     },
     {"model_graph", "results"},
-    {"compiled_loops"},
+    {"compiled_loops", "posterior_scores"},
     {"tuning"},
     {"chain"},
     {"step_arguments"},

@@ -1,0 +1,192 @@
+"""Scores of draws: the gradient of the log-posterior of a model, where a chain has been."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+
+from pymc_sgld.model_graph import (
+    RowError,
+    parameter_labels,
+    posterior_of,
+    row_model,
+    unconstrained_positions,
+)
+from pymc_sgld.types import Array
+from pymc_sgld.validate import check_integer
+
+# a position, shape (n_dim,), to the log-density of all rows and its gradient
+ScoreFunction = Callable[[Array], tuple[float, Array]]
+# PyTensor's Python linker: nothing to compile, and on blocks of rows as quick as NumPy
+_MODE = "FAST_COMPILE"
+
+
+class NoScoreError(ValueError):
+    """The log-density of a model has no gradient, or not at these draws."""
+
+
+class PosteriorScores(NamedTuple):
+    """Draws in unconstrained space, and the gradient of the log-posterior at some of them."""
+
+    positions: Array  # (n_chains, n_scored, n_dim), those with a score
+    scores: Array  # (n_chains, n_scored, n_dim)
+    log_density: Array  # (n_chains, n_scored), unnormalised; nan where batches were read
+    draws: Array  # (n_chains, n_draws, n_dim), all
+    scored: Array  # (n_scored,), which of the draws have a score
+    labels: list[str]  # (n_dim,), the user's variable with its index
+    data_passes: float  # spent on the scores
+
+
+def posterior_scores(
+    idata: Any, model: pm.Model | None = None, *, draws: int = 400, mode: Any = None
+) -> PosteriorScores:
+    """Return the scores of thinned draws, on all rows, in chunks of rows.
+
+    Parameters
+    ----------
+    idata : DataTree
+        With a group ``posterior`` that holds every free variable: of any sampler.
+    model : pm.Model, optional
+        Default: the model on the context stack.
+    draws : int, default 400
+        How many to take the score at, of all chains together, evenly spaced in each. Every one
+        costs a pass through the data.
+    mode : str or pytensor Mode, optional
+        Default: PyTensor's Python linker, which compiles nothing. ``"NUMBA"`` is quicker where
+        there are many rows or draws.
+
+    Returns
+    -------
+    PosteriorScores
+
+    Raises
+    ------
+    RowError
+        If the draws are not of this model: a variable is missing, or has another shape.
+    NoScoreError
+        If the model has no gradient, or it is not finite at the draws.
+    """
+    check_integer("draws", draws, at_least=1)
+    model = pm.modelcontext(model)
+    posterior = posterior_of(idata)
+    check_draws_of(model, posterior)
+    everything = unconstrained_positions(model, posterior)
+    scored = evenly_spaced(everything.shape[1], -(-draws // len(everything)))
+    positions = everything[:, scored]
+    labels = parameter_labels(model)
+    function = score_function(model, mode)
+    check_finite("draws", positions, labels)
+    log_density, scores = scores_at(positions, function)
+    check_finite("gradients at the draws", scores, labels)
+    n_passes = float(np.prod(positions.shape[:2]))
+    return PosteriorScores(positions, scores, log_density, everything, scored, labels, n_passes)
+
+
+def evenly_spaced(n_draws: int, n_wanted: int) -> Array:
+    """Return the numbers of some draws at equal distances, the last among them."""
+    apart = max(1, n_draws // max(1, n_wanted))
+    return np.arange(n_draws - 1, -1, -apart)[::-1]
+
+
+def score_function(model: pm.Model, mode: Any = None) -> ScoreFunction:
+    """Return log-density and gradient of a model, by chunks of rows where it has any.
+
+    Raises
+    ------
+    NoScoreError
+        If the model has discrete free variables, or an operation without a gradient.
+    """
+    values = model.rvs_to_values
+    discrete = [rv.name for rv in model.free_RVs if values[rv] in model.discrete_value_vars]
+    if discrete:
+        raise NoScoreError(
+            f"'{discrete[0]}' is discrete, so the model has no gradient in it. What is measured "
+            "here needs one: marginalise it out."
+        )
+    mode = _MODE if mode is None else mode
+    try:
+        function: ScoreFunction = row_model(model, allow_no_rows=True).block_function(mode).full
+    except RowError:
+        return _of_all_rows(model, mode)
+    except NotImplementedError as error:
+        raise _no_gradient(error) from error
+    return function
+
+
+def scores_at(positions: Array, function: ScoreFunction) -> tuple[Array, Array]:
+    """Return log-density, shape (n_chains, n_draws), and gradient, (n_chains, n_draws, n_dim)."""
+    log_density, scores = np.empty(positions.shape[:2]), np.empty(positions.shape)
+    for place in np.ndindex(positions.shape[:2]):
+        log_density[place], scores[place] = function(positions[place])
+    return log_density, scores
+
+
+def check_draws_of(model: pm.Model, posterior: xr.Dataset) -> None:
+    """Refuse draws that lack a variable of the model, or have it with another shape.
+
+    Raises
+    ------
+    RowError
+    """
+    shapes = model.eval_rv_shapes()
+    names = [rv.name for rv in model.free_RVs]
+    missing = [name for name in names if name not in posterior]
+    if missing:
+        others = [str(name) for name in posterior.data_vars if name not in model.named_vars]
+        hint = (
+            f" The draws have {', '.join(map(repr, others))}: of another model?" if others else ""
+        )
+        raise RowError(
+            f"The draws lack {', '.join(map(repr, missing))}, free in the model. Sample with "
+            f"var_names that include all free variables.{hint}"
+        )
+    for name in names:
+        found, wanted = posterior[name].shape[2:], tuple(int(n) for n in shapes[name])
+        if found != wanted:
+            raise RowError(
+                f"'{name}' has shape {found} in the draws and {wanted} in the model: these are "
+                "draws of another model, or of other data. Pass the model that was sampled."
+            )
+
+
+def check_finite(what: str, values: Array, labels: list[str]) -> None:
+    """Refuse values, shape (n_chains, n_draws, n_dim), that are not finite, by parameter.
+
+    Raises
+    ------
+    NoScoreError
+    """
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        at = [labels[j] for j in np.flatnonzero(wrong.any(axis=(0, 1)))]
+        named = ", ".join(at[:3]) + (" and others" if len(at) > 3 else "")
+        of_draws = wrong.any(axis=-1)
+        raise NoScoreError(
+            f"The {what} are not finite along {named}, in unconstrained space, at {of_draws.sum()} "
+            f"of the {of_draws.size} draws looked at: the chain diverged, or the draws lie outside "
+            "the support of this model."
+        )
+
+
+def _of_all_rows(model: pm.Model, mode: Any) -> ScoreFunction:
+    """Return log-density and gradient of a model whose rows cannot be taken apart."""
+    try:
+        function = model.logp_dlogp_function(ravel_inputs=True, mode=mode)
+    except (NotImplementedError, TypeError) as error:
+        raise _no_gradient(error) from error
+    function.set_extra_values({})
+
+    def both(position: Array) -> tuple[float, Array]:
+        value, gradient = function(position)
+        return float(value), np.asarray(gradient)
+
+    return both
+
+
+def _no_gradient(error: Exception) -> NoScoreError:
+    told = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return NoScoreError(
+        f"The log-density of the model has no gradient: {told}. What is measured here needs one."
+    )

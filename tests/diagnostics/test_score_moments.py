@@ -1,0 +1,112 @@
+"""Moments of the score on laws where the answer is known."""
+
+import numpy as np
+import pytest
+
+from scipy import stats
+
+from pymc_sgld.diagnostics import (
+    configurational_temperature,
+    kinetic_temperature,
+    mean_score,
+    score_covariance,
+    score_moments,
+)
+
+N_DIM = 6
+
+
+@pytest.fixture(scope="module")
+def law():
+    """A Gaussian posterior, and draws wider than it by other factors in other directions."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(N_DIM, N_DIM)) @ np.diag(np.geomspace(0.05, 20, N_DIM))
+    covariance = root @ root.T
+    wide = root @ np.diag(np.linspace(0.9, 1.8, N_DIM))
+    return covariance, np.linalg.inv(covariance), wide
+
+
+def test_the_posterior_is_found_from_draws_of_another_law(law):
+    """The scores of a Gaussian are a line in the draws, wherever these are."""
+    covariance, precision, wide = law
+    draws = 3 + np.random.default_rng(1).normal(size=(2, 200, N_DIM)) @ wide.T
+    found = score_covariance(draws, -draws @ precision)
+    np.testing.assert_allclose(found, covariance, rtol=1e-7, atol=1e-7 * np.abs(covariance).max())
+
+
+def test_scores_that_are_noise_alone_leave_the_covariance_of_the_draws():
+    draws, noise = np.random.default_rng(2).normal(size=(2, 4, 500, 5))
+    found = score_covariance(draws, -draws + 300 * noise)
+    np.testing.assert_allclose(found, np.cov(draws.reshape(-1, 5), rowvar=False), atol=0.25)
+
+
+def measured(law, seed, noise_sd, n_scored=200, n_draws=2000):
+    covariance, precision, wide = law
+    rng = np.random.default_rng(seed)
+    draws = rng.normal(size=(4, n_draws, N_DIM)) @ wide.T
+    some = np.arange(0, n_draws, n_draws // n_scored)
+    noise = noise_sd * rng.normal(size=(4, len(some), N_DIM))
+    scores = -draws[:, some] @ precision + noise @ np.linalg.cholesky(precision).T
+    found = score_moments(draws[:, some], scores, draws=draws)
+    true = np.sqrt(np.diag(wide @ wide.T) / np.diag(covariance))
+    return found, (found.sd_ratio - true) / found.standard_error
+
+
+@pytest.mark.parametrize("noise_sd", [0.0, 1.0])
+def test_widths_are_right_and_so_are_their_errors(law, noise_sd):
+    """Over repetitions: no bias beyond a fifth of the error, and errors of the size told."""
+    found, off = zip(*(measured(law, seed, noise_sd) for seed in range(60)), strict=True)
+    off = np.array(off)
+    assert np.abs(off.mean(axis=0)).max() < 0.2 + 4 / np.sqrt(60)
+    assert off.std() == pytest.approx(1, abs=0.2)
+    assert np.mean(np.abs(off) < 2) > 0.92
+    # the unscored draws count: 8000 of them, 800 with a score
+    if not noise_sd:
+        error = np.mean([one.standard_error / one.sd_ratio for one in found])
+        assert error == pytest.approx(1 / np.sqrt(2 * 8000), rel=0.15)
+
+
+def test_draws_too_narrow_are_seen():
+    draws = 0.7 * np.random.default_rng(5).normal(size=(4, 500, 3))
+    found = score_moments(draws, -draws)
+    np.testing.assert_allclose(found.sd_ratio, 0.7, atol=4 * 0.7 / np.sqrt(4000))
+
+
+def test_a_parameter_that_does_not_move_has_no_width():
+    draws = np.random.default_rng(6).normal(size=(4, 500, 2)) * [1.0, 0.0]
+    found = score_moments(draws, -draws + [0, 1.0])
+    assert found.sd_ratio[1] == 0 and abs(found.sd_ratio[0] - 1) < 0.1
+
+
+def test_the_short_chain_loses_nothing_to_its_own_mean():
+    """Of 20 effective draws in a chain the squares around its mean are a twentieth less."""
+    kept = 0.95
+    ratio = []
+    for seed in range(100):
+        draws = np.random.default_rng(seed).normal(size=(8, 800, 1))
+        for t in range(1, 800):
+            draws[:, t] = kept * draws[:, t - 1] + np.sqrt(1 - kept**2) * draws[:, t]
+        ratio.append(score_moments(draws, -draws, np.eye(1)).sd_ratio[0])
+    assert abs(np.mean(ratio) - 1) < 3 * np.std(ratio) / np.sqrt(100) < 0.016
+
+
+def test_the_mean_score_is_the_distance_of_the_means(law):
+    covariance, precision, wide = law
+    draws = np.random.default_rng(7).normal(size=(4, 1000, N_DIM)) @ wide.T
+    sd = np.sqrt(np.diag(covariance))
+    for shift in (np.zeros(N_DIM), 0.3 * sd):
+        found = mean_score(draws + shift, -(draws + shift) @ precision)
+        assert np.abs(found.value + shift / sd).max() < 4 * found.standard_error.max() < 0.15
+
+
+def test_temperatures_of_known_laws():
+    rng = np.random.default_rng(8)
+    found = kinetic_temperature(np.sqrt(1.7) * rng.normal(size=(4, 1000, 5)))
+    assert abs(found.value - 1.7) < 4 * found.standard_error < 0.1
+    # any posterior at temperature 1 has configurational temperature 1: here a skewed one
+    draws = stats.loggamma(2.0).rvs(size=(4, 3000, 3), random_state=rng)
+    found = configurational_temperature(draws, 2 - np.exp(draws))
+    assert abs(found.value - 1) < 4 * found.standard_error < 0.1
+    hot = np.sqrt(1.7) * rng.normal(size=(4, 3000, 3))
+    found = configurational_temperature(hot, -hot)
+    assert abs(found.value - 1.7) < 4 * found.standard_error < 0.1
