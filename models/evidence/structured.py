@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
+from models import tied_mixture
 from models._datasets import Array, load, standardised
 from models.evidence.problems import Problem
 
@@ -41,16 +42,8 @@ def hierarchical(n_rows: int, *, centred: bool) -> pm.Model:
 
 
 def tied_means(n_rows: int) -> pm.Model:
-    """Two normals with tied means: the example of Welling and Teh (2011), with two modes."""
-    rng = np.random.default_rng(n_rows)
-    y = rng.normal(rng.integers(0, 2, n_rows).astype(float), np.sqrt(2))
-    with pm.Model(coords={"row": range(n_rows)}) as model:
-        theta1 = pm.Normal("theta1", 0, np.sqrt(10))
-        theta2 = pm.Normal("theta2", 0, 1)
-        means = pm.math.stack([theta1, theta1 + theta2])
-        half = np.array([0.5, 0.5])
-        pm.NormalMixture("y", w=half, mu=means, sigma=np.sqrt(2), observed=y, dims="row")
-    return model
+    """Two normals with tied means, two modes: the model of this folder."""
+    return tied_mixture.build_model(tied_mixture.load_data(n_rows))
 
 
 def network(name: str, n_hidden: int = 10) -> pm.Model:
