@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pymc as pm
 
-from models import health_visits
+from models import adult_income, health_visits, motor_claims
 from models._datasets import Array, held_out, load, standardised
 from models.evidence.problems import Problem
 
@@ -69,11 +69,9 @@ def claims() -> pm.Model:
     """Motor claims of 1997: Poisson regression with the exposure as an offset."""
     data = load("motor_claims")
     train = ~held_out(len(data["expo"]))
-    age = standardised(data["ageph"])
-    continuous = [standardised(data[name]) for name in ("bm", "power", "agec", "long", "lat")]
-    indicators = [data["coverage"] == 1, data["coverage"] == 2]
-    indicators += [data[name] == 1 for name in ("sex", "fuel", "use", "fleet")]
-    x = np.column_stack([age, age**2, *continuous, *indicators]).astype(float)[train]
+    columns = motor_claims.covariates(data)[1]
+    places = [standardised(data[name]) for name in ("long", "lat")]
+    x = np.column_stack([columns, *places])[train]
     with pm.Model() as model:
         columns = pm.Data("x", x, dims=("row", "column"))
         log_exposure = pm.Data("log_exposure", np.log(data["expo"][train]), dims="row")
@@ -90,15 +88,10 @@ def visits() -> pm.Model:
 
 
 def adult(prior: type) -> pm.Model:
-    """Incomes above 50,000 (a9a): 123 one-hot columns, some of them ones in a few rows only."""
+    """Incomes above 50,000 (a9a): the model of this folder, on all of its rows."""
     data = load("adult_income")
-    with pm.Model() as model:
-        columns = pm.Data("x", data["X_train"].astype(float), dims=("row", "column"))
-        intercept = prior("intercept", 0, 1)
-        slope = prior("slope", 0, 1, dims="column")
-        outcome = data["y_train"].astype(int)
-        pm.Bernoulli("y", logit_p=intercept + columns @ slope, observed=outcome, dims="row")
-    return model
+    x, y = data["X_train"].astype(float), data["y_train"].astype(int)
+    return adult_income.build_model(adult_income.Split(x, y, x[:0], y[:0]), prior)
 
 
 SIZES = {"1e3": 1000, "1e4": 10_000, "1e5": 100_000, "1e6": 1_000_000}
