@@ -142,7 +142,7 @@ def run(options: Options) -> Result:
             target_bias=0.05,  # an argument of a sampler: small data are not left to NUTS
         )
     tables["the last half of a run against auto"] = against(draws, right)
-    said = notes(history) + [_of_auto(right, data)]
+    said = [*notes(history), _of_auto(right, data)]
     return Result(tables, {"learning": show_learning(history)}, said, right)
 
 

@@ -170,6 +170,8 @@ def _show_areas(draws: Any, data: Claims) -> Any:
     bars: dict[str, Any] = {"fmt": "o", "markersize": 3, "linewidth": 0.8}
     right.errorbar(size, effect, yerr=2 * spread * effect, label="posterior, 2 sds", **bars)
     right.set(xscale="log", xlabel="policies in the area", ylabel="factor", ylim=(0, 2.5))
+    right.set_xticks(ticks := [250, 500, 1000, 2000, 4000], [f"{tick:,}" for tick in ticks])
+    right.minorticks_off()
     right.set_title("Small areas are drawn to the mean", fontsize=10)
     right.legend()
     return figure
