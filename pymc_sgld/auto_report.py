@@ -42,6 +42,8 @@ def report(step: Auto, model: pm.Model, result: Any, *, check: bool) -> None:
     record(step, model, result, moments)
     choice = step.choice
     told = f"Auto: {choice.reason}; tuning read the data {choice.data_passes:.0f} times."
+    if choice.hyperparameters:
+        told += f" {choice.hyperparameters}."
     if moments is not None and np.isfinite(moments.sd_ratio).all():
         ratio = moments.sd_ratio
         told += (
@@ -79,6 +81,8 @@ def tuning_table(result: Any) -> Table:
     table.add_row("choice", told["reason"])
     table.add_row("gradient", told["gradient"])
     table.add_row("rows of a batch", f"{told['batch_size']:,}")
+    if told["hyperparameters"]:
+        table.add_row("hyperparameters", told["hyperparameters"])
     table.add_row("target_bias", f"{told['target_bias']:g}")
     table.add_row("slope at the centre", f"{told['score_at_centre']:.2g} posterior sds")
     table.add_row("noise of one row", f"{told['row_noise']:.3g}, most along {told['noisiest']}")

@@ -8,24 +8,18 @@ import pymc as pm
 
 from pymc_sgld import schedules
 from pymc_sgld.chain import Beginning, ChainState, Draw
+from pymc_sgld.gibbs_choice import CHOICES, Split, in_two_blocks, split_rows
 from pymc_sgld.gradient_estimators import ESTIMATORS
-from pymc_sgld.model_graph import parameter_labels, with_row_weights
+from pymc_sgld.model_graph import parameter_labels
+from pymc_sgld.row_choice import choose_rows
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.step_methods import Parts, StochasticGradientStep
-from pymc_sgld.tuning import (
-    Laplace,
-    LinearLaw,
-    LocalGaussian,
-    find_laplace,
-    smallest_batch,
-    with_noise_left,
-)
-from pymc_sgld.types import Array
+from pymc_sgld.tuning import find_laplace, with_noise_left
+from pymc_sgld.validate import check_one_of
 
 _STEPS_PER_DRAW = 3
 _NAMED = 3  # parameters that a message names
-_FEWER = 2  # times as many uniform rows as weighted ones, for these to be taken
 
 
 class Choice(NamedTuple):
@@ -40,14 +34,7 @@ class Choice(NamedTuple):
     noisiest: tuple[str, ...]  # the parameters along which it is largest
     data_passes: float
     reason: str
-
-
-class _Need(NamedTuple):
-    """What a batch needs for ``target_bias``."""
-
-    batch_sizes: list[int]
-    row_noise: float  # of one row, in posterior sds
-    direction: Array  # (n_dim,), where it is largest
+    hyperparameters: str = ""  # how they are drawn, and why; empty where with all others
 
 
 class Auto(StochasticGradientStep):
@@ -62,8 +49,20 @@ class Auto(StochasticGradientStep):
     own start on a small sample of the rows, and takes over what was found if it ends at the same
     mode; else it finds its own.
 
-    See :class:`StochasticGradientStep` for the parameters; none needs to be given. What was chosen
-    is in the attribute ``choice``.
+    Hyperparameters that enter through the prior alone, such as mean and scale of group effects
+    written centred, may be drawn apart from all else: see :mod:`pymc_sgld.gibbs_choice`.
+
+    See :class:`StochasticGradientStep` for the other parameters; none needs to be given. What was
+    chosen is in the attribute ``choice``.
+
+    Parameters
+    ----------
+    hyperparameters : {"auto", "gibbs", "joint"}, default "auto"
+        "gibbs": after each draw of group effects and coefficients, given the hyperparameters, these
+        are drawn given the effects, by PyMC's slice sampler (more than ten of them: by NUTS), which
+        reads no rows. "joint": all parameters move together. "auto": "gibbs" where a scale is known
+        so weakly that its log has a predicted sd above 0.15, or where effects owe less than half of
+        their precision to the rows, on average.
     """
 
     name = "auto"
@@ -74,12 +73,25 @@ class Auto(StochasticGradientStep):
     statistics = ("mode_distance",)
     choice: Choice
 
+    def __init__(self, *args: Any, hyperparameters: str = "auto", **arguments: Any) -> None:
+        self._hyperparameters = check_one_of("hyperparameters", hyperparameters, CHOICES)
+        super().__init__(*args, **arguments)
+
+    @classmethod
+    def own_arguments(cls) -> set[str]:
+        """Return the names of the arguments that only this sampler has."""
+        return {"hyperparameters", *super().own_arguments()}
+
     def _choose(self, parts: Parts, chooses_batch_size: bool, model: pm.Model) -> Parts:
         """Find a mode, and choose gradient and batch size there."""
+        split, known = in_two_blocks(parts, self.rng, self._hyperparameters)
+        if split is not None:
+            return self._choose_split(split, chooses_batch_size)
         function, settings = parts.block_function, parts.settings
         generator = self.rng
         point = model.initial_point()
         start = np.concatenate([np.ravel(point[name]) for name in self._names])
+        start = start if known is None else known
         labels = tuple(parameter_labels(model))
         beginning = Beginning(
             settings, function, parts.windows, _no_chain(parts), generator, labels
@@ -99,7 +111,9 @@ class Auto(StochasticGradientStep):
             temperature,
             generator,
         )
-        parts, gaussian, need = self._chosen_rows(parts, found, gaussian, temperature)
+        metric, _ = beginning.metric_at(found.position, gaussian, temperature)
+        scale = np.sqrt(np.diag(found.covariance))
+        parts, gaussian, need = choose_rows(parts, gaussian, metric.matrix(), scale, temperature)
         if chooses_batch_size:
             parts = parts._replace(batch_sizes=need.batch_sizes)
         function = parts.block_function
@@ -126,51 +140,25 @@ class Auto(StochasticGradientStep):
         )
         return parts._replace(prepared=tuned)
 
-    def _chosen_rows(
-        self, parts: Parts, found: Laplace, gaussian: LocalGaussian, temperature: float
-    ) -> tuple[Parts, LocalGaussian, _Need]:
-        """Let rows with much of the noise come more often, where that saves half of the rows."""
-        need = self._need(parts, found, gaussian, temperature)
-        if gaussian.uneven is None or parts.scheme.name != "independent":
-            return parts, gaussian, need
-        left = gaussian._replace(row_noise=gaussian.uneven.row_noise)
-        fewer = self._need(parts, found, left, temperature, with_replacement=True)
-        if _FEWER * sum(fewer.batch_sizes) > sum(need.batch_sizes):
-            return parts, gaussian, need
-        weighted = parts._replace(
-            rows_model=with_row_weights(parts.rows_model),
-            scheme=Weighted(gaussian.uneven.probabilities),
+    def _choose_split(self, split: Split, chooses_batch_size: bool) -> Parts:
+        """Choose the rows of the steps between which the hyperparameters are drawn."""
+        parts, need = split_rows(split, chooses_batch_size, self.rng)
+        assert parts.prepared is not None
+        labels = parameter_labels(parts.rows_model.model)
+        whole = parts.settings.axes.estimator.whole
+        self.choice = Choice(
+            gradient=parts.settings.axes.estimator.name,
+            batches=parts.scheme.name,
+            batch_size=sum(parts.batch_sizes),
+            batch_size_needed=sum(need.batch_sizes),
+            score_at_centre=parts.prepared.score,
+            row_noise=need.row_noise,
+            noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
+            data_passes=parts.prepared.data_passes,
+            reason=_reason(parts, whole),
+            hyperparameters=split.told(),
         )
-        return weighted, left, fewer
-
-    def _need(
-        self,
-        parts: Parts,
-        found: Laplace,
-        gaussian: LocalGaussian,
-        temperature: float,
-        with_replacement: bool = False,
-    ) -> _Need:
-        """Return the rows a batch needs, the noise of one row, and where it is largest."""
-        settings, function = parts.settings, parts.block_function
-        beginning = Beginning(settings, function, parts.windows, _no_chain(parts), self.rng)
-        metric, _ = beginning.metric_at(found.position, gaussian, temperature)
-        factor, totals = metric.matrix(), np.asarray(function.total_sizes, float)
-        batch_sizes = smallest_batch(
-            LinearLaw(settings.axes.rule),
-            gaussian,
-            factor,
-            function.total_sizes,
-            target_bias=settings.target_bias,
-            temperature=temperature,
-            cost=settings.axes.estimator.gradients_per_batch,
-            with_replacement=with_replacement or parts.scheme.with_replacement,
-        )
-        one_row = factor.T @ np.einsum("k,kij->ij", totals**2, gaussian.row_noise) @ factor
-        eigenvalues, vectors = np.linalg.eigh(one_row)
-        scale = np.sqrt(np.diag(found.covariance))
-        direction = np.abs(factor @ vectors[:, -1]) / scale
-        return _Need(batch_sizes, float(eigenvalues[-1]), direction)
+        return parts
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         draw.statistics["mode_distance"] = self.chain.state.mode_distance

@@ -188,7 +188,7 @@ def _split_arguments(
     sampler: str, step_method: type[StochasticGradientStep], arguments: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort arguments into those of the step method and those of PyMC."""
-    own = set(inspect.signature(step_method.__init__).parameters) - _NOT_FOR_USERS
+    own = set(inspect.signature(StochasticGradientStep.__init__).parameters) - _NOT_FOR_USERS
     own |= step_method.own_arguments()
     for name in arguments:
         if name == "step":

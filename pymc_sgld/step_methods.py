@@ -16,7 +16,16 @@ from pymc.util import get_random_generator
 from rich.progress import TextColumn
 from rich.table import Column
 
-from pymc_sgld.chain import Chain, ChainState, Cycles, Draw, Settings, Tuned
+from pymc_sgld.chain import (
+    Chain,
+    ChainState,
+    Cycles,
+    Draw,
+    GibbsChain,
+    Hierarchy,
+    Settings,
+    Tuned,
+)
 from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
@@ -59,6 +68,7 @@ class Parts(NamedTuple):
     batch_sizes: list[int]
     scheme: Independent
     prepared: Tuned | None = None
+    hierarchy: Hierarchy | None = None  # of a sampler that draws hyperparameters apart
 
     @property
     def block_function(self) -> BlockFunction:
@@ -399,6 +409,8 @@ def _build_chain(parts: Parts) -> Chain:
     loop = compile_loop(parts.rows_model, settings.axes, parts.mode, fixed=fixed)
     state = ChainState((0, 0), 0, 0, settings.axes.metric)
     n_dim = parts.rows_model.n_dim
-    chain = Chain(settings, loop, function, parts.windows, n_dim, state, parts.prepared)
+    made = (settings, loop, function, parts.windows, n_dim, state, parts.prepared)
+    hierarchy = parts.hierarchy
+    chain = Chain(*made) if hierarchy is None else GibbsChain(*made, hierarchy=hierarchy)
     chain.warm_up()
     return chain

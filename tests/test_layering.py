@@ -28,6 +28,8 @@ LAYERS = [
     {"chain"},
     {"step_arguments"},
     {"step_methods"},
+    {"row_choice"},
+    {"gibbs_choice"},
     {"automatic"},
     {"presets", "auto_report", "nuts_choice"},
     {"outside_samplers", "comparison_plots", "sampling"},

@@ -3,6 +3,9 @@
 from pymc_sgld.chain.beginning import Beginning
 from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.cycles import Cycles
+from pymc_sgld.chain.gibbs_beginning import GibbsBeginning, Hierarchy, TunedGibbs
+from pymc_sgld.chain.gibbs_chain import GibbsChain
+from pymc_sgld.chain.hyperparameter_step import hyperparameter_step
 from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Draw, Settings, Tuned
 
 __all__ = [
@@ -12,6 +15,11 @@ __all__ = [
     "ChainState",
     "Cycles",
     "Draw",
+    "GibbsBeginning",
+    "GibbsChain",
+    "Hierarchy",
     "Settings",
     "Tuned",
+    "TunedGibbs",
+    "hyperparameter_step",
 ]

@@ -112,6 +112,10 @@ class ChainState:
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0
+    # of hyperparameters that are drawn given the rest: what their step method has learned, and the
+    # variance of the gradient by parameter, with that of the coordinates of the border
+    hyperparameter_state: Any = None
+    conditional_noise: tuple[Array, Array] | None = None
     # positions and the log-density of all rows there, for rules with a test
     known_densities: tuple[tuple[Array, float], ...] = ()
 

@@ -14,7 +14,7 @@ import numpy as np
 from pymc_sgld.row_sources import Independent
 from pymc_sgld.types import Array, Randomness
 
-_NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS = range(5)
+_NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS = range(6)
 _NUMBERS_PER_BLOCK = 2**18
 _NEVER = 2**62  # steps, until rows that a model does not have are in another order
 
@@ -95,6 +95,10 @@ class RandomStreams:
     def tuning(self) -> np.random.Generator:
         """Return a generator for the work before the first step."""
         return self._generator(_TUNING, 0)
+
+    def between_draws(self, draw: int) -> np.random.Generator:
+        """Return a generator for what is done between a draw and the one before."""
+        return self._generator(_BETWEEN_DRAWS, draw)
 
     def _from(self, stream: int, make: object, step: int, n_steps: int) -> Array:
         length = self.block_length

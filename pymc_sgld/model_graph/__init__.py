@@ -6,6 +6,12 @@ from pymc_sgld.model_graph.block_function import BlockFunction
 from pymc_sgld.model_graph.building import row_model
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import uses_minibatch
+from pymc_sgld.model_graph.hyperparameters import (
+    compile_prior,
+    entries_of,
+    hyperparameters_of,
+    prior_model,
+)
 from pymc_sgld.model_graph.identity import verify
 from pymc_sgld.model_graph.posterior_rows import posterior_of, row_log_likelihood
 from pymc_sgld.model_graph.predictive import posterior_predictive
@@ -23,9 +29,13 @@ __all__ = [
     "RowModel",
     "RowTerm",
     "Rows",
+    "compile_prior",
+    "entries_of",
+    "hyperparameters_of",
     "parameter_labels",
     "posterior_of",
     "posterior_predictive",
+    "prior_model",
     "register_row_rule",
     "row_log_likelihood",
     "row_model",

@@ -9,6 +9,7 @@ from pymc_sgld.samplers.mala import MetropolisAdjustedLangevin
 from pymc_sgld.samplers.obabo import Obabo
 from pymc_sgld.samplers.psgld import PreconditionedLangevin
 from pymc_sgld.samplers.replica_exchange import ReplicaExchangeLangevin
+from pymc_sgld.samplers.restarted_langevin import RestartedLangevin
 from pymc_sgld.samplers.sgfs import StochasticGradientFisherScoring
 from pymc_sgld.samplers.sggmc import GradientGuidedMonteCarlo
 from pymc_sgld.samplers.sghmc import StochasticGradientHamiltonian
@@ -27,6 +28,7 @@ __all__ = [
     "Obabo",
     "PreconditionedLangevin",
     "ReplicaExchangeLangevin",
+    "RestartedLangevin",
     "StochasticGradientFisherScoring",
     "StochasticGradientHamiltonian",
     "StochasticGradientLangevin",

@@ -1,0 +1,230 @@
+"""What comes before a Gibbs split: where effects and hyperparameters are, and how well known."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pymc_sgld.chain.beginning import Beginning
+from pymc_sgld.chain.hyperparameter_step import HyperparameterStep
+from pymc_sgld.chain.references import centre_parameters
+from pymc_sgld.chain.state import Tuned
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning import (
+    ConditionalCurvature,
+    Laplace,
+    LinearChain,
+    LinearLaw,
+    LocalGaussian,
+    conditional_curvature,
+    find_laplace,
+    given_the_rest,
+    pilot,
+    with_noise_left,
+)
+from pymc_sgld.types import Array
+
+_FIRST_DRAWS, _DRAWS = 300, 1000  # of the two runs without data
+_LEFT_OUT = 0.2  # of a run, at its beginning
+_OWN_VARIANCE = 0.1  # share of the diagonal in a covariance of few draws
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """A model as two blocks: hyperparameters, and what rows depend on.
+
+    Parameters
+    ----------
+    prior : callable
+        See :class:`pymc_sgld.tuning.ConditionalCurvature`.
+    hyperparameters : HyperparameterStep
+    sizes : tuple of int
+        Lengths of the variables of the position.
+    """
+
+    prior: Any
+    hyperparameters: HyperparameterStep
+    sizes: tuple[int, ...]
+
+    @property
+    def moving(self) -> Array:
+        """Entries of the position that are no hyperparameters."""
+        return np.setdiff1d(np.arange(sum(self.sizes)), self.hyperparameters.entries)
+
+
+@dataclass(frozen=True)
+class TunedGibbs(Tuned):
+    """What is worked out before the first step of a Gibbs split."""
+
+    curvature: ConditionalCurvature | None = None
+    laplace: Laplace | None = None  # of what moves, at typical hyperparameters
+    draws: Array | None = None  # (n_draws, n_dim), of the run without data
+    noise: tuple[Array, Array] | None = None  # see ``ChainState.conditional_noise``
+
+    @property
+    def log_scale_sd(self) -> float:
+        """Predicted posterior sd of the log of a scale that effects have in the prior; largest.
+
+        The scale is one over the root of the prior's own curvature, which does not depend on the
+        data: its spread is that of the hyperparameters.
+        """
+        assert self.curvature is not None and self.draws is not None
+        row, column, _ = self.curvature.entries
+        values = np.array([self.curvature.of_prior(draw)[row == column] for draw in self.draws])
+        usable = (values > 0).all(axis=0)
+        spread = np.log(values[:, usable]).std(axis=0) / 2
+        return float(spread.max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class GibbsBeginning:
+    """The search for where a Gibbs split is to be tuned.
+
+    Parameters
+    ----------
+    beginning : Beginning
+        Of the chain that is not split; gives estimator, batches and random numbers.
+    hierarchy : Hierarchy
+    """
+
+    beginning: Beginning
+    hierarchy: Hierarchy
+
+    def find(self, start: Array, temperature: float) -> TunedGibbs:
+        """Find the posterior of a hierarchy, hyperparameters frozen first.
+
+        Freed at once they would run off: with effects at their common mean a scale goes to zero.
+        So the effects are looked for at the hyperparameters of the start, and what the rows say
+        of them is kept as a quadratic, on which a whole Gibbs sampler runs without data. From its
+        mean both are done again.
+        """
+        generator = self.beginning.generator
+        found, curvature, draws = self._round(start, _FIRST_DRAWS)
+        passes = found.data_passes + 1
+        typical = self._at(draws.mean(axis=0), start.dtype)
+        found, curvature, draws = self._round(typical, _DRAWS)
+        passes += found.data_passes + 1
+        function, moving = self.beginning.block_function, self.hierarchy.moving
+        centre = self._at(draws.mean(axis=0), start.dtype)
+        metric = curvature.metric(centre)
+        factor = metric.matrix()[moving]
+        covariance = shrunk_covariance(draws)
+        gaussian = with_noise_left(
+            given_the_rest(function, centre, moving),
+            self.beginning.settings.axes.estimator,
+            centre[moving],
+            found.gaussian._replace(
+                precision=np.linalg.inv(covariance[np.ix_(moving, moving)]), data_passes=0.0
+            ),
+            temperature,
+            generator,
+        )
+        passes += gaussian.data_passes
+        conditional = factor[:, moving] @ factor[:, moving].T
+        found = found._replace(gaussian=gaussian._replace(precision=np.linalg.inv(conditional)))
+        parameters: tuple[Array, ...] = ()
+        if self.beginning.settings.axes.estimator.needs_mode:
+            parameters, passes = centre_parameters(function, centre), passes + 1
+        return TunedGibbs(
+            mode=centre,
+            covariance=covariance,
+            metric=metric,
+            picture=self._picture(found, factor[:, moving]),
+            estimator_parameters=parameters,
+            score=found.score,
+            data_passes=passes,
+            curvature=curvature,
+            laplace=found,
+            draws=draws,
+        )
+
+    def with_batches(self, tuned: TunedGibbs) -> TunedGibbs:
+        """Return what was found, with the noise of the batches of this beginning."""
+        assert tuned.laplace is not None and tuned.curvature is not None
+        moving, n_dim = self.hierarchy.moving, len(tuned.mode)
+        noise = self._noise(tuned.laplace.gaussian)
+        factor = tuned.metric.matrix()[np.ix_(moving, moving)]
+        picture = self._picture(tuned.laplace, factor)
+        known = np.zeros(n_dim), np.zeros(n_dim)
+        known[0][moving] = np.diag(noise)
+        known[1][moving] = np.diag(picture.noise)
+        if not self.beginning.settings.axes.noise_compensation:
+            return replace(tuned, picture=picture)
+        picture = replace(picture, known_noise=np.diag(picture.noise))
+        return replace(tuned, picture=picture, noise=known)
+
+    def _round(self, start: Array, n_draws: int) -> tuple[Laplace, ConditionalCurvature, Array]:
+        """Find the mode of what moves at the hyperparameters of the start; run a pilot from it."""
+        hierarchy, function = self.hierarchy, self.beginning.block_function
+        moving, generator = hierarchy.moving, self.beginning.generator
+        conditional: BlockFunction = given_the_rest(function, start, moving)
+        found = find_laplace(conditional, start[moving], generator)
+        replace(self.beginning, block_function=conditional, labels=self._labels()).check(found)
+        mode = np.array(start)
+        mode[moving] = found.position
+        of_prior = np.array([hierarchy.prior(mode, unit)[1] for unit in self._units(mode)])
+        information = positive_part(found.gaussian.precision - of_prior[:, moving])
+        curvature = conditional_curvature(
+            hierarchy.prior,
+            mode,
+            hierarchy.hyperparameters.entries,
+            information,
+            hierarchy.sizes,
+            generator,
+        )
+        slope = function.full(mode)[1] - hierarchy.prior(mode, np.zeros_like(mode))[0]
+        learned: list[Any] = [None]
+
+        def update(position: Array) -> Array:
+            moved, learned[0] = hierarchy.hyperparameters.draw(
+                position, generator, learned[0], True
+            )
+            return moved
+
+        draws = pilot(curvature, mode, mode, slope[moving], update, n_draws, generator)
+        return found, curvature, draws[int(_LEFT_OUT * n_draws) :]
+
+    def _labels(self) -> tuple[str, ...]:
+        labels = self.beginning.labels
+        return tuple(labels[j] for j in self.hierarchy.moving) if labels else ()
+
+    def _noise(self, gaussian: LocalGaussian) -> Array:
+        windows = self.beginning.windows
+        return gaussian.gradient_noise(
+            windows.total_sizes,
+            windows.batch_sizes,
+            with_replacement=windows.scheme.with_replacement,
+        )
+
+    def _units(self, position: Array) -> Array:
+        return np.asarray(np.eye(len(position), dtype=position.dtype)[self.hierarchy.moving])
+
+    @staticmethod
+    def _at(position: Array, dtype: Any) -> Array:
+        return position.astype(dtype)
+
+    def _picture(self, found: Laplace, factor: Array) -> LinearChain:
+        """Return the steps on what moves, in its coordinates at typical hyperparameters."""
+        noise = self._noise(found.gaussian)
+        return LinearChain(
+            LinearLaw(self.beginning.settings.axes.rule),
+            factor.T @ found.gaussian.precision @ factor,
+            factor.T @ noise @ factor,
+            factor,
+        )
+
+
+def positive_part(matrix: Array) -> Array:
+    """Return the nearest matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    if values[0] >= 0:
+        return matrix
+    return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T)
+
+
+def shrunk_covariance(draws: Array) -> Array:
+    """Return the covariance of draws, with a share of its diagonal so that it is positive."""
+    covariance = np.cov(draws, rowvar=False)
+    return np.asarray(
+        (1 - _OWN_VARIANCE) * covariance + _OWN_VARIANCE * np.diag(np.diag(covariance))
+    )

@@ -1,0 +1,187 @@
+"""When "auto" draws hyperparameters apart from what rows depend on, and how that is set up."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from pymc_sgld import schedules
+from pymc_sgld.chain import (
+    LARGEST_MEASURED,
+    Beginning,
+    ChainState,
+    GibbsBeginning,
+    Hierarchy,
+    TunedGibbs,
+    hyperparameter_step,
+)
+from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.model_graph import (
+    compile_prior,
+    entries_of,
+    hyperparameters_of,
+    parameter_labels,
+)
+from pymc_sgld.row_choice import Need, choose_rows
+from pymc_sgld.samplers import RestartedLangevin
+from pymc_sgld.step_methods import Parts
+from pymc_sgld.types import Array
+
+CHOICES = ("auto", "gibbs", "joint")
+# Predicted posterior sd of the log of a scale, beyond which it is drawn apart: the joint law of
+# scale and effects is then a funnel, and steps of one size are biased there.
+WEAKLY_KNOWN = 0.15
+# Rows' share of the precision of a typical effect: below, the mode of all parameters together is
+# far from the posterior, for it lies where the effects are at their mean and the scale is small.
+LEAST_SHARE = 0.5
+_STEPS_PER_DRAW = 3
+_DRAWS_LOOKED_AT = 50
+
+
+class Split(NamedTuple):
+    """A sampler in two blocks, and why."""
+
+    parts: Parts
+    names: tuple[str, ...]  # of the hyperparameters
+    log_scale_sd: float
+    share: float
+
+    def told(self) -> str:
+        """Return in words what is drawn apart, and why."""
+        return (
+            f"{', '.join(self.names)} are drawn given all else, without rows (gibbs): predicted sd "
+            f"of a log scale {self.log_scale_sd:.2g}, rows' share of the precision of an effect "
+            f"{self.share:.0%}"
+        )
+
+
+def why_not(parts: Parts, names: tuple[str, ...]) -> str | None:
+    """Return why the hyperparameters of a model cannot be drawn apart; None where they can."""
+    settings = parts.settings
+    if not names:
+        return (
+            "every parameter enters the likelihood of rows, or none does with others: there are "
+            "no hyperparameters that enter through the prior alone. Write group effects centred, "
+            "u ~ Normal(mu, tau)"
+        )
+    if parts.rows_model.n_dim > LARGEST_MEASURED:
+        return f"the model has more than {LARGEST_MEASURED} parameters"
+    heat = settings.temperature
+    if not (isinstance(heat, schedules.constant) and heat.value == 1):
+        return "the temperature is not 1"
+    if settings.preconditioner.name not in {"dense", "identity"}:
+        return f"preconditioner={settings.preconditioner.name!r} was given, and it makes its own"
+    if settings.axes.estimator.steps_between(1) is not None:
+        return f"gradient={settings.axes.estimator.name!r} follows a clock of its own"
+    return None
+
+
+def in_two_blocks(
+    parts: Parts, rng: np.random.Generator, wanted: str
+) -> tuple[Split | None, Array | None]:
+    """Set up a sampler in two blocks where that is wanted, or better.
+
+    Parameters
+    ----------
+    parts : Parts
+        Of the sampler in one block.
+    rng : numpy.random.Generator
+    wanted : {"auto", "gibbs", "joint"}
+
+    Returns
+    -------
+    split : Split or None
+        None where the parameters are better moved together.
+    start : array, shape (n_dim,), or None
+        Then the mean of the posterior as far as it is known, to look for a mode from.
+
+    Raises
+    ------
+    ValueError
+        Where "gibbs" is wanted and not possible.
+    """
+    if wanted == "joint":
+        return None, None
+    names = hyperparameters_of(parts.rows_model)
+    reason = why_not(parts, names)
+    if reason is not None:
+        if wanted == "gibbs":
+            raise ValueError(
+                f"hyperparameters='gibbs' is not possible here, because {reason}. Leave "
+                "hyperparameters out, or give 'joint'."
+            )
+        return None, None
+    steps = parts.settings.steps_per_draw or _STEPS_PER_DRAW
+    axes = parts.settings.axes._replace(rule=RestartedLangevin(steps))
+    settings = replace(parts.settings, axes=axes, steps_per_draw=steps)
+    parts = parts._replace(settings=settings, hierarchy=_hierarchy(parts, names))
+    start = parts.rows_model.ravel(parts.rows_model.model.initial_point())
+    tuned = _beginning(parts, rng).find(start.astype(parts.block_function.dtype), 1.0)
+    share = _share(tuned)
+    if wanted == "auto" and tuned.log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE:
+        return None, tuned.mode
+    return Split(parts._replace(prepared=tuned), names, tuned.log_scale_sd, share), None
+
+
+def split_rows(
+    split: Split, chooses_batch_size: bool, rng: np.random.Generator
+) -> tuple[Parts, Need]:
+    """Choose the rows of the steps given the hyperparameters.
+
+    Parameters
+    ----------
+    split : Split
+    chooses_batch_size : bool
+        Whether the batch size was left out.
+    rng : numpy.random.Generator
+    """
+    parts, tuned = split.parts, split.parts.prepared
+    assert parts.hierarchy is not None and isinstance(tuned, TunedGibbs)
+    assert tuned.laplace is not None
+    moving = parts.hierarchy.moving
+    factor = tuned.metric.matrix()[np.ix_(moving, moving)]
+    scale = np.sqrt(np.diag(tuned.covariance)[moving])
+    parts, gaussian, need = choose_rows(parts, tuned.laplace.gaussian, factor, scale, 1.0)
+    tuned = replace(tuned, laplace=tuned.laplace._replace(gaussian=gaussian))
+    if chooses_batch_size:
+        parts = parts._replace(batch_sizes=need.batch_sizes)
+    axes = parts.settings.axes._replace(metric=tuned.metric)
+    if list(parts.block_function.total_sizes) == parts.batch_sizes:
+        axes = axes._replace(estimator=ESTIMATORS["full"])
+        tuned = replace(tuned, estimator_parameters=())
+    parts = parts._replace(settings=replace(parts.settings, axes=axes))
+    direction = np.zeros(len(tuned.mode))
+    direction[moving] = need.direction
+    tuned = _beginning(parts, rng).with_batches(tuned)
+    return parts._replace(prepared=tuned), need._replace(direction=direction)
+
+
+def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
+    model = parts.rows_model
+    entries = entries_of(model, names)
+    return Hierarchy(
+        prior=compile_prior(model, parts.mode),
+        hyperparameters=hyperparameter_step(model, names, entries, model.model.initial_point()),
+        sizes=tuple(int(np.prod(shape)) for shape in model.shapes),
+    )
+
+
+def _beginning(parts: Parts, rng: np.random.Generator) -> GibbsBeginning:
+    state = ChainState((0, 0), 1, 1, parts.settings.axes.metric)
+    labels = tuple(parameter_labels(parts.rows_model.model))
+    function = parts.block_function
+    beginning = Beginning(parts.settings, function, parts.windows, state, rng, labels)
+    assert parts.hierarchy is not None
+    return GibbsBeginning(beginning, parts.hierarchy)
+
+
+def _share(tuned: TunedGibbs) -> float:
+    """Return the rows' median share of the precision of those that hyperparameters act on."""
+    curvature = tuned.curvature
+    assert curvature is not None and tuned.draws is not None
+    row, column, _ = curvature.entries
+    diagonal = row[row == column]
+    spread = [curvature.of_prior(draw)[row == column] for draw in tuned.draws[:_DRAWS_LOOKED_AT]]
+    acted_on = diagonal[np.std(spread, axis=0) > 0]
+    shares = curvature.shares(tuned.mode)[acted_on]
+    return float(np.mean(shares)) if len(shares) else 1.0

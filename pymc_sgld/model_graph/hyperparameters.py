@@ -1,0 +1,102 @@
+"""Parameters that no row depends on, and the density that they are drawn from: no data in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+
+from pymc_sgld.model_graph.row_model import RowModel
+
+
+def hyperparameters_of(row_model: RowModel) -> tuple[str, ...]:
+    """Return the names of the value variables that no row's log-likelihood depends on.
+
+    With ``mu ~ ..., tau ~ ..., u ~ Normal(mu, tau)`` and rows that see ``u`` alone these are
+    ``mu`` and ``tau_log__``: given ``u``, the data say nothing more of them. Empty where no such
+    parameter shares a term with one that rows do see: it would be a factor of its own.
+
+    Parameters
+    ----------
+    row_model : RowModel
+
+    Returns
+    -------
+    tuple of str
+    """
+    seen = set(ancestors([term.logp for term in row_model.terms]))
+    pairs = list(zip(row_model.value_vars, row_model.slices, strict=True))
+    unseen = [(var.name, part) for var, part in pairs if part not in seen]
+    if len(unseen) in {0, len(pairs)}:
+        return ()
+    seen_parts = [part for _, part in pairs if part in seen]
+    slopes = pytensor.grad(row_model.prior, seen_parts, disconnected_inputs="ignore")
+    into_effects = set(ancestors(slopes))
+    return tuple(name for name, _ in unseen) if any(p in into_effects for _, p in unseen) else ()
+
+
+def prior_model(row_model: RowModel) -> pm.Model:
+    """Return a model without rows, whose log-density is the prior part of a row model.
+
+    Its variables are flat and unconstrained and named as the value variables. PyMC's own step
+    methods on some of them draw these given all others, and read no data.
+
+    Parameters
+    ----------
+    row_model : RowModel
+
+    Returns
+    -------
+    pm.Model
+    """
+    with pm.Model(model=None) as model:  # on its own, whatever is on the stack
+        free = {
+            part: pm.Flat(var.name, shape=shape)
+            for var, part, shape in zip(
+                row_model.value_vars, row_model.slices, row_model.shapes, strict=True
+            )
+        }
+        [prior] = graph_replace([row_model.prior], free, strict=False)
+        pm.Potential("prior", prior)
+    return model
+
+
+def compile_prior(row_model: RowModel, mode: Any) -> Any:
+    """Compile ``f(position, direction) -> (gradient of the prior, minus its Hessian @ direction)``.
+
+    Parameters
+    ----------
+    row_model : RowModel
+    mode : str or pytensor Mode
+
+    Returns
+    -------
+    callable
+        Arrays of shape (n_dim,) to arrays of shape (n_dim,).
+    """
+    direction = pt.vector("direction", dtype=row_model.position.type.dtype)
+    gradient = row_model.gradient(row_model.prior)
+    curved = -row_model.gradient((gradient * direction).sum())
+    return pytensor.function(
+        [row_model.position, direction], [gradient, curved], mode=mode, on_unused_input="ignore"
+    )
+
+
+def entries_of(row_model: RowModel, names: tuple[str, ...]) -> np.ndarray:
+    """Return where in the position the value variables of these names are."""
+    ends = np.cumsum([int(np.prod(shape)) for shape in row_model.shapes])
+    starts = np.concatenate([[0], ends[:-1]])
+    return np.concatenate(
+        [np.zeros(0, dtype=int)]
+        + [
+            np.arange(start, end)
+            for var, start, end in zip(row_model.value_vars, starts, ends, strict=True)
+            if var.name in names
+        ]
+    ).astype(int)

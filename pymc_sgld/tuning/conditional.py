@@ -1,0 +1,277 @@
+"""Effects and coefficients given the hyperparameters: their density, and its curvature.
+
+With a quadratic log-likelihood in place of the rows a whole Gibbs sampler of the hierarchy can be
+run without data. That shows where the posterior is before a row is looked at again, and how well
+the scales are known.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
+from pymc_sgld.types import Array
+
+_LARGEST_BORDER = 150  # parameters; beyond, only a border of the smaller variables is dense
+_NEGLIGIBLE = 1e-10  # relative
+
+
+@dataclass(frozen=True)
+class _OfSome:
+    """A compiled function of the position as one of some of its entries; the others stay."""
+
+    function: Any
+    position: Array
+    moving: Array
+
+    def __call__(self, some: Array, *rest: Any) -> tuple[Any, Array]:
+        position = self.position.copy()
+        position[self.moving] = some
+        value, gradient = self.function(position, *rest)
+        return value, gradient[self.moving]
+
+
+def given_the_rest(block_function: BlockFunction, position: Array, moving: Array) -> BlockFunction:
+    """Return value and gradient as functions of some entries, with the others held fixed.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+    position : array, shape (n_dim,)
+        Holds the entries that stay.
+    moving : array of int, shape (n_moving,)
+        Which entries move.
+    """
+    fixed = np.array(position, dtype=block_function.dtype)
+    return replace(block_function, function=_OfSome(block_function.function, fixed, moving))
+
+
+class _Places(NamedTuple):
+    """Where entries go in the parts of an arrowhead, and which entries those are."""
+
+    own: Array
+    from_own: Array
+    cross: tuple[Array, Array]
+    from_cross: Array
+    inner: tuple[Array, Array]
+    from_inner: Array
+
+
+@dataclass(frozen=True)
+class ConditionalCurvature:
+    """The precision of what moves, for any value of the hyperparameters.
+
+    The information of the rows is that of one place; the curvature of the prior is worked out
+    anew from the hyperparameters, at a fixed value of everything else.
+
+    Parameters
+    ----------
+    prior : callable
+        ``(position, direction) -> (gradient, minus Hessian @ direction)``, of the prior.
+    reference : array, shape (n_dim,)
+    moving, hyperparameters : array of int
+        The entries of the position, in two parts.
+    single, border : array of int
+        Positions within ``moving`` of parameters that have no row in common, and of the others.
+    information : array, shape (n_moving, n_moving)
+        Of the rows.
+    directions : array, shape (n_directions, n_dim)
+        Sums of unit vectors from which the entries of the prior's Hessian can be read.
+    entries : tuple of three arrays of int
+        Row and column within ``moving`` of these entries, and their direction.
+    """
+
+    prior: Callable[[Array, Array], tuple[Array, Array]]
+    reference: Array
+    moving: Array
+    hyperparameters: Array
+    single: Array
+    border: Array
+    information: Array
+    directions: Array
+    entries: tuple[Array, Array, Array]
+
+    def of_prior(self, position: Array) -> Array:
+        """Return the entries of minus the prior's Hessian, at the position's hyperparameters."""
+        at = self.reference.copy()
+        at[self.hyperparameters] = position[self.hyperparameters]
+        products = np.array([self.prior(at, one)[1] for one in self.directions])
+        row, _, which = self.entries
+        return np.asarray(products[which, self.moving[row]], dtype=float)
+
+    def metric(self, position: Array) -> ConditionalMetric:
+        """Return the coordinates at the position's hyperparameters, with the position's centre."""
+        values, places = self.of_prior(position), self._places
+        own, cross, inner = (part.copy() for part in self._of_rows)
+        own[places.own] += values[places.from_own]
+        cross[places.cross] += values[places.from_cross]
+        inner[places.inner] += values[places.from_inner]
+        if len(own) and own.min() <= 0:  # a prior that is not log-concave there
+            own = np.where(own > 0, own, np.median(own[own > 0]) if (own > 0).any() else 1.0)
+        centre = np.array(position, dtype=self.reference.dtype)
+        return conditional_metric(
+            centre, self.moving[self.single], self.moving[self.border], own, cross, inner
+        )
+
+    @cached_property
+    def _of_rows(self) -> tuple[Array, Array, Array]:
+        """Information of the rows, in the parts of an arrowhead."""
+        whole, single, border = self.information, self.single, self.border
+        return (
+            np.diag(whole)[single],
+            whole[np.ix_(single, border)],
+            whole[np.ix_(border, border)],
+        )
+
+    @cached_property
+    def _places(self) -> "_Places":
+        """Where in these parts the entries of the prior's Hessian belong."""
+        row, column, _ = self.entries
+        in_single, in_border = np.full((2, len(self.moving)), -1)
+        in_single[self.single] = np.arange(len(self.single))
+        in_border[self.border] = np.arange(len(self.border))
+        own = np.flatnonzero((row == column) & (in_single[row] >= 0))
+        cross = np.flatnonzero((in_single[row] >= 0) & (in_border[column] >= 0))
+        inner = np.flatnonzero((in_border[row] >= 0) & (in_border[column] >= 0))
+        return _Places(
+            in_single[row[own]],
+            own,
+            (in_single[row[cross]], in_border[column[cross]]),
+            cross,
+            (in_border[row[inner]], in_border[column[inner]]),
+            inner,
+        )
+
+    def shares(self, position: Array) -> Array:
+        """Return for each parameter the rows' share of its precision."""
+        row, column, _ = self.entries
+        values, diagonal = self.of_prior(position), np.zeros(len(self.moving))
+        diagonal[row[row == column]] = values[row == column]
+        information = np.diag(self.information)
+        return np.asarray(information / np.maximum(information + diagonal, 1e-300))
+
+
+def conditional_curvature(
+    prior: Callable[[Array, Array], tuple[Array, Array]],
+    position: Array,
+    hyperparameters: Array,
+    information: Array,
+    sizes: Sequence[int],
+    generator: np.random.Generator,
+) -> ConditionalCurvature:
+    """Find which entries the prior's Hessian has, and which parameters make the border.
+
+    Parameters
+    ----------
+    prior : callable
+        See :class:`ConditionalCurvature`.
+    position : array, shape (n_dim,)
+        Where the prior's curvature is looked at.
+    hyperparameters : array of int
+    information : array, shape (n_moving, n_moving)
+    sizes : sequence of int
+        Lengths of the variables that the position is made of.
+    generator : numpy.random.Generator
+        Moves the hyperparameters a little, so that no entry is zero by chance.
+    """
+    n_dim = len(position)
+    moving = np.setdiff1d(np.arange(n_dim), hyperparameters)
+    shaken = np.array(position)
+    shaken[hyperparameters] += generator.uniform(-0.1, 0.1, len(hyperparameters))
+    units = np.eye(n_dim, dtype=position.dtype)[moving]
+    hessian = np.array([prior(shaken, unit)[1][moving] for unit in units])
+    size = np.sqrt(np.abs(np.diag(hessian)))
+    pattern = np.abs(hessian) > _NEGLIGIBLE * np.outer(size, size)
+    colour = _colours(pattern)
+    directions = np.array([units[colour == one].sum(axis=0) for one in range(colour.max() + 1)])
+    row, column = np.nonzero(pattern)
+    single, border = _border(np.repeat(np.arange(len(sizes)), sizes)[moving])
+    return ConditionalCurvature(
+        prior=prior,
+        reference=np.array(position),
+        moving=moving,
+        hyperparameters=hyperparameters,
+        single=single,
+        border=border,
+        information=information,
+        directions=directions,
+        entries=(row, column, colour[column]),
+    )
+
+
+def _colours(pattern: Array) -> Array:
+    """Give columns that share no row the same number, greedily."""
+    colour = np.zeros(len(pattern), dtype=int)
+    taken: list[Array] = []  # rows that the columns of each number have
+    for column in range(len(pattern)):
+        rows = pattern[:, column]
+        free = [number for number, used in enumerate(taken) if not (used & rows).any()]
+        if free:
+            colour[column] = free[0]
+            taken[free[0]] = taken[free[0]] | rows
+        else:
+            colour[column] = len(taken)
+            taken.append(rows.copy())
+    return colour
+
+
+def _border(variable: Array) -> tuple[Array, Array]:
+    """Return which parameters stand alone, and which are dense: all of them if there are few."""
+    everything = np.arange(len(variable))
+    if len(variable) <= _LARGEST_BORDER:
+        return everything[:0], everything
+    numbers, counts = np.unique(variable, return_counts=True)
+    largest = variable == numbers[np.argmax(counts)]
+    if (~largest).sum() > _LARGEST_BORDER:
+        return everything, everything[:0]
+    return everything[largest], everything[~largest]
+
+
+def pilot(
+    curvature: ConditionalCurvature,
+    position: Array,
+    centre: Array,
+    score: Array,
+    update: Callable[[Array], Array],
+    n_draws: int,
+    generator: np.random.Generator,
+) -> Array:
+    r"""Run a Gibbs sampler of the hierarchy with a quadratic log-likelihood; no data are read.
+
+    .. math:: \ell(\theta) = s^\top (\theta - c) - \tfrac12 (\theta - c)^\top J (\theta - c)
+
+    Parameters
+    ----------
+    curvature : ConditionalCurvature
+        Has J.
+    position : array, shape (n_dim,)
+        Where to begin.
+    centre : array, shape (n_dim,)
+        c, of which the moving entries count.
+    score : array, shape (n_moving,)
+        s, the slope of the rows' log-likelihood there.
+    update : callable
+        Draws the hyperparameters of a position given all else.
+    n_draws : int
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    array, shape (n_draws, n_dim)
+    """
+    moving, nothing = curvature.moving, np.zeros_like(position)
+    draws = np.empty((n_draws, len(position)))
+    for number in range(n_draws):
+        metric = curvature.metric(position)
+        slope = np.array(curvature.prior(position, nothing)[0], dtype=float)
+        apart = position[moving] - centre[moving]
+        slope[moving] += score - curvature.information @ apart
+        normal = generator.standard_normal(len(position))
+        moved = metric.to_position(metric.whitened(slope) + normal, *metric.parameters())
+        position = update(moved.astype(position.dtype))
+        draws[number] = position
+    return draws
