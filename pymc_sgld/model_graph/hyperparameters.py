@@ -9,8 +9,11 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 
+from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
+from pytensor.scalar.basic import Add
+from pytensor.tensor.elemwise import Elemwise
 
 from pymc_sgld.model_graph.row_model import RowModel
 
@@ -20,7 +23,7 @@ def hyperparameters_of(row_model: RowModel) -> tuple[str, ...]:
 
     With ``mu ~ ..., tau ~ ..., u ~ Normal(mu, tau)`` and rows that see ``u`` alone these are
     ``mu`` and ``tau_log__``: given ``u``, the data say nothing more of them. Empty where no such
-    parameter shares a term with one that rows do see: it would be a factor of its own.
+    parameter shares a factor with one that rows do see: it would be a factor of its own.
 
     Parameters
     ----------
@@ -35,10 +38,21 @@ def hyperparameters_of(row_model: RowModel) -> tuple[str, ...]:
     unseen = [(var.name, part) for var, part in pairs if part not in seen]
     if len(unseen) in {0, len(pairs)}:
         return ()
-    seen_parts = [part for _, part in pairs if part in seen]
-    slopes = pytensor.grad(row_model.prior, seen_parts, disconnected_inputs="ignore")
-    into_effects = set(ancestors(slopes))
-    return tuple(name for name, _ in unseen) if any(p in into_effects for _, p in unseen) else ()
+    for addend in _addends(row_model.prior):
+        below = set(ancestors([addend]))
+        if any((part in seen) and part in below for _, part in pairs) and any(
+            part in below for _, part in unseen
+        ):
+            return tuple(name for name, _ in unseen)
+    return ()
+
+
+def _addends(value: Variable) -> list[Variable]:
+    """Return what a sum is the sum of."""
+    node = value.owner
+    if node is None or not (isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Add)):
+        return [value]
+    return [one for part in node.inputs for one in _addends(part)]
 
 
 def prior_model(row_model: RowModel) -> pm.Model:

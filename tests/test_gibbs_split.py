@@ -1,0 +1,297 @@
+"""Hyperparameters drawn given all else: what they are, that no row is read, and the exact law."""
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+from pytensor.graph.traversal import ancestors
+
+import pymc_sgld as psg
+
+from pymc_sgld.chain import hyperparameter_step
+from pymc_sgld.model_graph import (
+    compile_prior,
+    entries_of,
+    hyperparameters_of,
+    prior_model,
+    row_model,
+)
+from pymc_sgld.preconditioners import conditional_metric
+from pymc_sgld.samplers import RestartedLangevin
+from pymc_sgld.tuning import conditional_curvature, pilot
+from tests.gaussian_hierarchy import gaussian_hierarchy
+
+QUIET = {"progressbar": False, "cores": 1, "compute_convergence_checks": False}
+ERRORS = 4.5  # standard errors: the largest of some thirty
+
+
+@pytest.fixture(scope="module")
+def hierarchy():
+    return gaussian_hierarchy()
+
+
+@pytest.fixture(scope="module")
+def read(hierarchy):
+    """The model as rows, the names of its hyperparameters, and the step that draws them."""
+    rows = row_model(hierarchy.model())
+    names = hyperparameters_of(rows)
+    entries = entries_of(rows, names)
+    return rows, names, hyperparameter_step(rows, names, entries, rows.model.initial_point())
+
+
+def standard_errors(draws, mean, sd):
+    """Return how many standard errors mean and sd of draws are off, draws (chain, draw)."""
+    of_mean = (draws.mean() - mean) / (sd / np.sqrt(float(az.ess(draws))))
+    square = (draws - mean) ** 2
+    of_variance = (square.mean() - sd**2) / (square.std() / np.sqrt(float(az.ess(square))))
+    return abs(of_mean), abs(of_variance)
+
+
+def test_hyperparameters_are_what_no_row_depends_on(read):
+    assert read[1] == ("mu", "tau_log__") and list(read[2].entries) == [0, 1]
+    g, x = np.repeat(np.arange(5), 8), np.linspace(-1, 1, 40)
+
+    def of(build):
+        with pm.Model() as model:
+            build()
+        return hyperparameters_of(row_model(model))
+
+    def slopes():  # the mean is in the rows, the noise scale too; the effects' scale is not
+        mu, tau, sigma = pm.Normal("mu"), pm.HalfNormal("tau"), pm.HalfNormal("sigma")
+        u = pm.Normal("u", 0, tau, shape=5)
+        pm.Normal("y", mu + u[g] * x, sigma, observed=x)
+
+    def nested():  # the rows see the last level alone
+        mu, tau, above = pm.Normal("mu"), pm.HalfNormal("tau"), pm.HalfNormal("above")
+        district = pm.Normal("district", mu, above, shape=2)
+        u = pm.Normal("u", district[np.array([0, 0, 1, 1, 1])], tau, shape=5)
+        pm.Normal("y", u[g], 1, observed=x)
+
+    def not_centred():
+        mu, tau = pm.Normal("mu"), pm.HalfNormal("tau")
+        pm.Normal("y", mu + tau * pm.Normal("z", shape=5)[g], 1, observed=x)
+
+    def apart():  # a parameter on its own is no hyperparameter of anything
+        pm.Normal("unused")
+        pm.Normal("y", pm.Normal("mu"), 1, observed=x)
+
+    assert of(slopes) == ("tau_log__",)
+    assert of(nested) == ("mu", "tau_log__", "above_log__", "district")
+    assert of(not_centred) == of(apart) == ()
+
+
+def test_the_hyperparameters_are_drawn_without_rows(hierarchy, read):
+    """Nothing as long as the data is in the graph, and other data change no draw."""
+    rows, names, step = read
+    graph = prior_model(rows).logp()
+    held = [v.data for v in ancestors([graph]) if hasattr(v, "data")]
+    assert max(np.size(one) for one in held) < hierarchy.n_groups + 1
+    assert len(hierarchy.outcome) > 50 * hierarchy.n_groups
+    other = row_model(gaussian_hierarchy(seed=5).model())
+    again = hyperparameter_step(other, names, step.entries, other.model.initial_point())
+    position = np.random.default_rng(0).normal(size=rows.n_dim)
+    drawn = [one.draw(position, np.random.default_rng(1), None, True)[0] for one in (step, again)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0][:2] != position[:2]).all() and (drawn[0][2:] == position[2:]).all()
+
+
+def test_the_draw_of_the_hyperparameters_leaves_the_prior_alone(hierarchy, read):
+    """Effects from their prior given hyperparameters, and these given the effects: the prior.
+
+    The successive-conditional simulator of Geweke (2004), https://doi.org/10.1198/016214504000001132
+    """
+    step, rng, learned = read[2], np.random.default_rng(2), None
+    position, draws = np.zeros(hierarchy.n_groups + 3), []
+    for number in range(8200):
+        mu, tau = position[0], np.exp(position[1])
+        position[2:-1] = mu + tau * rng.normal(size=hierarchy.n_groups)
+        position[-1] = rng.normal()
+        position, learned = step.draw(position, rng, learned, number < 200)
+        draws.append(position[:2])
+    mu, log_tau = np.array(draws[200:]).T[:, None, :]
+    assert max(standard_errors(mu, 0, 1)) < ERRORS
+    # log of the absolute value of a standard normal number
+    mean, sd = -(np.euler_gamma + np.log(2)) / 2, np.pi / np.sqrt(8)
+    assert max(standard_errors(log_tau, mean, sd)) < ERRORS
+
+
+def test_the_run_without_data_is_exact_where_the_likelihood_is_quadratic(hierarchy, read):
+    rows, _, step = read
+    rng = np.random.default_rng(3)
+    prior = compile_prior(rows, "NUMBA")
+    design = np.zeros((len(hierarchy.group), hierarchy.n_groups + 1))
+    design[np.arange(len(design)), hierarchy.group] = 1
+    design[:, -1] = hierarchy.column
+    position = np.zeros(rows.n_dim)
+    curvature = conditional_curvature(
+        prior, position, step.entries, design.T @ design, [1, 1, hierarchy.n_groups, 1], rng
+    )
+    assert curvature.directions.shape == (1, rows.n_dim)  # the prior's Hessian is diagonal
+    learned = [None]
+
+    def update(moved):
+        moved, learned[0] = step.draw(moved, rng, learned[0], True)
+        return moved
+
+    score = design.T @ hierarchy.outcome
+    draws = pilot(curvature, position, position, score, update, 6000, rng)[500:]
+    mean, sd, log_tau, log_tau_sd = hierarchy.posterior()
+    wanted = [(0, mean[0], sd[0]), (1, log_tau, log_tau_sd)]
+    wanted += [(j + 1, mean[j], sd[j]) for j in range(1, len(mean))]
+    for column, of_mean, of_sd in wanted:
+        assert max(standard_errors(draws[None, :, column], of_mean, of_sd)) < ERRORS
+
+
+@pytest.mark.parametrize("n_single", [0, 6])
+def test_coordinates_of_an_arrowhead(n_single):
+    """L L' is the inverse of the precision; what does not move has no part in it."""
+    rng = np.random.default_rng(4)
+    moving = np.array([1, 2, 4, 5, 6, 7, 8, 9])
+    single, border = moving[:n_single], moving[n_single:]
+    root = rng.normal(size=(8, 8))
+    precision = root @ root.T + np.eye(8)
+    inside = precision[:n_single, :n_single]
+    inside[:] = np.diag(30 + np.diag(inside))
+    centre = rng.normal(size=10)
+    metric = conditional_metric(
+        centre,
+        single,
+        border,
+        np.diag(inside),
+        precision[:n_single, n_single:],
+        precision[n_single:, n_single:],
+    )
+    factor = metric.matrix()
+    whole = np.zeros((10, 10))
+    whole[np.ix_(moving, moving)] = np.linalg.inv(precision)
+    np.testing.assert_allclose(factor @ factor.T, whole, atol=1e-12)
+    z = rng.normal(size=10)
+    z[[0, 3]] = 0
+    position = metric.to_position(z, *metric.parameters())
+    np.testing.assert_allclose(position, centre + factor @ z)
+    np.testing.assert_allclose(metric.to_coordinates(position), z, atol=1e-10)
+    gradient = rng.normal(size=10)
+    symbolic = metric.pull_back(pt.constant(gradient), *map(pt.constant, metric.parameters()))
+    np.testing.assert_allclose(symbolic.eval(mode="FAST_COMPILE"), factor.T @ gradient)
+    np.testing.assert_allclose(metric.whitened(gradient), factor.T @ gradient)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_run_of_steps_leaves_a_gaussian_as_it_is(steps):
+    """The rule's own graph, pushed by unit vectors, with gradient noise that it takes out."""
+    rule, h, v, temperature = RestartedLangevin(steps), 1.2, 0.15, 2.0
+    position, momentum, kick, xi, error = (pt.vector(shape=(1,), dtype="float64") for _ in range(5))
+    new = rule.update(
+        {"position": position, "momentum": momentum, "kick": kick},
+        lambda at: -at + error,
+        step_size=pt.constant(h),
+        temperature=pt.constant(temperature),
+        noise=xi[None],
+        gradient_noise=pt.constant([v]),
+    )
+    names = ("position", "momentum", "kick")
+    step = pytensor.function(
+        [position, momentum, kick, xi, error], [new[n] for n in names], mode="FAST_COMPILE"
+    )
+
+    def end(position, normal, noise, errors):
+        start = rule.restart(np.array([normal]), h, temperature)
+        state = [np.array([position]), start["momentum"], start["kick"]]
+        for number in range(steps):
+            state = step(*state, np.array([noise[number]]), np.array([errors[number]]))
+        return state[0][0]
+
+    nothing, units = np.zeros(steps), np.eye(steps)
+    kept = end(1.0, 0.0, nothing, nothing)
+    variance = end(0.0, 1.0, nothing, nothing) ** 2
+    variance += sum(end(0.0, 0.0, unit, nothing) ** 2 for unit in units)
+    variance += v * sum(end(0.0, 0.0, nothing, unit) ** 2 for unit in units)
+    assert variance / (1 - kept**2) == pytest.approx(temperature, rel=1e-12)
+
+
+def errors_of(hierarchy, posterior):
+    """Return the largest error of means and variances, in standard errors."""
+    mean, sd, log_tau, log_tau_sd = hierarchy.posterior()
+    draws = {name: posterior[name].to_numpy() for name in posterior}
+    pairs = [(draws["mu"], mean[0], sd[0]), (draws["b"], mean[-1], sd[-1])]
+    pairs += [(draws["u"][..., g], mean[1 + g], sd[1 + g]) for g in range(hierarchy.n_groups)]
+    if not hierarchy.known_scale:
+        pairs.append((np.log(draws["tau"]), log_tau, log_tau_sd))
+    return max(max(standard_errors(*pair)) for pair in pairs)
+
+
+@pytest.fixture(scope="module")
+def step(hierarchy):
+    """Auto with nothing said of hyperparameters, on a scale that is known weakly."""
+    return psg.Auto(model=hierarchy.model(), rng=0, verify=False, batch_size=200)
+
+
+def test_auto_splits_where_a_scale_is_known_weakly(hierarchy, step):
+    assert "mu, tau_log__ are drawn given all else" in step.choice.hyperparameters
+    assert step.choice.gradient == "control_variate"
+    # predicted without sampling; here the likelihood is what the prediction takes it for
+    sd = hierarchy.posterior()[-1]
+    assert step.chain.prepared.log_scale_sd == pytest.approx(sd, rel=0.25)
+
+
+def test_law_with_minibatches_and_an_unknown_scale(hierarchy, step):
+    """Against quadrature over the scale: mean and variance of every parameter."""
+    with hierarchy.model():
+        idata = pm.sample(4000, step=step, tune=200, chains=2, random_seed=1, **QUIET)
+    assert errors_of(hierarchy, idata.posterior) < ERRORS
+    passes = idata.sample_stats["data_passes"].values[0, 1]
+    assert passes == pytest.approx(3 * 2 * 200 / 800)  # of the steps on batches, and no more
+
+
+@pytest.mark.slow
+def test_auto_moves_all_together_where_scales_are_known_well(hierarchy):
+    known = gaussian_hierarchy(n_groups=60, rows=50, scale=1.0).model()
+    assert psg.Auto(model=known, rng=0, verify=False).choice.hyperparameters == ""
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("arguments", [{"gradient": "full"}, {"batch_size": 200}])
+@pytest.mark.parametrize("known_scale", [0.1, None])
+def test_law_more_closely(known_scale, arguments):
+    hierarchy = gaussian_hierarchy(known_scale=known_scale)
+    with hierarchy.model():
+        step = psg.Auto(rng=0, verify=False, hyperparameters="gibbs", **arguments)
+        idata = pm.sample(20_000, step=step, tune=200, chains=2, random_seed=1, **QUIET)
+    assert errors_of(hierarchy, idata.posterior) < ERRORS
+
+
+def test_a_saved_state_gives_the_same_next_draw(hierarchy, step):
+    step.setup_chain(np.random.default_rng(0), 3, 5)
+    point = hierarchy.model().initial_point()
+    for _ in range(3):
+        point, _ = step.step(point)
+    saved = step.sampling_state
+    first, _ = step.step(point)
+    step.sampling_state = saved
+    second, _ = step.step(point)
+    assert all((first[name] == second[name]).all() for name in first)
+    assert first["tau_log__"] != point["tau_log__"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"hyperparameters": "gibs"}, "hyperparameters must be one of 'auto', 'gibbs', 'joint'"),
+        ({"hyperparameters": "gibbs"}, "Write group effects centred"),
+    ],
+)
+def test_what_is_not_possible_is_refused(regression, arguments, told):
+    with pytest.raises(ValueError, match=told), regression.model():
+        psg.Auto(verify=False, **arguments)
+
+
+def test_temperature_and_preconditioner_of_ones_own(hierarchy):
+    for arguments, told in (
+        ({"temperature": 2.0}, "the temperature is not 1"),
+        ({"preconditioner": "diagonal"}, "it makes its own"),
+    ):
+        with pytest.raises(ValueError, match=told), hierarchy.model():
+            psg.Auto(verify=False, hyperparameters="gibbs", **arguments)
