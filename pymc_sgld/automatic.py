@@ -13,7 +13,7 @@ from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import parameter_labels
 from pymc_sgld.row_choice import choose_rows
 from pymc_sgld.row_sources import Weighted
-from pymc_sgld.samplers import Baoa
+from pymc_sgld.samplers import Baoa, RestartedLangevin
 from pymc_sgld.step_methods import Parts, StochasticGradientStep
 from pymc_sgld.tuning import find_laplace, with_noise_left
 from pymc_sgld.validate import check_one_of
@@ -68,6 +68,7 @@ class Auto(StochasticGradientStep):
     name = "auto"
     rule_class = Baoa
     rule_defaults: ClassVar[dict[str, float]] = {"friction": float("inf")}
+    other_rules: ClassVar[tuple[type[Any], ...]] = (RestartedLangevin,)
     default_gradient = "control_variate"
     default_compensation = True
     statistics = ("mode_distance",)

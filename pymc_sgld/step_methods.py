@@ -159,6 +159,7 @@ class StochasticGradientStep(BlockedStep):
     name: ClassVar[str]
     rule_class: ClassVar[type[Any]]
     rule_defaults: ClassVar[dict[str, float]] = {}
+    other_rules: ClassVar[tuple[type[Any], ...]] = ()  # that it may take instead
     cycles_class: ClassVar[type[Cycles] | None] = None  # of a sampler with cycles
     gradients: ClassVar[tuple[str, ...]] = tuple(ESTIMATORS)  # those the sampler works with
     default_gradient: ClassVar[str] = "minibatch"

@@ -215,9 +215,12 @@ def test_every_file_of_samplers_is_registered():
     # the public function psg.samplers hides the folder's attribute of the same name
     rules = importlib.import_module("pymc_sgld.samplers")
     modules = {module.name for module in pkgutil.iter_modules(rules.__path__)}
-    used = {
-        step_method.rule_class.__module__.rsplit(".", 1)[1] for step_method in REGISTRY.values()
-    }
+    classes = [
+        rule
+        for step_method in REGISTRY.values()
+        for rule in (step_method.rule_class, *step_method.other_rules)
+    ]
+    used = {rule.__module__.rsplit(".", 1)[1] for rule in classes}
     assert modules == used
 
 
