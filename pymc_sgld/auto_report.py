@@ -120,7 +120,7 @@ def measure(step: Auto, model: pm.Model, result: Any, seed: int = 0) -> ScoreMom
     steps = chain.settings.steps_per_draw or 1
     wanted = max(_FEWEST_DRAWS, int(SHARE_OF_WORK * steps * n_draws))
     kept = posterior.isel(draw=slice(None, None, max(1, n_draws // wanted)))
-    if prepared is None or n_draws < _FEWEST_DRAWS:
+    if prepared is None or prepared.covariance is None or n_draws < _FEWEST_DRAWS:
         return None
     positions = unconstrained_positions(model, kept)
     rng = np.random.default_rng(seed)

@@ -7,11 +7,11 @@ import numpy as np
 import pymc as pm
 
 from pymc_sgld import schedules
-from pymc_sgld.chain import Beginning, ChainState, Draw
+from pymc_sgld.chain import LARGEST_MEASURED, Beginning, ChainState, Draw, Tuned
 from pymc_sgld.gibbs_choice import CHOICES, Split, in_two_blocks, split_rows
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import parameter_labels
-from pymc_sgld.row_choice import choose_rows
+from pymc_sgld.row_choice import Need, choose_rows, rows_by_ends
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa, RestartedLangevin
 from pymc_sgld.step_methods import Parts, StochasticGradientStep
@@ -98,12 +98,15 @@ class Auto(StochasticGradientStep):
             settings, function, parts.windows, _no_chain(parts), generator, labels
         )
         start = beginning.jittered(start.astype(function.dtype))
-        found = find_laplace(function, start, generator)
-        beginning.check(found)
         first = schedules.evaluate(
             "temperature", schedules.bind(settings.temperature, 1), np.zeros(1)
         )
         temperature = float(first[0])
+        if len(start) > LARGEST_MEASURED:
+            tuned = beginning.find_by_products(start, temperature)
+            return self._choose_by_ends(parts, tuned, chooses_batch_size, temperature)
+        found = find_laplace(function, start, generator)
+        beginning.check(found)
         gaussian = with_noise_left(
             function,
             settings.axes.estimator,
@@ -128,37 +131,28 @@ class Auto(StochasticGradientStep):
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
         tuned = beginning.at(found, gaussian, temperature)
-        self.choice = Choice(
-            gradient=parts.settings.axes.estimator.name,
-            batches=parts.scheme.name,
-            batch_size=sum(parts.batch_sizes),
-            batch_size_needed=sum(need.batch_sizes),
-            score_at_centre=found.score,
-            row_noise=need.row_noise,
-            noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
-            data_passes=tuned.data_passes,
-            reason=_reason(parts, whole),
-        )
-        return parts._replace(prepared=tuned)
+        parts = parts._replace(prepared=tuned)
+        self.choice = _told(parts, need)
+        return parts
 
     def _choose_split(self, split: Split, chooses_batch_size: bool) -> Parts:
         """Choose the rows of the steps between which the hyperparameters are drawn."""
         parts, need = split_rows(split, chooses_batch_size, self.rng)
-        assert parts.prepared is not None
-        labels = parameter_labels(parts.rows_model.model)
-        whole = parts.settings.axes.estimator.whole
-        self.choice = Choice(
-            gradient=parts.settings.axes.estimator.name,
-            batches=parts.scheme.name,
-            batch_size=sum(parts.batch_sizes),
-            batch_size_needed=sum(need.batch_sizes),
-            score_at_centre=parts.prepared.score,
-            row_noise=need.row_noise,
-            noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
-            data_passes=parts.prepared.data_passes,
-            reason=_reason(parts, whole),
-            hyperparameters=split.told(),
+        self.choice = _told(parts, need)._replace(hyperparameters=split.told())
+        return parts
+
+    def _choose_by_ends(
+        self, parts: Parts, tuned: Tuned, chooses_batch_size: bool, temperature: float
+    ) -> Parts:
+        """Choose where no matrix of the parameters' size can be made."""
+        parts, need = rows_by_ends(parts, tuned, chooses_batch_size, temperature)
+        rank = tuned.metric.directions.shape[1]  # type: ignore[attr-defined]
+        self.choice = _told(parts, need)
+        reason = (
+            f"{self.choice.reason}; of {len(tuned.mode):,} parameters, {rank} directions have a "
+            "scale of their own; the widths of the draws are not measured at the end"
         )
+        self.choice = self.choice._replace(reason=reason)
         return parts
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
@@ -170,9 +164,26 @@ def _no_chain(parts: Parts) -> ChainState:
     return ChainState((0, 0), 1, 1, parts.settings.axes.metric)
 
 
-def _reason(parts: Parts, whole: bool) -> str:
+def _told(parts: Parts, need: Need) -> Choice:
+    """Return the record of what was chosen."""
+    assert parts.prepared is not None
+    labels = parameter_labels(parts.rows_model.model)
+    return Choice(
+        gradient=parts.settings.axes.estimator.name,
+        batches=parts.scheme.name,
+        batch_size=sum(parts.batch_sizes),
+        batch_size_needed=sum(need.batch_sizes),
+        score_at_centre=parts.prepared.score,
+        row_noise=need.row_noise,
+        noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
+        data_passes=parts.prepared.data_passes,
+        reason=_reason(parts),
+    )
+
+
+def _reason(parts: Parts) -> str:
     total = sum(parts.block_function.total_sizes)
-    if whole:
+    if parts.settings.axes.estimator.whole:
         return (
             f"all {total:,} rows at every step, because a batch with a control variate would cost "
             "as much"

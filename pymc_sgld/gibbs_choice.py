@@ -137,7 +137,7 @@ def split_rows(
     """
     parts, tuned = split.parts, split.parts.prepared
     assert parts.hierarchy is not None and isinstance(tuned, TunedGibbs)
-    assert tuned.laplace is not None
+    assert tuned.laplace is not None and tuned.covariance is not None
     moving = parts.hierarchy.moving
     factor = tuned.metric.matrix()[np.ix_(moving, moving)]
     scale = np.sqrt(np.diag(tuned.covariance)[moving])

@@ -1,13 +1,22 @@
 """Which rows a step reads and how many, by the noise that they leave."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from pymc_sgld.chain import Tuned
+from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.step_methods import Parts
-from pymc_sgld.tuning import LinearLaw, LocalGaussian, smallest_batch
+from pymc_sgld.tuning import (
+    ExtremesChain,
+    LinearLaw,
+    LocalGaussian,
+    fewest_rows,
+    smallest_batch,
+)
 from pymc_sgld.types import Array
 
 _FEWER = 2  # times as many uniform rows as weighted ones, for these to be taken
@@ -49,6 +58,55 @@ def choose_rows(
         scheme=Weighted(gaussian.uneven.probabilities),
     )
     return weighted, left, fewer
+
+
+def rows_by_ends(
+    parts: Parts, tuned: Tuned, chooses_batch_size: bool, temperature: float
+) -> tuple[Parts, Need]:
+    """Choose the rows of a batch where only the ends of the noise's spectrum are known.
+
+    Parameters
+    ----------
+    parts : Parts
+    tuned : Tuned
+        Made with batches as ``parts`` has them.
+    chooses_batch_size : bool
+        Whether the user left it out.
+    temperature : float
+
+    Returns
+    -------
+    parts : Parts
+        Prepared.
+    need : Need
+    """
+    settings, total_sizes = parts.settings, parts.block_function.total_sizes
+    picture, by_coordinate = tuned.picture, tuned.gradient_noise
+    assert isinstance(picture, ExtremesChain) and by_coordinate is not None
+    measured = sum(parts.batch_sizes)
+    row_noise = picture.noise_eigenvalue * measured
+    needed = fewest_rows(
+        picture.law,
+        lambda n_rows: row_noise / n_rows,
+        total_sizes,
+        target_bias=settings.target_bias,
+        temperature=temperature,
+        cost=settings.axes.estimator.gradients_per_batch,
+    )
+    if chooses_batch_size:
+        parts = parts._replace(batch_sizes=needed)
+    noisier = measured / sum(parts.batch_sizes)
+    if list(total_sizes) == parts.batch_sizes:
+        noisier = 0.0
+        axes = settings.axes._replace(estimator=ESTIMATORS["full"])
+        parts = parts._replace(settings=replace(settings, axes=axes))
+        tuned = replace(tuned, estimator_parameters=())
+    tuned = replace(
+        tuned,
+        picture=replace(picture, noise_eigenvalue=noisier * picture.noise_eigenvalue),
+        gradient_noise=by_coordinate * by_coordinate.dtype.type(noisier),
+    )
+    return parts._replace(prepared=tuned), Need(needed, row_noise, by_coordinate)
 
 
 def _need(

@@ -95,7 +95,7 @@ def choose_settings(
             f"its draws. Give step_size={schedule.largest} and cycles={schedule.cycles}."
         )
     heat = schedules.as_schedule("temperature", temperature)
-    recipe = _choose_preconditioner(name, rule, preconditioner, step_size is not None)
+    given = _choose_preconditioner(name, rule, preconditioner, step_size is not None)
     compensated = _choose_compensation(
         name, rule, estimator, noise_compensation, step_size is not None
     )
@@ -103,7 +103,10 @@ def choose_settings(
     bias = _check_target_bias(target_bias, step_size)
 
     def settings(n_dim: int) -> Settings:
-        _check_size(n_dim, step_size is not None, recipe, compensated)
+        recipe = given
+        if preconditioner is None and recipe.name == "dense" and n_dim > LARGEST_MEASURED:
+            recipe = PRECONDITIONERS["low_rank"]
+        _check_size(n_dim, rule, step_size is not None, recipe, compensated)
         axes = Axes(rule, estimator, recipe.empty(n_dim), compensated)
         return Settings(schedule, heat, steps_per_draw, axes, cycles, bias, preconditioner=recipe)
 
@@ -282,24 +285,28 @@ def _choose_preconditioner(
 
 
 def _check_size(
-    n_dim: int, step_given: bool, preconditioner: Preconditioner, compensated: bool
+    n_dim: int,
+    rule: UpdateRule,
+    step_given: bool,
+    preconditioner: Preconditioner,
+    compensated: bool,
 ) -> None:
     """Refuse what would need an n_dim x n_dim matrix where that is too large."""
     if n_dim <= LARGEST_MEASURED:
         return
-    wanted = {
-        "the choice of step_size (give step_size)": not step_given,
-        "preconditioner='dense' (take 'low_rank', 'diagonal', 'rmsprop' or 'adam')": (
-            preconditioner.name == "dense"
-        ),
-        "the measurement of gradient noise (noise_compensation=False)": compensated,
-    }
-    reasons = [reason for reason, is_wanted in wanted.items() if is_wanted]
+    reasons = []
+    if preconditioner.name == "dense":
+        reasons.append("preconditioner='dense' (take 'low_rank', 'diagonal', 'rmsprop' or 'adam')")
+    measurable = preconditioner.name == "low_rank" and not hasattr(rule, "own_scales")
+    if not measurable and not step_given:
+        reasons.append("the choice of step_size (give it, or take preconditioner='low_rank')")
+    if not measurable and compensated:
+        reasons.append("the measurement of gradient noise (noise_compensation=False)")
     if reasons:
         raise ValueError(
             f"The model has {n_dim} parameters. Beyond {LARGEST_MEASURED} no matrix of that size "
-            f"squared is made, which rules out {'; '.join(reasons)}. Everything else works with "
-            "step_size given, control variates and the other preconditioners included."
+            f"squared is made, which rules out {'; '.join(reasons)}. Everything else works, "
+            "control variates and the other preconditioners included."
         )
 
 

@@ -9,13 +9,22 @@ from pymc.exceptions import SamplingError
 from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Settings, Tuned
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.preconditioners import Averages, DenseMetric, DiagonalMetric, LowRank, Metric
+from pymc_sgld.preconditioners import (
+    Averages,
+    DenseMetric,
+    DiagonalMetric,
+    LowRank,
+    LowRankMetric,
+    Metric,
+)
 from pymc_sgld.row_sources import Windows
 from pymc_sgld.tuning import (
+    ExtremesChain,
     Laplace,
     LinearChain,
     LinearLaw,
     LocalGaussian,
+    batch_noise,
     climb,
     diagonal_scales,
     extreme_directions,
@@ -25,6 +34,7 @@ from pymc_sgld.tuning import (
     is_better_centre,
     local_gaussian,
     sample_rows,
+    stiffest_direction,
     typical_precision,
     with_noise_left,
 )
@@ -69,8 +79,6 @@ class Beginning:
 
         What was prepared is taken over, if from ``start`` the same mode is found.
         """
-        if len(start) > LARGEST_MEASURED:
-            return self._tuned_by_products(start, temperature)
         tuned = prepared
         if prepared is not None:
             self.state.mode_distance = self._distance(start, prepared)
@@ -83,11 +91,22 @@ class Beginning:
                 tuned = prepared if near else tuned
         assert tuned is not None
         self.adopt(tuned)
-        spread = np.linalg.cholesky(tuned.covariance) @ self.generator.standard_normal(len(start))
-        return self._near(tuned.mode, spread, temperature)
+        return self._near(tuned.mode, self._spread(tuned), temperature)
+
+    def _spread(self, tuned: Tuned) -> Array:
+        """Return a draw from the Gaussian picture around the mode, less the mode."""
+        normal = self.generator.standard_normal(len(tuned.mode))
+        if tuned.covariance is not None:
+            return np.asarray(np.linalg.cholesky(tuned.covariance) @ normal)
+        if tuned.metric.name == "low_rank":
+            away = tuned.metric.to_position(normal, *tuned.metric.parameters())
+            return np.asarray(away - tuned.mode)
+        return diagonal_scales(self.block_function, tuned.mode, self.generator) * normal
 
     def find(self, start: Array, temperature: float) -> Tuned:
         """Work out what sampling needs to know of the model around a mode."""
+        if len(start) > LARGEST_MEASURED:
+            return self.find_by_products(start, temperature)
         found = find_laplace(self.block_function, start, self.generator)
         if self.settings.annealing and len(start) <= _LARGEST_BETWEEN:
             found = self._between(start, found)
@@ -203,7 +222,7 @@ class Beginning:
         """
         state, picture, draws = self.state, self.state.picture, np.array(self.state.tune_draws)
         state.tune_draws = ()
-        if picture is None or len(draws) < _FEWEST_TUNE_DRAWS:
+        if not isinstance(picture, LinearChain) or len(draws) < _FEWEST_TUNE_DRAWS:
             return
         centre = draws.mean(axis=0).astype(self.block_function.dtype)
         function, old = self.block_function, state.estimator_parameters[0]
@@ -295,34 +314,67 @@ class Beginning:
         found: dict[str, Array] = rule.start_from_squares(squares.astype(position.dtype))
         return found
 
-    def _tuned_by_products(self, start: Array, temperature: float) -> Array:
-        """Find a mode, set metric and centre there without a matrix, and return a start near it."""
-        state, chosen, function = self.state, self.settings.preconditioner, self.block_function
+    def find_by_products(self, start: Array, temperature: float) -> Tuned:
+        """Find a mode, and what is to be known of it, without any n_dim x n_dim matrix."""
+        chosen, function, settings = (
+            self.settings.preconditioner,
+            self.block_function,
+            self.settings,
+        )
         found = find_mode(function, start, self.generator)
-        state.unreported_passes += found.data_passes
+        mode, passes = found.position, found.data_passes
         if not np.isfinite(found.logp):
             raise SamplingError(
                 f"No mode was found to measure at: where the search ended, the log-posterior is "
                 f"{found.logp:.4g}. Give initvals where the model is finite, stronger priors, or "
                 "preconditioner='identity' with gradient='minibatch'."
             )
-        mode = found.position
-        scale = diagonal_scales(function, mode, self.generator)
-        if self.settings.axes.estimator.needs_mode:
-            state.estimator_parameters = centre_parameters(function, mode)
-            state.unreported_passes += 1
-        spread = scale * self.generator.standard_normal(len(scale))
+        tuned = Tuned(mode, None, self.state.metric, None)
+        if settings.axes.estimator.needs_mode:
+            tuned = replace(tuned, estimator_parameters=centre_parameters(function, mode))
+            passes += 1
         if isinstance(chosen, LowRank):
             ends = extreme_directions(function, mode, self.generator, chosen.rank)
-            state.unreported_passes += ends.data_passes
-            state.metric = chosen.from_spectrum(
-                mode, ends.scale, ends.values, ends.vectors, ends.gap
-            )
-            normal = self.generator.standard_normal(len(scale))
-            spread = state.metric.to_position(normal, *state.metric.parameters()) - mode
+            passes += ends.data_passes
+            metric = chosen.from_spectrum(mode, ends.scale, ends.values, ends.vectors, ends.gap)
+            tuned = replace(tuned, metric=metric)
+            if settings.step_size is None or settings.axes.noise_compensation:
+                tuned = self._with_ends(tuned, temperature)
         elif chosen.name == "diagonal":
-            state.metric = DiagonalMetric(mode, scale.astype(mode.dtype))
-        return self._near(mode, spread, temperature)
+            scale = diagonal_scales(function, mode, self.generator)
+            tuned = replace(tuned, metric=DiagonalMetric(mode, scale.astype(mode.dtype)))
+        slope = tuned.metric.pull_back(function.full(mode)[1], *tuned.metric.parameters())
+        score = float(np.sqrt(np.mean(np.square(slope))))
+        return replace(tuned, score=score, data_passes=passes + 1 + tuned.data_passes)
+
+    def _with_ends(self, tuned: Tuned, temperature: float) -> Tuned:
+        """Scale the stiffest curvature to one, and measure the noise in these coordinates."""
+        axes, function = self.settings.axes, self.block_function
+        assert isinstance(tuned.metric, LowRankMetric)
+        stiffest, direction, passes = stiffest_direction(function, tuned.metric, self.generator)
+        scale = (tuned.metric.scale / np.sqrt(stiffest)).astype(tuned.mode.dtype)
+        metric = replace(tuned.metric, scale=scale)
+        noise = batch_noise(
+            function,
+            metric,
+            np.column_stack([metric.directions, direction]),
+            self.windows.batch_sizes.tolist(),
+            control_variate=axes.estimator.reference_distance > 0,
+            temperature=temperature,
+            generator=self.generator,
+        )
+        # what lies between the directions of the metric is scaled to be as far below one as above
+        picture = ExtremesChain(
+            LinearLaw(axes.rule), stiffest**-2, 1.0, noise.largest, axes.noise_compensation
+        )
+        known = noise.by_coordinate.astype(function.dtype) if axes.noise_compensation else None
+        return replace(
+            tuned,
+            metric=metric,
+            picture=picture,
+            gradient_noise=known,
+            data_passes=passes + noise.data_passes,
+        )
 
     def _near(self, mode: Array, spread: Array, temperature: float) -> Array:
         """Return the mode, moved by a draw from the posterior around it where that is finite."""
@@ -384,5 +436,10 @@ class Beginning:
 def _apart(position: Array, prepared: Tuned) -> float:
     """Return the distance from the prepared mode, root mean square in posterior sds."""
     apart = (position - prepared.mode).astype(float)
-    square = apart @ np.linalg.solve(prepared.covariance, apart) / len(apart)
+    if prepared.covariance is None:
+        metric = prepared.metric
+        whitened = metric.to_coordinates(position) - metric.to_coordinates(prepared.mode)
+        square = float(np.mean(whitened**2))
+    else:
+        square = float(apart @ np.linalg.solve(prepared.covariance, apart) / len(apart))
     return float(np.sqrt(square)) if np.isfinite(square) else np.inf

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pymc_sgld import schedules
-from pymc_sgld.tuning import TARGET_BIAS, LinearChain
+from pymc_sgld.tuning import TARGET_BIAS, SamplerPicture
 from pymc_sgld.types import Array, Schedule
 
 _TEMPERATURES = 9  # at which the threshold is solved for; between them it is interpolated
@@ -34,7 +34,7 @@ class at_threshold:
 
 
 def follow(
-    picture: LinearChain, temperature: Schedule, n_steps: int, target_bias: float = TARGET_BIAS
+    picture: SamplerPicture, temperature: Schedule, n_steps: int, target_bias: float = TARGET_BIAS
 ) -> Schedule:
     """Return the step sizes of a chain of ``n_steps`` steps at changing temperatures.
 
@@ -43,7 +43,7 @@ def follow(
     """
     steps = np.unique(np.linspace(0, n_steps - 1, _STEPS_LOOKED_AT).astype(int))
     values = schedules.evaluate("temperature", temperature, steps)
-    if values.min() == values.max() or not picture.noise.any():
+    if values.min() == values.max() or picture.noise_eigenvalue == 0:
         return schedules.constant(picture.threshold_step_size(float(values[0]), target_bias))
     grid = np.geomspace(values.min(), values.max(), _TEMPERATURES)
     thresholds = [picture.threshold_step_size(float(one), target_bias) for one in grid]

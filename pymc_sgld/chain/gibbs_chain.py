@@ -9,7 +9,7 @@ from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.gibbs_beginning import GibbsBeginning, Hierarchy, TunedGibbs
 from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.chain.state import Draw
-from pymc_sgld.tuning import given_the_rest, is_better_centre, with_noise_left
+from pymc_sgld.tuning import LinearChain, given_the_rest, is_better_centre, with_noise_left
 from pymc_sgld.types import Array
 
 _FEWEST_TUNE_DRAWS = 20  # to choose a centre by
@@ -91,7 +91,7 @@ class GibbsChain(Chain):
         """Move the centre of the control variate to the mean of draws, if that is better."""
         state, picture, draws = self.state, self.state.picture, np.array(self.state.tune_draws)
         state.tune_draws = ()
-        if picture is None or len(draws) < _FEWEST_TUNE_DRAWS:
+        if not isinstance(picture, LinearChain) or len(draws) < _FEWEST_TUNE_DRAWS:
             return
         function, generator = self.block_function, self._streams().tuning()
         moving = self._tuned.curvature.moving  # type: ignore[union-attr]
@@ -106,7 +106,7 @@ class GibbsChain(Chain):
             return
         state.estimator_parameters = centre_parameters(function, centre)
         tuned, axes = self._tuned, self.settings.axes
-        assert tuned.laplace is not None
+        assert tuned.laplace is not None and tuned.covariance is not None
         spread = np.linalg.inv(tuned.covariance[np.ix_(moving, moving)])
         left = with_noise_left(
             conditional,

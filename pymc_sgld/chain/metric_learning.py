@@ -39,7 +39,7 @@ class MetricLearning:
         """End the learning; the picture of the chain is in the coordinates of the last metric."""
         state, settings = self.state, self.settings
         picture, learned = state.picture, state.learned
-        if picture is None or learned is None:
+        if not isinstance(picture, LinearChain) or learned is None:
             return
         if settings.step_size is None and not settings.adapts_step_size:
             ratio = settings.preconditioner.scale(learned) / np.diag(picture.factor)
@@ -61,7 +61,7 @@ class MetricLearning:
     def _in_new_coordinates(self) -> LinearChain:
         """Return the picture of the chain in the coordinates of the metric as it is."""
         picture, factor = self.state.picture, self.state.metric.matrix()
-        assert picture is not None
+        assert isinstance(picture, LinearChain)
         ratio = np.diag(factor) / np.diag(picture.factor)
         known = picture.known_noise
         return LinearChain(

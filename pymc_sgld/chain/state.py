@@ -8,7 +8,7 @@ import numpy as np
 from pymc_sgld.chain.cycles import CyclePlan, Cycles
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.preconditioners import PRECONDITIONERS, Averages, Metric
-from pymc_sgld.tuning import TARGET_BIAS, LinearChain
+from pymc_sgld.tuning import TARGET_BIAS, SamplerPicture
 from pymc_sgld.types import Array, Schedule
 
 LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
@@ -69,9 +69,9 @@ class Tuned:
     """What is worked out at a mode before the first step."""
 
     mode: Array  # (n_dim,)
-    covariance: Array  # (n_dim, n_dim), of the Gaussian picture at the mode
+    covariance: Array | None  # (n_dim, n_dim), of the Gaussian picture; none where too large
     metric: Metric
-    picture: LinearChain
+    picture: SamplerPicture | None
     estimator_parameters: tuple[Array, ...] = ()
     gradient_noise: Array | None = None  # by coordinate, where it is compensated
     learned: Averages | None = None  # what a preconditioner that learns begins with
@@ -108,7 +108,7 @@ class ChainState:
     table_copy: int = -1
     fresh_gradients: tuple[tuple[Array, Array], ...] = ()
     tune_draws: tuple[Array, ...] = ()  # of the second half of the tune phase, to centre among
-    picture: LinearChain | None = None
+    picture: SamplerPicture | None = None
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0

@@ -1,6 +1,6 @@
 """What is worked out before sampling: mode, curvature, gradient noise, batch size, step size."""
 
-from pymc_sgld.tuning.batch_choice import smallest_batch
+from pymc_sgld.tuning.batch_choice import fewest_rows, smallest_batch
 from pymc_sgld.tuning.conditional import (
     ConditionalCurvature,
     conditional_curvature,
@@ -8,7 +8,12 @@ from pymc_sgld.tuning.conditional import (
     pilot,
 )
 from pymc_sgld.tuning.estimator_noise import is_better_centre, with_noise_left
-from pymc_sgld.tuning.extreme_directions import diagonal_scales, extreme_directions
+from pymc_sgld.tuning.extreme_directions import (
+    diagonal_scales,
+    extreme_directions,
+    stiffest_direction,
+)
+from pymc_sgld.tuning.extremes_chain import ExtremesChain, batch_noise
 from pymc_sgld.tuning.improper import improper_direction
 from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
@@ -19,22 +24,26 @@ from pymc_sgld.tuning.local_gaussian import (
 )
 from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_rows
 from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
-from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain
+from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain, SamplerPicture
 
 __all__ = [
     "TARGET_BIAS",
     "ConditionalCurvature",
+    "ExtremesChain",
     "Laplace",
     "LinearChain",
     "LinearLaw",
     "LocalGaussian",
     "ModeSearch",
+    "SamplerPicture",
     "UnevenRows",
+    "batch_noise",
     "climb",
     "conditional_curvature",
     "control_variate_noise",
     "diagonal_scales",
     "extreme_directions",
+    "fewest_rows",
     "find_laplace",
     "find_mode",
     "given_the_rest",
@@ -44,6 +53,7 @@ __all__ = [
     "pilot",
     "sample_rows",
     "smallest_batch",
+    "stiffest_direction",
     "typical_precision",
     "with_noise_left",
 ]

@@ -1,6 +1,6 @@
 """How many rows a step needs, from the one number that the user sets: ``target_bias``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -59,15 +59,40 @@ def smallest_batch(
     list of int
         Rows of a batch, for each group.
     """
-    wanted = allowed_excess(target_bias)
-    step_size = law.rule.largest_step
     totals = np.asarray(total_sizes)
 
-    def enough(n_rows: int) -> bool:
+    def noise(n_rows: int) -> float:
         sizes = np.minimum(n_rows, totals)
-        noise = gaussian.gradient_noise(totals, sizes, with_replacement=with_replacement)
-        largest = float(np.linalg.eigvalsh(factor.T @ noise @ factor)[-1])
-        excess = law.variance(step_size, 1.0, largest, temperature) / temperature - 1
+        left = gaussian.gradient_noise(totals, sizes, with_replacement=with_replacement)
+        return float(np.linalg.eigvalsh(factor.T @ left @ factor)[-1])
+
+    return fewest_rows(
+        law, noise, total_sizes, target_bias=target_bias, temperature=temperature, cost=cost
+    )
+
+
+def fewest_rows(
+    law: LinearLaw,
+    noise: Callable[[int], float],
+    total_sizes: Sequence[int],
+    *,
+    target_bias: float,
+    temperature: float = 1.0,
+    cost: int = 1,
+) -> list[int]:
+    """Return the fewest rows for which ``noise`` is small enough; as for :func:`smallest_batch`.
+
+    Parameters
+    ----------
+    noise : callable
+        Rows of a batch to the largest variance of its gradient in any direction, in coordinates of
+        unit posterior sd.
+    """
+    wanted = allowed_excess(target_bias)
+    step_size, totals = law.rule.largest_step, np.asarray(total_sizes)
+
+    def enough(n_rows: int) -> bool:
+        excess = law.variance(step_size, 1.0, noise(n_rows), temperature) / temperature - 1
         clean = law.variance(step_size, 1.0, 0.0, temperature) / temperature - 1
         return excess <= max(wanted, clean * (1 + 1e-9))
 

@@ -1,5 +1,6 @@
 """The extreme directions of a posterior too large for an n_dim x n_dim matrix."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,16 +8,20 @@ import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.tuning.mode_search import ROWS_OF_A_SAMPLE, sample_rows, unit_information_scales
+from pymc_sgld.preconditioners import LowRankMetric
+from pymc_sgld.tuning.mode_search import sample_rows
 from pymc_sgld.types import Array
 
 _DIRECTIONS_AT_AN_END = 30
-_ROWS_PER_PARAMETER = 4
+_LEAST_ROWS, _ROWS_PER_PARAMETER = 2000, 20
 # Moves along a direction, in rough posterior sds; float32 gradients need a long one.
 _DIFFERENCES = {"float64": 1e-3, "float32": 0.3}
+_SCORES_AT_ONCE = 500
 _TOLERANCE = 1e-2  # of an eigenvalue, relative
-_MOST_RESTARTS = 10
+# With the curvature, at an end of the spectrum; without extremes there the iterations go nowhere.
+_MOST_PRODUCTS = 150
 _SIGNS = 8
+_SURE = 4.0  # standard errors
 _SMALLEST_RELATIVE_EIGENVALUE = 1e-6
 
 
@@ -53,23 +58,10 @@ def extreme_directions(
         How many directions are wanted in all; 30 if not given.
     """
     n_dim = len(position)
-    most = min(ROWS_OF_A_SAMPLE, max(2000, _ROWS_PER_PARAMETER * n_dim))
-    rows = sample_rows(block_function, most, generator)
+    rows = sample_rows(block_function, _rows_wanted(n_dim), generator)
     scale = diagonal_scales(block_function, position, generator)
-    step = _DIFFERENCES[np.dtype(block_function.dtype).name]
-    products = 0
-
-    def curve(direction: Array) -> Array:
-        nonlocal products
-        products += 1
-        unit = np.ravel(direction) / np.linalg.norm(direction)
-        ahead = (position + step * scale * unit).astype(position.dtype)
-        behind = (position - step * scale * unit).astype(position.dtype)
-        difference = block_function.batch(behind, rows)[1] - block_function.batch(ahead, rows)[1]
-        curved = scale * np.asarray(difference, dtype=float) / (2 * step)
-        return np.asarray(curved * np.linalg.norm(direction))
-
-    operator = LinearOperator((n_dim, n_dim), matvec=curve, dtype=np.float64)
+    curvature = _Curvature(block_function, position, rows, lambda z: scale * z, lambda g: scale * g)
+    operator = curvature.operator()
     # one more than wanted at either end, to know what would be left
     count = min((rank or _DIRECTIONS_AT_AN_END) + 1, (n_dim - 1) // 2)
     first = generator.standard_normal(n_dim)
@@ -78,8 +70,91 @@ def extreme_directions(
     # flat or falling directions are no scale to go by
     kept = low > _SMALLEST_RELATIVE_EIGENVALUE * high.max(initial=1.0)
     low, of_low = low[kept], of_low[:, kept]
-    passes = 2 * products * sum(map(len, rows)) / float(np.sum(block_function.total_sizes))
-    return Spectrum(scale, np.r_[low, high], np.hstack([of_low, of_high]), len(low), passes)
+    vectors = np.hstack([of_low, of_high])
+    return Spectrum(scale, np.r_[low, high], vectors, len(low), curvature.data_passes)
+
+
+def _rows_wanted(n_dim: int) -> int:
+    """Return the rows of a sample in which most parameters are seen often."""
+    return max(_LEAST_ROWS, _ROWS_PER_PARAMETER * n_dim)
+
+
+def stiffest_direction(
+    block_function: BlockFunction, metric: LowRankMetric, generator: np.random.Generator
+) -> tuple[float, Array, float]:
+    """Return the largest curvature in the coordinates of a metric, where it is, and data passes.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+    metric : LowRankMetric
+        Its centre is the mode.
+    generator : numpy.random.Generator
+        Chooses the sample of rows and the first vector.
+    """
+    n_dim, parameters = len(metric.centre), metric.parameters()
+    rows = sample_rows(block_function, _rows_wanted(n_dim), generator)
+    curvature = _Curvature(
+        block_function,
+        metric.centre,
+        rows,
+        lambda z: metric.to_position(z, *parameters) - metric.centre,
+        lambda g: metric.pull_back(g, *parameters),
+    )
+    first = generator.standard_normal(n_dim)
+    values, vectors = _end(curvature.operator(), 1, "LA", first)
+    if len(values) == 0:  # a flat end of the spectrum: any direction of it will do
+        vectors = (first / np.linalg.norm(first))[:, None]
+        values = np.array([vectors[:, 0] @ curvature.along(vectors[:, 0])])
+    return float(values[-1]), np.asarray(vectors[:, -1]), curvature.data_passes
+
+
+class _Curvature:
+    """The precision of a sample of rows, scaled up to all, in linear coordinates: its products."""
+
+    def __init__(
+        self,
+        block_function: BlockFunction,
+        position: Array,
+        rows: list[Array],
+        forward: Callable[[Array], Array],
+        back: Callable[[Array], Array],
+    ) -> None:
+        self.function, self.position = block_function, position
+        self.blocks = block_function.read(rows)  # once, for many products
+        self.rows = [len(one) for one in rows]
+        pairs = zip(block_function.total_sizes, self.rows, strict=True)
+        self.weights = [total / size for total, size in pairs]
+        self.forward, self.back = forward, back
+        self.step = _DIFFERENCES[np.dtype(block_function.dtype).name]
+        self.products = 0
+
+    def along(self, direction: Array) -> Array:
+        """Return the product with a vector, by a central difference of the gradient."""
+        self.products += 1
+        length = np.linalg.norm(direction)
+        move = self.step * self.forward(np.ravel(direction) / length)
+        behind, ahead = (
+            self.function.on_blocks(
+                moved.astype(self.position.dtype),
+                self.blocks,
+                prior_weight=1.0,
+                weights=self.weights,
+            )[1].astype(float)
+            for moved in (self.position - move, self.position + move)
+        )
+        return np.asarray(self.back(behind - ahead) * length / (2 * self.step))
+
+    def operator(self) -> LinearOperator:
+        """Return it as scipy takes it."""
+        n_dim = len(self.position)
+        return LinearOperator((n_dim, n_dim), matvec=self.along, dtype=np.float64)
+
+    @property
+    def data_passes(self) -> float:
+        """What the products so far have read."""
+        total = float(np.sum(self.function.total_sizes))
+        return 2 * self.products * sum(self.rows) / total
 
 
 def diagonal_scales(
@@ -89,8 +164,10 @@ def diagonal_scales(
 
     The information of the rows is that of their scores; the curvature of the prior is estimated by
     products of its Hessian with random signs, which is exact where parameters are independent.
+    Products of the whole Hessian with random signs correct it where they say the same each time.
     """
-    rough = unit_information_scales(block_function, position, generator)
+    of_rows = _information_of_rows(block_function, position, generator)
+    rough = 1 / np.sqrt(of_rows + 1)
     one_row = [np.zeros(1, dtype=np.int64)] * len(block_function.total_sizes)
     none = [0.0] * len(one_row)
     step = _DIFFERENCES[np.dtype(block_function.dtype).name] * rough
@@ -104,16 +181,40 @@ def diagonal_scales(
         signs = generator.choice([-1.0, 1.0], len(position))
         difference = prior(position - step * signs) - prior(position + step * signs)
         curvature += np.nan_to_num(difference / (2 * step * signs)) / _SIGNS
-    of_rows = 1 / rough**2 - 1  # without the standard normal prior assumed there
     information = of_rows + np.maximum(curvature, 0)
-    return np.asarray(np.where(information > 0, information, 1.0) ** -0.5)
+    scale = np.where(information > 0, information, 1.0) ** -0.5
+    rows = sample_rows(block_function, _rows_wanted(len(scale)), generator)
+    whole = _Curvature(block_function, position, rows, lambda z: scale * z, lambda g: scale * g)
+    looked = []
+    for _ in range(_SIGNS):
+        signs = generator.choice([-1.0, 1.0], len(scale))
+        looked.append(signs * whole.along(signs))
+    mean, error = np.mean(looked, axis=0), np.std(looked, axis=0, ddof=1) / np.sqrt(_SIGNS)
+    return np.asarray(scale / np.sqrt(np.where(mean > _SURE * error, mean, 1.0)))
+
+
+def _information_of_rows(
+    block_function: BlockFunction, position: Array, generator: np.random.Generator
+) -> Array:
+    """Return the sum over rows of squared scores, from a sample that sees most parameters often."""
+    n_dim = len(position)
+    information = np.zeros(n_dim)
+    sampled = sample_rows(block_function, _rows_wanted(n_dim), generator)
+    for group, rows in enumerate(sampled):
+        weight = block_function.total_sizes[group] / len(rows)
+        for some in np.array_split(rows, -(-len(rows) // _SCORES_AT_ONCE)):
+            scores = block_function.row_gradients(position, group, some)
+            information += weight * np.nan_to_num(scores**2).sum(axis=0)
+    return information
 
 
 def _end(operator: LinearOperator, count: int, end: str, first: Array) -> tuple[Array, Array]:
     """Return the eigenvalues at one end that converged, ascending, and their vectors."""
+    basis = min(len(first), max(2 * count + 1, 20))
+    restarts = max(1, (_MOST_PRODUCTS - basis) // max(1, basis - count))
     try:
         values, vectors = eigsh(
-            operator, count, which=end, v0=first, tol=_TOLERANCE, maxiter=_MOST_RESTARTS
+            operator, count, which=end, ncv=basis, v0=first, tol=_TOLERANCE, maxiter=restarts
         )
     except ArpackNoConvergence as stopped:
         values, vectors = stopped.eigenvalues, stopped.eigenvectors

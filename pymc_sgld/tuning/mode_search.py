@@ -116,10 +116,13 @@ def climb(
     tolerance: float = GRADIENT_IN_SDS,
 ) -> ModeSearch:
     """Climb to a mode of the log-posterior of the given rows, scaled up to all rows."""
-    share = share_of(block_function, rows)
+    share, blocks = share_of(block_function, rows), block_function.read(rows)
+    weights = [
+        total / len(one) for total, one in zip(block_function.total_sizes, rows, strict=True)
+    ]
 
     def on_rows(position: Array) -> tuple[float, Array]:
-        return block_function.batch(position, rows)
+        return block_function.on_blocks(position, blocks, prior_weight=1.0, weights=weights)
 
     position, evaluations = _climb(on_rows, block_function, start, generator, tolerance)
     logp, _ = on_rows(position)

@@ -14,44 +14,25 @@ TARGET_BIAS = 0.05
 _LARGEST_COUPLED = 200
 
 
-@dataclass(frozen=True)
-class LinearChain:
-    r"""A sampler on the Gaussian picture of a posterior, in the coordinates of a preconditioner.
+class SamplerPicture:
+    """What a sampler does on a Gaussian, as far as two numbers of it tell.
 
-    Parameters
-    ----------
-    law : LinearLaw
-        Of the update rule.
-    precision : array, shape (n_dim, n_dim)
-        Of the posterior, in coordinates: L' P L.
-    noise : array, shape (n_dim, n_dim)
-        Covariance of the estimated gradient, in coordinates: L' V L.
-    factor : array, shape (n_dim, n_dim)
-        L, from coordinates to parameters.
-    known_noise : array, shape (n_dim,), optional
-        What the rule takes out of its injected noise, by coordinate.
-    time_scale : float, default 1
-        Of a rule with a preconditioner of its own, which the coordinates include: a step size of
-        the chain is this many units of time in them.
+    The largest eigenvalue of the gradient noise, and that of the precision, in the coordinates of
+    a preconditioner.
     """
 
     law: LinearLaw
-    precision: Array
-    noise: Array
-    factor: Array
-    known_noise: Array | None = None
     time_scale: float = 1.0
-    _inflations: dict[tuple[float, float], float] = field(default_factory=dict, repr=False)
+    noise_eigenvalue: float
+    curvature_eigenvalue: float
 
-    @cached_property
-    def noise_eigenvalue(self) -> float:
-        """Largest eigenvalue of the gradient noise."""
-        return float(np.linalg.eigvalsh(self.noise)[-1])
+    def memory(self, step_size: float, temperature: float = 1.0) -> float:
+        """Return the steps in which the slowest direction decays by a factor e."""
+        raise NotImplementedError
 
-    @cached_property
-    def curvature_eigenvalue(self) -> float:
-        """Largest eigenvalue of the precision."""
-        return float(self._eigen[0][-1])
+    def sd_inflation(self, step_size: float, temperature: float = 1.0) -> float:
+        """Return the largest relative excess of an sd; inf where the step is unstable."""
+        raise NotImplementedError
 
     def threshold_step_size(
         self, temperature: float = 1.0, target_bias: float = TARGET_BIAS
@@ -82,6 +63,46 @@ class LinearChain:
         if self.law.rule.noise_vectors == 0:
             return np.inf
         return step_size / self.time_scale * self.noise_eigenvalue / (2 * temperature)
+
+
+@dataclass(frozen=True)
+class LinearChain(SamplerPicture):
+    r"""A sampler on the Gaussian picture of a posterior, in the coordinates of a preconditioner.
+
+    Parameters
+    ----------
+    law : LinearLaw
+        Of the update rule.
+    precision : array, shape (n_dim, n_dim)
+        Of the posterior, in coordinates: L' P L.
+    noise : array, shape (n_dim, n_dim)
+        Covariance of the estimated gradient, in coordinates: L' V L.
+    factor : array, shape (n_dim, n_dim)
+        L, from coordinates to parameters.
+    known_noise : array, shape (n_dim,), optional
+        What the rule takes out of its injected noise, by coordinate.
+    time_scale : float, default 1
+        Of a rule with a preconditioner of its own, which the coordinates include: a step size of
+        the chain is this many units of time in them.
+    """
+
+    law: LinearLaw
+    precision: Array
+    noise: Array
+    factor: Array
+    known_noise: Array | None = None
+    time_scale: float = 1.0
+    _inflations: dict[tuple[float, float], float] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def noise_eigenvalue(self) -> float:  # type: ignore[override]
+        """Largest eigenvalue of the gradient noise."""
+        return float(np.linalg.eigvalsh(self.noise)[-1])
+
+    @cached_property
+    def curvature_eigenvalue(self) -> float:  # type: ignore[override]
+        """Largest eigenvalue of the precision."""
+        return float(self._eigen[0][-1])
 
     def memory(self, step_size: float, temperature: float = 1.0) -> float:
         """Return the steps in which the slowest direction decays by a factor e."""

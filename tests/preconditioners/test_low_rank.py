@@ -170,7 +170,10 @@ def test_more_than_2000_parameters(make_step):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, r"2100 parameters.*choice of step_size \(give step_size\).*'dense'"),
+        (
+            {"preconditioner": "diagonal"},
+            r"2100 parameters.*choice of step_size \(give it, or take",
+        ),
         (
             {"step_size": 1.0, "preconditioner": "dense"},
             r"preconditioner='dense' \(take 'low_rank'",
