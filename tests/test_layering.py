@@ -32,7 +32,7 @@ LAYERS = [
     {"gibbs_choice"},
     {"automatic"},
     {"presets", "auto_report", "nuts_choice"},
-    {"outside_samplers", "comparison_plots", "sampling"},
+    {"outside_samplers", "sampling"},
     {"comparison", "annealing"},
     {"__init__"},
 ]

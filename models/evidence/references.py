@@ -40,14 +40,12 @@ from models._datasets import Array
 from models.evidence import posteriordb
 from models.evidence.moments import Moments, labels_of, moments_of
 from models.evidence.problems import Problem
-from pymc_sgld.tuning import find_laplace
+from pymc_sgld.tuning import find_laplace, on_all_rows
 
 DRAWS = 600, 16_000  # least and most that are weighted by the log-density of all rows
 IMPORTANCE_SECONDS = 60.0  # beyond the least
 LARGEST_SHAPE, LEAST_EFFECTIVE, EVEN = 0.7, 2000, 0.9
 _UNWEIGHTED = 2**14
-_DIFFERENCE = 1e-2  # posterior sds
-_NEWTON_STEPS = 4
 _HALF_WIDTH, _POINTS = 7.0, 71  # of a grid, in its own sds
 _NUTS_TUNE, _NUTS_DRAWS, _CHAINS, _LEAPFROGS = 200, 1000, 4, 8
 NUTS_SECONDS = 1200.0  # of a chain
@@ -114,26 +112,10 @@ def exact_laplace(posterior: Posterior, start: Array, seed: int = 0) -> tuple[Ar
     found = find_laplace(posterior.function, start, np.random.default_rng(seed))
     if not np.isfinite(found.covariance).all():
         raise NoReference("no mode was found")
-    mode, factor = found.position, np.linalg.cholesky(found.covariance)
-    for _ in range(_NEWTON_STEPS):
-        precision = _whitened_precision(posterior.function, mode, factor)
-        score = factor.T @ posterior.function.full(mode)[1]
-        mode = mode + factor @ np.linalg.solve(precision, score)
-        factor = factor @ np.linalg.cholesky(np.linalg.inv(precision))
-        if np.sqrt(np.mean(score**2)) < 1e-3:
-            break
-    return mode, factor
-
-
-def _whitened_precision(function: Any, mode: Array, factor: Array) -> Array:
-    columns = []
-    for direction in _DIFFERENCE * factor.T:
-        behind, ahead = function.full(mode - direction)[1], function.full(mode + direction)[1]
-        columns.append(factor.T @ (behind - ahead) / (2 * _DIFFERENCE))
-    precision = (np.array(columns) + np.transpose(columns)) / 2
-    if np.linalg.eigvalsh(precision)[0] <= 0:
+    found = on_all_rows(posterior.function, found)
+    if not np.isfinite(found.covariance).all():
         raise NoReference("the curvature at the mode is not positive")
-    return np.asarray(precision)
+    return found.position, np.linalg.cholesky(found.covariance)
 
 
 def importance(problem: Problem, seed: int = 0) -> Moments:

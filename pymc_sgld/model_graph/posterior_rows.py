@@ -70,7 +70,7 @@ def row_log_likelihood(
     """
     model = pm.modelcontext(model)
     posterior = posterior_of(idata)
-    factors, row_model = _constrained(model, posterior, Options(rows, total_size))
+    factors, row_model = constrained(model, posterior, Options(rows, total_size))
     names = _checked_names(var_names, factors)
     positions = positions_of(row_model, posterior)
     found: dict[str, np.ndarray] = {}
@@ -177,7 +177,7 @@ def as_dataset(
     return xr.Dataset(variables, coords)
 
 
-def _constrained(
+def constrained(
     model: pm.Model, posterior: xr.Dataset, options: Options
 ) -> tuple[Factors, RowModel]:
     """Return the row model in the space that a posterior is in."""

@@ -15,7 +15,7 @@ from pymc_sgld.tuning.extreme_directions import (
 )
 from pymc_sgld.tuning.extremes_chain import ExtremesChain, batch_noise
 from pymc_sgld.tuning.improper import improper_direction
-from pymc_sgld.tuning.laplace import Laplace, find_laplace
+from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
     LocalGaussian,
@@ -50,6 +50,7 @@ __all__ = [
     "improper_direction",
     "is_better_centre",
     "local_gaussian",
+    "on_all_rows",
     "pilot",
     "sample_rows",
     "smallest_batch",

@@ -15,6 +15,9 @@ _MOST_STEPS = 5  # with the Hessian of one place
 _MOST_ROUNDS = 2
 _FEWEST_ROWS = 2000  # of the first sample
 _ROWS_PER_PARAMETER = 20
+_DIFFERENCE = 1e-2  # posterior sds
+_EXACTLY = 1e-3  # of the slope at a mode, as above
+_MOST_HESSIANS = 4
 
 
 class Laplace(NamedTuple):
@@ -95,3 +98,51 @@ def _size(gradient: Array, covariance: Array) -> float:
     with np.errstate(invalid="ignore", over="ignore"):
         square = float(gradient @ covariance @ gradient) / len(gradient)
     return float(np.sqrt(max(square, 0.0))) if np.isfinite(square) else np.inf
+
+
+def on_all_rows(block_function: BlockFunction, found: Laplace) -> Laplace:
+    """Refine a mode and the covariance there, with Hessians of all rows.
+
+    Newton steps; the Hessian is taken by central differences of the gradient along the directions
+    that the covariance known so far whitens, ``2 * n_dim`` passes each.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+    found : Laplace
+        From :func:`find_laplace`, whose covariance must be finite.
+
+    Returns
+    -------
+    Laplace
+        Its covariance is nan where the curvature is not positive in all directions.
+    """
+    mode = np.asarray(found.position, dtype=float)
+    factor, passes = np.linalg.cholesky(found.covariance), found.data_passes
+    for _ in range(_MOST_HESSIANS):
+        precision = _whitened_precision(block_function, mode, factor)
+        passes += 2 * len(mode) + 1
+        if not _is_positive(precision):
+            return found._replace(covariance=np.full_like(factor, np.nan), data_passes=passes)
+        slope = factor.T @ block_function.full(mode)[1]
+        mode = mode + factor @ np.linalg.solve(precision, slope)
+        factor = factor @ np.linalg.cholesky(np.linalg.inv(precision))
+        if np.sqrt(np.mean(slope**2)) < _EXACTLY:
+            break
+    logp, gradient = block_function.full(mode)
+    covariance = factor @ factor.T
+    score = _size(np.asarray(gradient, dtype=float), covariance)
+    return Laplace(mode, float(logp), found.gaussian, covariance, score, passes + 1)
+
+
+def _is_positive(matrix: Array) -> bool:
+    return bool(np.isfinite(matrix).all() and np.linalg.eigvalsh(matrix)[0] > 0)
+
+
+def _whitened_precision(block_function: BlockFunction, mode: Array, factor: Array) -> Array:
+    columns = []
+    for direction in _DIFFERENCE * factor.T:
+        behind = np.asarray(block_function.full(mode - direction)[1], dtype=float)
+        ahead = block_function.full(mode + direction)[1]
+        columns.append(factor.T @ (behind - ahead) / (2 * _DIFFERENCE))
+    return np.asarray((np.array(columns) + np.transpose(columns)) / 2)

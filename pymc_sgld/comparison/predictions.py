@@ -1,0 +1,42 @@
+"""Posterior predictive draws of every method, in chunks of rows."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+
+from xarray import DataTree
+
+from pymc_sgld.comparison.weights import resampled
+from pymc_sgld.model_graph import posterior_predictive
+from pymc_sgld.model_graph.chosen_rows import thinned
+from pymc_sgld.validate import check_integer
+
+_NUMBERS = 20_000_000  # of one method
+
+
+def add(
+    results: Mapping[str, DataTree], model: pm.Model | None, draws: int, random_seed: int | None
+) -> None:
+    """Add the groups ``posterior_predictive`` and ``observed_data``; see `Comparison.predict`."""
+    check_integer("draws", draws, at_least=1)
+    if model is None:
+        raise ValueError(
+            "There is no model to predict with: the comparison was made of draws alone. Pass it: "
+            "compare(draws, model)."
+        )
+    observed = {var.name: np.asarray(model.rvs_to_values[var].eval()) for var in model.observed_RVs}
+    most = max(1, _NUMBERS // max(1, sum(values.size for values in observed.values())))
+    for result in results.values():
+        few = thinned(resampled(result), min(draws, most))
+        found = posterior_predictive(
+            few, model, random_seed=random_seed, extend_inferencedata=False
+        )
+        result["posterior_predictive"] = xr.DataTree(dataset=found)
+        shown = {
+            name: (found[name].dims[2:], values)
+            for name, values in observed.items()
+            if name in found and found[name].shape[2:] == values.shape
+        }
+        result["observed_data"] = xr.DataTree(dataset=xr.Dataset(shown))

@@ -1,0 +1,251 @@
+"""``compare``: run samplers, or take draws made earlier, and measure them against one of them."""
+
+import inspect
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+from pymc.exceptions import SamplingError
+from pymc.model import modelcontext
+from xarray import DataTree
+
+from pymc_sgld.comparison.elpd import compare_elpd
+from pymc_sgld.comparison.figures import figures_of, notes_on
+from pymc_sgld.comparison.given_draws import check_coords_agree, check_draws_of_model
+from pymc_sgld.comparison.parameters import compare_parameters, flat_posterior
+from pymc_sgld.comparison.result import Comparison
+from pymc_sgld.comparison.verdicts import TOLERANCE
+from pymc_sgld.model_graph import RowError
+from pymc_sgld.outside_samplers import OUTSIDE
+from pymc_sgld.presets import REGISTRY
+from pymc_sgld.sampling import sample
+from pymc_sgld.validate import check_integer, check_one_of, check_positive
+
+
+def compare(
+    samplers: Sequence[str] | Mapping[str, Any] = ("sgld", "nuts", "advi"),
+    model: pm.Model | None = None,
+    *,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    reference: str = "nuts",
+    var_names: Sequence[str] | None = None,
+    tolerance: float = TOLERANCE,
+    elpd: bool = True,
+    progressbar: bool = True,
+) -> Comparison:
+    """Run several samplers on one model and measure them against one of them.
+
+    Parameters
+    ----------
+    samplers : sequence of str, or mapping
+        Names: those of ``psg.samplers()``; ``"nuts"`` (``pm.sample`` as it comes); ``"advi"`` and
+        ``"fullrank_advi"`` (``pm.fit``, on minibatches where there are many rows); ``"laplace"``,
+        the normal approximation at the mode. Or a mapping from labels to names, to draws made
+        earlier (a DataTree), or to dictionaries of options that override those below, such as
+        ``{"nuts": {"draws": 500}, "small steps": {"sampler": "sgld", "step_size": 1e-3}}``; without
+        ``"sampler"`` the label is the name. All three may be mixed.
+    model : pm.Model, optional
+        The model; that of the context if not given. Not needed where all are draws made earlier;
+        then there is no elpd and no Stein discrepancy.
+    draws, chains : int
+        Draws kept per chain, and chains. ADVI and Laplace have no chains and make
+        ``draws * chains`` draws.
+    tune : int, optional
+        Tuning steps of the samplers; each sampler's own default if not given.
+    cores : int, optional
+        Processes to run chains in.
+    random_seed : int, optional
+        Seed of every method.
+    reference : str
+        Label of the method that the others are compared with.
+    var_names : sequence of str, optional
+        Variables to compare; those that every result has in common if not given.
+    tolerance : float, default 0.1
+        Of the verdict: largest error of a mean, in the reference's sds, and largest relative error
+        of an sd, that counts as close.
+    elpd : bool, default True
+        Whether to estimate the expected log predictive density, see
+        :func:`pymc_sgld.comparison.elpd.compare_elpd`.
+    progressbar : bool
+        Show progress.
+
+    Returns
+    -------
+    Comparison
+        The draws, the tables, and methods to print, plot and save them and to write a report.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a sampler, an option or a reference that is not known, and for draws that do not belong
+        to the model or to each other.
+
+    Notes
+    -----
+    Seconds are wall time. "Compile" is everything before the first step, "tune" is tuning or
+    optimisation, "draw" the rest. NUTS reports one time for tuning and drawing together; it is
+    split by the number of gradient evaluations. Draws of ADVI and Laplace are independent by
+    construction, hence they have neither an effective sample size nor an R-hat that would say
+    anything about them. A sampler that cannot run on the model, or fails on its way, is left out of
+    the table, and a note says why; the reference may not fail.
+
+    Draws of a chain whose step size changes are weighted by it (``step_size_weight``): means, sds,
+    Wasserstein and Stein discrepancies take the weights; for the rest they are resampled.
+    """
+    runs = _runs(samplers)
+    check_one_of("reference", reference, runs, hint="It is a label of `samplers`.")
+    check_positive("tolerance", tolerance)
+    to_run = [label for label, run in runs.items() if not isinstance(run, DataTree)]
+    model = modelcontext(model) if model is not None or to_run else _model_of_context()
+    shared = {
+        "draws": check_integer("draws", draws, at_least=4),
+        "tune": tune,
+        "chains": check_integer("chains", chains, at_least=1),
+        "cores": cores,
+        "random_seed": random_seed,
+        "progressbar": progressbar,
+    }
+    for label, run in runs.items():
+        if isinstance(run, DataTree):
+            check_draws_of_model(label, run, model)
+    results, failures = {}, []
+    for label, run in runs.items():
+        if isinstance(run, DataTree):
+            results[label] = run
+            continue
+        try:
+            results[label] = _run(shared | run, model)
+        except (RowError, SamplingError) as error:
+            if label == reference:
+                raise
+            failures.append(f"{label} FAILED and is left out: {error}")
+    return summarise(
+        results,
+        reference=reference,
+        var_names=var_names,
+        model=model,
+        tolerance=tolerance,
+        elpd=elpd,
+        notes=failures,
+    )
+
+
+def summarise(
+    results: Mapping[str, DataTree],
+    *,
+    reference: str,
+    var_names: Sequence[str] | None = None,
+    model: pm.Model | None = None,
+    tolerance: float = TOLERANCE,
+    elpd: bool = True,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Return the comparison of draws that exist already; see :func:`compare`."""
+    names, left_out = _common_variables(results, var_names)
+    check_coords_agree(results, names, reference)
+    flat = {label: flat_posterior(result, names) for label, result in results.items()}
+    parameters = compare_parameters(flat, results, reference)
+    found_elpd, why_not = None, []
+    if elpd and model is not None and model.observed_RVs:
+        try:
+            found_elpd = compare_elpd(results, model, reference)
+        except RowError as error:
+            why_not = [f"No elpd: {error}"]
+    table = figures_of(results, parameters, found_elpd, reference, tolerance)
+    all_notes = [*notes, *left_out, *why_not, *notes_on(results, table, parameters, reference)]
+    return Comparison(
+        results=dict(results),
+        table=table,
+        parameters=parameters,
+        elpd=found_elpd,
+        reference=reference,
+        var_names=tuple(names),
+        notes=tuple(all_notes),
+        tolerance=tolerance,
+        model=model,
+    )
+
+
+def _model_of_context() -> pm.Model | None:
+    model: pm.Model | None = pm.Model.get_context(error_if_none=False)
+    return model
+
+
+# -- what to run ------------------------------------------------------------------------------
+
+
+def _runs(samplers: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Map each label to a DataTree or to options that hold the name of a sampler."""
+    if isinstance(samplers, str):
+        samplers = [samplers]
+    named = samplers if isinstance(samplers, Mapping) else {name: name for name in samplers}
+    if not named:
+        raise ValueError("samplers is empty: name at least one, such as ['sgld', 'nuts'].")
+    return {str(label): _one_run(str(label), what) for label, what in named.items()}
+
+
+def _one_run(label: str, what: Any) -> Any:
+    if isinstance(what, DataTree):
+        return what
+    if isinstance(what, str):
+        what = {"sampler": what}
+    if not isinstance(what, Mapping):
+        raise TypeError(
+            f"samplers[{label!r}] must be a sampler's name, a dictionary of options or a DataTree "
+            f"of draws, got {type(what).__name__}."
+        )
+    options = {"sampler": label, **what}
+    name = check_one_of(f"the sampler of {label!r}", options["sampler"], [*REGISTRY, *OUTSIDE])
+    if name in OUTSIDE and name != "nuts":
+        known = set(inspect.signature(OUTSIDE[name]).parameters) - {"model", "method"}
+        unknown = sorted(set(options) - known - {"sampler"})
+        if unknown:
+            raise TypeError(
+                f"samplers[{label!r}] has the option {unknown[0]!r}, which {name!r} does not take. "
+                f"It takes {', '.join(sorted(known))}."
+            )
+    return options
+
+
+def _run(options: dict[str, Any], model: pm.Model) -> DataTree:
+    name = options.pop("sampler")
+    if name in OUTSIDE:
+        return OUTSIDE[name](model, **options)
+    result: DataTree = sample(name, model=model, discard_tuned_samples=False, **options)
+    return result
+
+
+def _common_variables(
+    results: Mapping[str, DataTree], var_names: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Return the variables to compare, and a note on those that some result lacks."""
+    present = {label: list(result["posterior"].data_vars) for label, result in results.items()}
+    known = list(dict.fromkeys(name for names in present.values() for name in names))
+    common = [name for name in known if all(name in names for names in present.values())]
+    numeric = [name for name in common if _is_numeric(results, name)]
+    if var_names is not None:
+        for name in var_names:
+            lacking = [label for label, names in present.items() if name not in names]
+            if lacking:
+                raise ValueError(
+                    f"var_names holds {name!r}, which {', '.join(lacking)} did not draw. "
+                    f"Every result has: {', '.join(common) or 'no variable in common'}."
+                )
+        return list(var_names), []
+    if not numeric:
+        listing = "; ".join(f"{label}: {', '.join(names)}" for label, names in present.items())
+        raise ValueError(f"The results have no variable in common ({listing}).")
+    left_out = [name for name in known if name not in common]
+    note = f"Not compared, because not every method drew it: {', '.join(left_out)}."
+    return numeric, [note] if left_out else []
+
+
+def _is_numeric(results: Mapping[str, DataTree], name: str) -> bool:
+    return all(np.issubdtype(one["posterior"][name].dtype, np.number) for one in results.values())

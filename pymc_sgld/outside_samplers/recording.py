@@ -1,0 +1,56 @@
+"""What is written down of a run: its times, and what it cost in passes through the data."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+
+from xarray import DataTree
+
+from pymc_sgld.model_graph import RowModel
+from pymc_sgld.model_graph.posterior_rows import as_dataset
+from pymc_sgld.types import Array
+
+PHASES = ("compile", "tune", "draw")
+
+
+def record(
+    result: DataTree, sampler: str, seconds: Sequence[float], **attributes: float | str
+) -> None:
+    """Write the sampler's name, the wall seconds of its phases and more into the posterior."""
+    times = {f"{phase}_seconds": float(s) for phase, s in zip(PHASES, seconds, strict=True)}
+    result["posterior"].attrs.update(times, sampler=sampler, **attributes)
+
+
+def draws_of_positions(model: pm.Model, rows: RowModel, positions: Array) -> DataTree:
+    """Return unconstrained vectors as draws of one chain, in the model's own variables.
+
+    Deterministics with an entry for each row are left out.
+
+    Parameters
+    ----------
+    model : pm.Model
+    rows : RowModel
+        Of the model; says what the entries of a vector are.
+    positions : array, shape (n_draws, n_dim)
+    """
+    row_dims = {group.name for group in rows.groups}
+    wanted = [
+        var
+        for var in model.unobserved_RVs
+        if not row_dims & set(model.named_vars_to_dims.get(var.name, ()) or ())
+    ]
+    function = model.compile_fn(
+        model.replace_rvs_by_values(wanted),
+        inputs=list(rows.value_vars),
+        mode="FAST_COMPILE",
+        point_fn=False,
+        on_unused_input="ignore",
+    )
+    found = [function(*rows.unravel(position).values()) for position in positions]
+    arrays = {var.name: np.stack([one[i] for one in found]) for i, var in enumerate(wanted)}
+    dims: dict[str, Any] = {var.name: model.named_vars_to_dims.get(var.name, ()) for var in wanted}
+    sample = xr.Dataset(coords={"chain": [0], "draw": np.arange(len(positions))})
+    return DataTree.from_dict({"posterior": as_dataset(arrays, dims, model, sample)})
