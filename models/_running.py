@@ -22,6 +22,8 @@ from xarray import DataTree
 import models
 import pymc_sgld as psg
 
+from pymc_sgld.comparison.files import save_draws
+
 COMPARED = ("auto", "nuts", "advi")
 MOST_ROWS = 40  # of a printed table
 _SIZES = ("draws", "tune", "chains")
@@ -116,8 +118,7 @@ class Result:
             written.append(folder / f"{title.replace(' ', '_').replace('/', '_')}.csv")
             frame.to_csv(written[-1])
         if self.draws is not None:
-            only = psg.Comparison({"draws": self.draws}, pd.DataFrame(), "draws", ())
-            written += only.save(folder)
+            written += save_draws({"draws": self.draws}, folder)
         return written
 
 

@@ -32,10 +32,11 @@ COLUMNS = (
         "verdict",
         "verdict",
         "{}",
-        "Close: every mean is within the tolerance of the reference's, in the reference's standard "
-        "deviations, and every standard deviation within the same share of the reference's. Off: "
-        "some parameter surely is not, allowing for the Monte Carlo errors of both methods (5 % for "
-        "a false alarm). Cannot tell: beyond the tolerance, but not surely; draw more.",
+        "Close: every mean is within the tolerance of the reference's, in the reference's "
+        "standard deviations, and every standard deviation within the same share of its. Off: "
+        "some parameter surely is not, allowing for the Monte Carlo errors of both methods, with "
+        "a chance of 5 % for a false alarm. Cannot tell: beyond the tolerance, but not surely; "
+        "draw more.",
         "verdict",
     ),
     Column(
@@ -127,9 +128,6 @@ COLUMNS = (
     Column("tune_seconds", "tune, seconds", "{:.1f}", "Wall time of tuning, or of fitting."),
     Column("draw_seconds", "draw, seconds", "{:.1f}", "Wall time of the draws that are kept."),
     Column("total_seconds", "total, seconds", "{:.1f}", "The sum of these three."),
-)
-
-ELPD_COLUMNS = (
     Column(
         "elpd",
         "elpd (leave-one-out)",
@@ -146,3 +144,12 @@ ELPD_COLUMNS = (
     ),
     Column("elpd_difference_se", "... standard error", "{:.2f}", "Of the line above."),
 )
+
+
+def known_columns(table: pd.DataFrame) -> list[Column]:
+    """Return the columns in which some method has a figure."""
+    return [
+        column
+        for column in COLUMNS
+        if column.name in table and any(column.cell(row) != "-" for _, row in table.iterrows())
+    ]

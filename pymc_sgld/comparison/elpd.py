@@ -27,7 +27,7 @@ class Pointwise(NamedTuple):
     elpd: Array  # (n,), of these
     p_loo: float
     bad: int  # Pareto shapes above what is good
-    approximation: Array | None  # (N,), log-likelihood of every row at the mean; None: all looked at
+    approximation: Array | None  # (N,), of every row at the mean; None: all looked at
 
 
 def compare_elpd(

@@ -23,6 +23,7 @@ def save_draws(results: dict[str, DataTree], directory: str | Path) -> list[Path
 
 
 def require(module: str, purpose: str) -> None:
+    """Raise if a module is not installed."""
     if importlib.util.find_spec(module) is None:
         raise ImportError(
             f"{module} is needed {purpose}, and is not installed. "
@@ -31,12 +32,14 @@ def require(module: str, purpose: str) -> None:
 
 
 def folder_at(directory: str | Path) -> Path:
+    """Return a folder, made if it was not there."""
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def file_name(label: str) -> str:
+    """Return a label without what file names may not hold."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", label)
 
 

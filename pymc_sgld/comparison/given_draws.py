@@ -7,7 +7,8 @@ import pymc as pm
 
 from xarray import DataTree
 
-from pymc_sgld.model_graph import posterior_of
+from pymc_sgld.model_graph import RowError, posterior_of
+from pymc_sgld.posterior_scores import check_draws_of
 
 
 def check_draws_of_model(label: str, result: DataTree, model: pm.Model | None) -> None:
@@ -29,22 +30,11 @@ def check_draws_of_model(label: str, result: DataTree, model: pm.Model | None) -
     posterior = posterior_of(result)
     if model is None:
         return
-    shapes = model.eval_rv_shapes()
-    wanted = [var.name for var in model.free_RVs]
-    missing = [name for name in wanted if name not in posterior]
-    if missing:
-        one_of = "draws of another model" if len(missing) == len(wanted) else "not all of its draws"
-        raise ValueError(
-            f"samplers[{label!r}] are {one_of}: they hold {', '.join(map(str, posterior))}, and "
-            f"lack {', '.join(missing)}. Pass draws of every free variable of the model given."
-        )
-    for name in wanted:
-        found, expected = posterior[name].shape[2:], tuple(map(int, shapes[name]))
-        if found != expected:
-            raise ValueError(
-                f"samplers[{label!r}] are draws of another model: {name!r} has shape {found} in "
-                f"them and {expected} in the model."
-            )
+    try:
+        check_draws_of(model, posterior)
+    except RowError as error:
+        raise ValueError(f"samplers[{label!r}]: {error}") from None
+    for name in (var.name for var in model.free_RVs):
         for dim in model.named_vars_to_dims.get(name, ()) or ():
             labels = model.coords.get(dim)
             if dim not in posterior[name].coords or labels is None:

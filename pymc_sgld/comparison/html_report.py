@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from pymc_sgld.comparison import plots
-from pymc_sgld.comparison.columns import COLUMNS, ELPD_COLUMNS, Column, verdict_of
-from pymc_sgld.comparison.files import require
+from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.figures import REFERENCE
+from pymc_sgld.comparison.files import require
 from pymc_sgld.comparison.html_style import STYLE
 from pymc_sgld.comparison.verdicts import CLOSE, OFF, UNSURE, verdicts, worst
 
@@ -99,17 +99,14 @@ def _verdicts(comparison: Comparison) -> str:
     legend = (
         f"<p>Close: means within {comparison.tolerance:g} posterior standard deviations of "
         f"{escape(comparison.reference)}'s, and standard deviations within "
-        f"{comparison.tolerance:.0%}. Off: surely not, Monte Carlo errors allowed for. Cannot tell: "
-        "too few draws to say.</p>"
+        f"{comparison.tolerance:.0%}. Off: surely not, Monte Carlo errors allowed for. Cannot "
+        "tell: too few draws to say.</p>"
     )
     return f'<div class="cards">{"".join(cards)}</div>{legend}'
 
 
 def _main_table(comparison: Comparison) -> str:
-    table, columns = comparison.table, list(COLUMNS)
-    if comparison.elpd is not None:
-        columns += ELPD_COLUMNS
-    columns = [c for c in columns if c.name in table and _says_something(table, c)]
+    table, columns = comparison.table, known_columns(comparison.table)
     head = "".join(f"<th>{escape(str(label))}</th>" for label in table.index)
     body = "".join(_main_row(column, comparison) for column in columns)
     meanings = "".join(
@@ -120,10 +117,6 @@ def _main_table(comparison: Comparison) -> str:
         f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>'
         f"</table></div><h3>What each line means</h3><dl>{meanings}</dl>"
     )
-
-
-def _says_something(table: pd.DataFrame, column: Column) -> bool:
-    return any(column.cell(row) != "-" for _, row in table.iterrows())
 
 
 def _heading(column: Column, comparison: Comparison) -> str:
@@ -208,12 +201,12 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     body = ""
     for headings, cells, *classes in rows:
         marks = classes[0] if classes else [""] * len(cells)
-        body += "<tr>" + "".join(f"<th>{escape(one)}</th>" for one in headings)
         pairs = zip(cells, marks, strict=True)
-        body += "".join(f'<td class="{mark}">{escape(one)}</td>' for one, mark in pairs) + "</tr>"
-    return (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+        first = "".join(f"<th>{escape(one)}</th>" for one in headings)
+        rest = "".join(f'<td class="{mark}">{escape(one)}</td>' for one, mark in pairs)
+        body += f"<tr>{first}{rest}</tr>"
+    whole = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="wide"><table>{whole}</table></div>'
 
 
 def _pictures(comparison: Comparison) -> list[tuple[str, str]]:
@@ -250,7 +243,7 @@ def _origin(comparison: Comparison) -> str:
     for label, result in comparison.results.items():
         attrs = result["posterior"].attrs
         sizes = result["posterior"].sizes
-        told = f"{sizes['chain']} × {sizes['draw']:,} draws"
+        told = f"{sizes['chain']} x {sizes['draw']:,} draws"
         if "batch_size" in attrs:
             told += f", batches of {int(attrs['batch_size']):,} rows"
         elif "sample_stats" in result and "batch_size" in result["sample_stats"]:

@@ -1,4 +1,4 @@
-"""How the HTML report looks. Colours keep their meaning without colour vision: words go with them."""
+"""How the HTML report looks. Words go with the colours, for those who do not see them."""
 
 STYLE = """
 :root { --ink: #1d2433; --soft: #5b6577; --line: #dfe3ea; --paper: #ffffff; --ground: #f5f6f9;
@@ -7,7 +7,8 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: var(--ground);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
-header { background: var(--paper); border-bottom: 1px solid var(--line); padding: 2rem 1.5rem 1rem; }
+header { background: var(--paper); border-bottom: 1px solid var(--line);
+  padding: 2rem 1.5rem 1rem; }
 header > *, main { max-width: 70rem; margin-left: auto; margin-right: auto; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 auto .4rem; }
 header p { color: var(--soft); margin-top: 0; }
@@ -30,7 +31,8 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 .off { background: var(--off); color: var(--off-ink); }
 .reference { background: var(--reference); color: var(--reference-ink); }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .89rem; font-variant-numeric: tabular-nums; width: 100%; }
+table { border-collapse: collapse; font-size: .89rem; font-variant-numeric: tabular-nums;
+  width: 100%; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top; }
 tbody th { text-align: left; font-weight: 500; }

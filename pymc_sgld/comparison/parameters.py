@@ -13,6 +13,7 @@ from scipy.stats import wasserstein_distance
 from xarray import Dataset, DataTree
 
 from pymc_sgld.comparison.weights import weights_of
+from pymc_sgld.diagnostics import weighted_ess, weighted_mean, weighted_sd
 from pymc_sgld.types import Array
 
 # Of the distance of n draws from their law: int sqrt(F (1 - F)) dx * sqrt(2 / pi) for a normal one.
@@ -42,9 +43,8 @@ def is_chain(posterior: Any) -> bool:
 def moments(flat: Dataset, weights: Array | None) -> pd.DataFrame:
     r"""Return mean, sd, their errors, ESS and R-hat of every parameter.
 
-    With weights, :math:`\hat m = \sum_i w_i x_i` as in equation (11) of [1]_. Its error is that
-    of the mean of the draws' contributions :math:`n w_i (x_i - \hat m)`, and the bulk ESS is the
-    number of independent, equally weighted draws with that error.
+    With weights, :math:`\hat m = \sum_i w_i x_i` as in equation (11) of [1]_; the bulk ESS is then
+    :func:`pymc_sgld.diagnostics.weighted_ess`.
 
     Parameters
     ----------
@@ -80,13 +80,16 @@ def moments(flat: Dataset, weights: Array | None) -> pd.DataFrame:
 
 
 def _weighted(draws: Array, weights: Array) -> dict[str, float]:
-    mean = float((weights * draws).sum())
-    sd = float(np.sqrt((weights * (draws - mean) ** 2).sum()))
-    scaled = weights * weights.size
-    error = float(az.mcse(scaled * (draws - mean), method="mean"))
-    of_sd = float(az.mcse(scaled * ((draws - mean) ** 2 - sd**2), method="mean")) / (2 * sd)
-    ess = (sd / error) ** 2
-    return {"mean": mean, "sd": sd, "mcse_mean": error, "mcse_sd": of_sd, "ess_bulk": ess}
+    mean, sd = float(weighted_mean(draws, weights)), float(weighted_sd(draws, weights))
+    ess, squares = float(weighted_ess(draws, weights)), (draws - mean) ** 2
+    of_squares = float(weighted_sd(squares, weights) / np.sqrt(weighted_ess(squares, weights)))
+    return {
+        "mean": mean,
+        "sd": sd,
+        "mcse_mean": sd / np.sqrt(ess),
+        "mcse_sd": of_squares / (2 * sd),
+        "ess_bulk": ess,
+    }
 
 
 def errors(

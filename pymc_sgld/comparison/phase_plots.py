@@ -54,7 +54,8 @@ def plot_trace(posterior: Dataset, result: DataTree, backend: str) -> tuple[Any,
 
 def _flat_tuning(result: DataTree, labels: list[Any]) -> Dataset:
     tuning = DataTree.from_dict({"posterior": result["warmup_posterior"].to_dataset()})
-    names = [name for name in tuning["posterior"].data_vars if _shown(str(name), labels)]
+    names = [str(name) for name in tuning["posterior"].data_vars]
+    names = [name for name in names if _shown(name, labels)]
     return flat_posterior(tuning, names)[labels]
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from xarray import Dataset, DataTree
 
 from pymc_sgld.comparison import html_report, plots, predictions
-from pymc_sgld.comparison.columns import COLUMNS, ELPD_COLUMNS, Column, verdict_of
+from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.files import folder_at, save_draws
 from pymc_sgld.comparison.parameters import flat_posterior
 from pymc_sgld.comparison.verdicts import CLOSE, OFF, TOLERANCE, UNSURE
@@ -73,9 +73,7 @@ class Comparison:
         table.add_column("")
         for label in self.table.index:
             table.add_column(label, justify="right")
-        for column in COLUMNS:
-            _add(table, column, self.table, self.reference)
-        for column in ELPD_COLUMNS if self.elpd is not None else ():
+        for column in known_columns(self.table):
             _add(table, column, self.table, self.reference)
         return table
 

@@ -17,9 +17,11 @@ from pymc_sgld.comparison.figures import figures_of, notes_on
 from pymc_sgld.comparison.given_draws import check_coords_agree, check_draws_of_model
 from pymc_sgld.comparison.parameters import compare_parameters, flat_posterior
 from pymc_sgld.comparison.result import Comparison
+from pymc_sgld.comparison.stein import compare_stein
 from pymc_sgld.comparison.verdicts import TOLERANCE
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.outside_samplers import OUTSIDE
+from pymc_sgld.posterior_scores import NoScoreError
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.sampling import sample
 from pymc_sgld.validate import check_integer, check_one_of, check_positive
@@ -38,6 +40,7 @@ def compare(
     var_names: Sequence[str] | None = None,
     tolerance: float = TOLERANCE,
     elpd: bool = True,
+    stein: bool = True,
     progressbar: bool = True,
 ) -> Comparison:
     """Run several samplers on one model and measure them against one of them.
@@ -73,6 +76,10 @@ def compare(
     elpd : bool, default True
         Whether to estimate the expected log predictive density, see
         :func:`pymc_sgld.comparison.elpd.compare_elpd`.
+    stein : bool, default True
+        Whether to measure the kernel Stein discrepancy, see
+        :func:`pymc_sgld.comparison.stein.compare_stein`; up to 400 passes through the data a
+        method.
     progressbar : bool
         Show progress.
 
@@ -133,6 +140,7 @@ def compare(
         model=model,
         tolerance=tolerance,
         elpd=elpd,
+        stein=stein,
         notes=failures,
     )
 
@@ -145,6 +153,7 @@ def summarise(
     model: pm.Model | None = None,
     tolerance: float = TOLERANCE,
     elpd: bool = True,
+    stein: bool = True,
     notes: Sequence[str] = (),
 ) -> Comparison:
     """Return the comparison of draws that exist already; see :func:`compare`."""
@@ -152,13 +161,21 @@ def summarise(
     check_coords_agree(results, names, reference)
     flat = {label: flat_posterior(result, names) for label, result in results.items()}
     parameters = compare_parameters(flat, results, reference)
-    found_elpd, why_not = None, []
+    found_elpd, found_stein, why_not = None, None, []
     if elpd and model is not None and model.observed_RVs:
         try:
             found_elpd = compare_elpd(results, model, reference)
         except RowError as error:
-            why_not = [f"No elpd: {error}"]
+            why_not.append(f"No elpd: {error}")
+    if stein and model is not None:
+        n_rows = 0 if found_elpd is None else int(found_elpd["rows"].max())
+        try:
+            found_stein = compare_stein(results, model, reference, n_rows)
+        except (RowError, NoScoreError) as error:
+            why_not.append(f"No Stein discrepancy: {error}")
     table = figures_of(results, parameters, found_elpd, reference, tolerance)
+    if found_stein is not None:
+        table = table.join(found_stein)
     all_notes = [*notes, *left_out, *why_not, *notes_on(results, table, parameters, reference)]
     return Comparison(
         results=dict(results),

@@ -7,6 +7,7 @@ import xarray as xr
 
 from xarray import DataTree
 
+from pymc_sgld.diagnostics import resampled_draws
 from pymc_sgld.types import Array
 
 _EQUAL = 1e-9
@@ -30,21 +31,14 @@ def weights_of(result: DataTree) -> Array | None:
 def resampled(result: DataTree, seed: int = 0) -> DataTree:
     """Return plain draws in place of weighted ones, as many, for what knows nothing of weights.
 
-    Systematic resampling within each chain: a draw comes as often as its weight says, to less than
-    one. Draws keep their order. A result without weights comes back as it is.
+    See :func:`pymc_sgld.diagnostics.resampled_draws`. A result without weights comes back as it is.
     """
     weights = weights_of(result)
     if weights is None:
         return result
     posterior = result["posterior"].to_dataset().transpose("chain", "draw", ...)
-    n_draws = posterior.sizes["draw"]
-    first = np.random.default_rng(seed).uniform()
-    chosen = []
-    for one_chain in weights:
-        ends = np.cumsum(one_chain / one_chain.sum())
-        points = (first + np.arange(n_draws)) / n_draws
-        chosen.append(np.searchsorted(ends, np.minimum(points, ends[-1])))
-    index = xr.DataArray(np.array(chosen), dims=("chain", "draw"))
-    plain = posterior.isel(chain=xr.DataArray(np.arange(len(chosen)), dims="chain"), draw=index)
-    plain = plain.drop_vars("draw", errors="ignore").assign_coords(draw=posterior["draw"])
-    return DataTree.from_dict({"posterior": plain.assign_attrs(posterior.attrs)})
+    draw = xr.DataArray(resampled_draws(weights, seed), dims=("chain", "draw"))
+    chain = xr.DataArray(np.arange(len(weights)), dims="chain")
+    plain = posterior.drop_vars(["chain", "draw"], errors="ignore").isel(chain=chain, draw=draw)
+    coords = {name: posterior[name] for name in ("chain", "draw")}
+    return DataTree.from_dict({"posterior": plain.assign_coords(coords)})

@@ -27,6 +27,7 @@ def run_laplace(
     tune: int | None = None,
     cores: int | None = None,
     progressbar: Any = True,
+    mode: Any = None,
 ) -> DataTree:
     r"""Draw from the Gaussian at the mode of the unconstrained posterior.
 
@@ -44,6 +45,7 @@ def run_laplace(
     random_seed : int, optional
     tune, cores, progressbar
         Not used.
+    mode : str or pytensor Mode, default "NUMBA"
 
     Returns
     -------
@@ -67,7 +69,7 @@ def run_laplace(
             f"The Laplace approximation needs the Hessian, but there are {rows_model.n_dim:,} "
             f"parameters; {_LARGEST:,} is the most. Compare with 'advi' instead."
         )
-    function = rows_model.block_function()
+    function = rows_model.block_function(mode)
     initial = rows_model.ravel(model.initial_point())
     function.full(initial)  # compiles
     compiled = time.perf_counter()

@@ -85,12 +85,12 @@ def judge(mean: Array, covariance: Array, scores: Callable[[Array], Array]) -> O
 class Scores:
     """Gradients of the log-posterior at draws that lie around their mean.
 
-    On all rows, or where there are many on 2,000 of each group, drawn anew for each gradient, with a
-    control variate at the mean of the draws.
+    On all rows, or where there are many on 2,000 of each group, drawn anew for each gradient, with
+    a control variate at the mean of the draws.
     """
 
     def __init__(self, rows: RowModel, random_seed: Any) -> None:
-        self.function = rows.block_function()
+        self.function = rows.block_function("FAST_COMPILE")
         self.generator = np.random.default_rng(random_seed)
 
     def __call__(self, positions: Array) -> Array:

@@ -1,18 +1,22 @@
 import io
-import logging
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
 
+from pymc.exceptions import SamplingError
 from rich.console import Console
+from scipy.stats import wasserstein_distance
 from xarray import DataTree
 
-from pymc_sgld import comparison, outside_samplers
-from pymc_sgld.comparison import compare, summarise
-from pymc_sgld.outside_samplers import LossWatch, is_level
+from pymc_sgld.comparison import compare, running, summarise
+from pymc_sgld.comparison.figures import data_passes
+from pymc_sgld.comparison.parameters import errors, flat_posterior, moments
+from pymc_sgld.comparison.verdicts import verdicts
+from pymc_sgld.comparison.weights import resampled
 
 CHAINS, DRAWS = 4, 100
 
@@ -50,6 +54,12 @@ def results():
     }
 
 
+def another_model():
+    with pm.Model() as model:
+        pm.Normal("c")
+    return model
+
+
 def printed(comparison):
     console = Console(width=120, record=True, file=io.StringIO())
     comparison.print(console)
@@ -59,22 +69,22 @@ def printed(comparison):
 def test_means_and_sds_against_hand_computed(results):
     found = summarise(results, reference="nuts").table.loc["other"]
     # |2 - 1| / 2, |-0.1 - 0| / 1, |9 - 10| / 0.5 and 3 / 2, 0.8 / 1, 0.5 / 0.5.
-    np.testing.assert_allclose(found["mean_gap"], 2.0, rtol=1e-12)
+    np.testing.assert_allclose(found["mean_error"], 2.0, rtol=1e-12)
     np.testing.assert_allclose(found["sd_ratio_max"], 1.5, rtol=1e-12)
     np.testing.assert_allclose(found["sd_ratio_min"], 0.8, rtol=1e-12)
-    assert found["mean_gap_at"] == "b[right]"
+    assert found["mean_error_at"] == "b[right]"
     assert found["sd_ratio_max_at"] == "a"
     assert found["sd_ratio_min_at"] == "b[left]"
 
 
 def test_reference_against_itself(results):
     found = summarise(results, reference="other").table.loc["other"]
-    assert (found["mean_gap"], found["sd_ratio_min"], found["sd_ratio_max"]) == (0, 1, 1)
+    assert (found["mean_error"], found["sd_ratio_min"], found["sd_ratio_max"]) == (0, 1, 1)
 
 
 def test_another_reference_changes_the_unit(results):
     found = summarise(results, reference="other").table.loc["nuts"]
-    np.testing.assert_allclose(found["mean_gap"], 2.0, rtol=1e-12)  # b[right], both sds are 0.5
+    np.testing.assert_allclose(found["mean_error"], 2.0, rtol=1e-12)  # b[right], both sds are 0.5
     np.testing.assert_allclose(found["sd_ratio_max"], 1.25, rtol=1e-12)  # 1 / 0.8
 
 
@@ -100,7 +110,7 @@ def test_independent_draws_have_no_mixing_figures(results):
     text = printed(found)
     (line,) = [line for line in text.splitlines() if "smallest bulk ESS" in line]
     assert line.split()[-1] == "-"
-    assert "STILL FALLING" in text
+    assert "advi has NOT CONVERGED" in text
 
 
 def test_one_chain_has_no_r_hat(results):
@@ -120,7 +130,7 @@ def test_draws_without_times(results):
 def test_printed_figures(results):
     text = printed(summarise(results, reference="nuts"))
     (line,) = [line for line in text.splitlines() if "|mean - nuts mean|" in line]
-    assert line.split()[-2:] == ["0.00", "2.00"]
+    assert line.split()[-2:] == ["0.000", "2.000"]
     (line,) = [line for line in text.splitlines() if "compile, seconds" in line]
     assert line.split()[-2:] == ["5.0", "5.0"]
     assert "Monte Carlo error" in text
@@ -138,7 +148,7 @@ def test_variable_that_one_method_lacks(results):
 
 def test_chosen_variables(results):
     found = summarise(results, reference="nuts", var_names=["a"])
-    np.testing.assert_allclose(found.table.loc["other", "mean_gap"], 0.5, rtol=1e-12)
+    np.testing.assert_allclose(found.table.loc["other", "mean_error"], 0.5, rtol=1e-12)
 
 
 def test_nothing_in_common(results):
@@ -152,7 +162,8 @@ def test_nothing_in_common(results):
 def test_different_elements(results):
     renamed = results["other"]["posterior"].to_dataset().assign_coords(side=["left", "middle"])
     results["other"] = DataTree.from_dict({"posterior": renamed})
-    with pytest.raises(ValueError, match=r"different elements.*b\[middle\]"):
+    message = r"coords of 'side' differ: \[left, middle\] \(2\) in 'other' and \[left, right\]"
+    with pytest.raises(ValueError, match=message):
         summarise(results, reference="nuts")
 
 
@@ -196,7 +207,7 @@ def test_options_reach_the_method_and_override_the_shared_ones(results, monkeypa
         seen.update(options, model=model)
         return results["nuts"]
 
-    monkeypatch.setitem(outside_samplers.OUTSIDE, "nuts", run)
+    monkeypatch.setitem(running.OUTSIDE, "nuts", run)
     with pm.Model() as model:
         compare({"nuts": {"draws": 50}, "other": results["other"]}, draws=70, random_seed=3)
     assert seen["model"] is model
@@ -210,7 +221,7 @@ def test_a_label_is_not_the_name(results, monkeypatch):
         calls.append((name, options["step_size"]))
         return results["other"]
 
-    monkeypatch.setattr(comparison, "sample", run)
+    monkeypatch.setattr(running, "sample", run)
     samplers = {"nuts": results["nuts"], "small": {"sampler": "sgld", "step_size": 0.1}}
     with pm.Model():
         found = compare(samplers)
@@ -246,65 +257,143 @@ def test_saved_draws_are_read_again(results, tmp_path):
     assert loaded["with stats"]["sample_stats"].attrs["tuned"] == 1
 
 
-def test_plots_are_written(results, tmp_path):
-    results["advi"] = posterior(3, attrs={"independent_draws": 1}).isel(chain=[0])
-    paths = summarise(results, reference="nuts").plot(tmp_path)
-    names = ["forest.png", "densities.png", "trace_nuts.png", "trace_other.png"]
-    assert [path.name for path in paths] == names
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+def test_a_tree_without_draws(results):
+    results["other"] = DataTree.from_dict({"prior": results["other"]["posterior"].to_dataset()})
+    with pytest.raises(
+        ValueError, match=r"samplers\['other'\] has no group 'posterior', but prior"
+    ):
+        compare(results)
 
 
-def test_is_level():
-    noise = np.random.default_rng(0).normal(size=1000)
-    assert is_level(noise)
-    assert not is_level(noise - np.linspace(0, 2, 1000))
-    assert is_level(noise + np.linspace(0, 2, 1000))
+def test_an_option_that_is_not_known():
+    with pytest.raises(TypeError, match=r"option 'max_iteration', which 'advi'.*max_iterations"):
+        compare({"nuts": "nuts", "advi": {"max_iteration": 3}})
 
 
-def test_loss_watch_lowers_the_rate_then_stops():
-    class Rate:
-        def set_value(self, value):
-            self.value = value
+def test_a_method_that_fails_is_left_out_with_the_reason(results, monkeypatch):
+    def run(model, **options):
+        raise SamplingError("no mode")
 
-    rate = Rate()
-    watch = LossWatch(rate, (0.1, 0.01), window=50)
-    noise = np.random.default_rng(0).normal(size=1000)
-    losses = noise + np.maximum(0.0, 100 - np.arange(1000))
-    with pytest.raises(StopIteration):
-        for iteration in range(1, 1001):
-            watch(None, losses[:iteration], iteration)
-    # Falling up to 100: the windows 51-100 and 101-150 differ, 101-150 and 151-200 do not.
-    assert rate.value == 0.01
-    assert watch.since >= 200 and watch.iterations >= watch.since + 100
-    assert watch.converged and watch.first_call > 0
+    monkeypatch.setitem(running.OUTSIDE, "laplace", run)
+    with pm.Model():
+        found = compare({"nuts": results["nuts"], "laplace": "laplace"}, elpd=False, stein=False)
+        with pytest.raises(SamplingError, match="no mode"):
+            compare({"other": results["nuts"], "laplace": "laplace"}, reference="laplace")
+    assert list(found.table.index) == ["nuts"]
+    assert found.notes[0] == "laplace FAILED and is left out: no mode"
 
 
-@pytest.fixture(scope="module")
-def normal_model():
-    """Return a model whose posterior of "mu" is normal with mean 2 * 50 / 51 and sd 51 ** -0.5."""
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0.0, 1.0)
-        pm.Normal("y", mu, 1.0, observed=np.linspace(1.0, 3.0, 50))
+def with_model(coords=("left", "right"), shape=None):
+    with pm.Model(coords={"side": list(coords)}) as model:
+        pm.Normal("a")
+        pm.Normal("b", dims="side") if shape is None else pm.Normal("b", shape=shape)
     return model
 
 
-def test_nuts_and_advi_find_a_known_posterior(normal_model, caplog):
-    caplog.set_level(logging.WARNING)
-    found = compare(
-        ["nuts", "advi"],
-        normal_model,
-        draws=500,
-        chains=2,
-        cores=1,
-        random_seed=4,
-        progressbar=False,
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: with_model(("up", "down")), r"coords of 'side' are \[left, right\].*\[up, down\]"),
+        (lambda: with_model(shape=3), r"'b' has shape \(2,\) in the draws and \(3,\) in the model"),
+        (another_model, "lack 'c'.*have 'a', 'b': of another model"),
+    ],
+)
+def test_draws_of_another_model(results, model, message):
+    with pytest.raises(ValueError, match=rf"samplers\['nuts'\].*{message}"):
+        compare(results, model())
+
+
+def test_wasserstein_distance_of_known_draws():
+    """Of one law moved by 0.3: 0.3; of one stretched k times: (k - 1) E|x|."""
+    here = posterior(1)
+    moved = posterior(1, a=(0.3, 1.0), b=((0.0, 1.5), (0.0, 1.0)))
+    found = summarise({"nuts": here, "other": moved}, reference="nuts").parameters.loc["other"]
+    absolute = np.abs(here["posterior"]["b"].sel(side="left")).mean()
+    np.testing.assert_allclose(found.loc["a", "wasserstein"], 0.3, rtol=1e-12)
+    np.testing.assert_allclose(found.loc["b[left]", "wasserstein"], 0.5 * absolute, rtol=1e-12)
+    assert found.loc["b[right]", "wasserstein"] == 0
+
+
+def test_wasserstein_noise_is_that_of_two_samples_of_one_law():
+    rng = np.random.default_rng(0)
+    pairs = rng.normal(size=(200, 2, 400))
+    average = np.mean([wasserstein_distance(*pair) for pair in pairs])
+    own, other = (moments(flat_posterior(posterior(seed), ["a"]), None) for seed in (1, 2))
+    draws = [flat_posterior(posterior(seed), ["a"]) for seed in (1, 2)]
+    noise = errors(own, other, draws, (None, None)).loc["a", "wasserstein_noise"]
+    expected = average * np.sqrt(200 * (1 / own.ess_bulk + 1 / other.ess_bulk)["a"])
+    np.testing.assert_allclose(noise, expected, rtol=0.15)
+
+
+def weighted_results():
+    """Return the same draws twice: with weights 1 and 2, and with the second kind repeated."""
+    values = standard_noise(7)
+    weights = np.tile([1.0, 2.0], DRAWS // 2) * np.ones((CHAINS, 1))
+    repeated = np.repeat(values, weights[0].astype(int), axis=1)
+    stats = xr.Dataset({"step_size_weight": (("chain", "draw"), weights)})
+    trees = {}
+    for label, one in (("weighted", values), ("repeated", repeated)):
+        dataset = xr.Dataset({"a": (("chain", "draw"), one + 3.0)})
+        trees[label] = DataTree.from_dict({"posterior": dataset})
+    trees["weighted"]["sample_stats"] = DataTree(stats)
+    return trees
+
+
+def test_weights_count_as_repetitions():
+    found = summarise(weighted_results(), reference="repeated")
+    weighted = found.parameters.loc["weighted"].loc["a"]
+    values = weighted_results()["repeated"]["posterior"]["a"].to_numpy()
+    np.testing.assert_allclose(weighted["mean"], values.mean(), rtol=1e-12)
+    np.testing.assert_allclose(weighted["sd"], values.std(), rtol=1e-12)
+    assert weighted["wasserstein"] < 1e-12
+    assert any("weighted by it" in note for note in found.notes)
+    # Independent draws of which (sum w)^2 / sum w^2 = 0.9 n count.
+    assert 0.6 < weighted["ess_bulk"] / (0.9 * CHAINS * DRAWS) < 1.5
+
+
+def test_resampled_draws_are_plain_ones_of_the_same_law():
+    plain = resampled(weighted_results()["weighted"])["posterior"]["a"].to_numpy()
+    values, counts = np.unique(plain, return_counts=True)
+    heavy = weighted_results()["weighted"]["posterior"]["a"].to_numpy()[:, 1::2].ravel()
+    assert plain.shape == (CHAINS, DRAWS)
+    # Twice the weight: two thirds of all draws.
+    np.testing.assert_allclose(counts[np.isin(values, heavy)].sum() / plain.size, 2 / 3, atol=0.01)
+    same = weighted_results()["repeated"]
+    assert resampled(same) is same
+
+
+def judged(mean_error, mean_error_se, sd_ratio=1.0, sd_ratio_se=0.01):
+    row = dict(
+        mean_error=mean_error,
+        mean_error_se=mean_error_se,
+        sd_ratio=sd_ratio,
+        sd_ratio_se=sd_ratio_se,
     )
-    # Half a posterior sd is far beyond the error of 1,000 draws.
-    for result in found.results.values():
-        draws = result["posterior"]["mu"]
-        np.testing.assert_allclose(draws.mean(), 100 / 51, atol=0.5 * 51**-0.5)
-        np.testing.assert_allclose(draws.std(), 51**-0.5, rtol=0.2)
-    times = found.table[["compile_seconds", "tune_seconds", "draw_seconds"]]
-    assert (times.to_numpy() > 0).all()
-    assert found.results["advi"]["posterior"].attrs["converged"] == 1
-    assert not [name for name in found.results["nuts"].children if name.startswith("warmup_")]
+    return verdicts(pd.DataFrame([row]), 0.1).iloc[0].to_list()
+
+
+def test_verdicts_allow_for_monte_carlo_error():
+    # One parameter, mean and sd: the 5 % are shared, and the bound is at 2.24 standard errors.
+    assert judged(-0.1, 0.05) == ["close", "close"]
+    assert judged(0.2, 0.1 / 2.23) == ["cannot tell", "close"]
+    assert judged(-0.2, 0.1 / 2.25) == ["off", "close"]
+    assert judged(0.0, 0.05, sd_ratio=0.85, sd_ratio_se=0.05 / 2.25) == ["close", "off"]
+    assert judged(0.0, 0.05, sd_ratio=1.15, sd_ratio_se=0.05 / 2.23) == ["close", "cannot tell"]
+
+
+def test_data_passes_of_every_kind_of_sampler(results):
+    def with_stats(name, tune, drawn, **more):
+        tree = results["nuts"].copy()
+        for group, value in (("warmup_sample_stats", tune), ("sample_stats", drawn)):
+            dataset = xr.Dataset({name: (("chain", "draw"), np.full((CHAINS, 10), value))})
+            tree[group] = DataTree(dataset)
+        return tree
+
+    assert data_passes(with_stats("n_steps", 3.0, 2.0)) == CHAINS * 50
+    tuned = with_stats("data_passes", 0.5, 0.25)
+    assert data_passes(tuned) == CHAINS * 7.5
+    tuned["tuning"] = DataTree(xr.Dataset(attrs={"data_passes": 9.0}))
+    assert data_passes(tuned) == CHAINS * 7.5 + 9
+    assert np.isnan(data_passes(results["nuts"]))
+    fitted = posterior(1, attrs={"tune_passes": 12.0, "draw_passes": 0.0})
+    assert data_passes(fitted) == 12
