@@ -101,7 +101,7 @@ def _compare(options: argparse.Namespace) -> None:
     comparison = compare(options.model, _options(options), samplers, options.reference)
     comparison.print()
     folder = options.out or Path("results", options.model)
-    _say([*comparison.plot(folder), *comparison.save(folder)], folder, start)
+    _say(comparison.write(folder, f"Samplers on {options.model}"), folder, start)
 
 
 def _say(written: list[Path], folder: Path, start: float) -> None:

@@ -1,5 +1,6 @@
 """What ``python -m models run`` and ``compare`` do with the files of this folder."""
 
+import contextlib
 import sys
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -165,7 +166,7 @@ def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.C
             f"{name} is an experiment of its own, not a model to compare samplers on. Write "
             f"python -m models run {name}."
         )
-    return psg.compare(
+    found = psg.compare(
         samplers or getattr(module, "COMPARED", COMPARED),
         module.build_model(module.load_data(options.rows)),
         draws=options.draws or 500,
@@ -177,6 +178,9 @@ def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.C
         var_names=_variables(module),
         progressbar=options.progress,
     )
+    with contextlib.suppress(psg.RowError):  # predictions are drawn where they can be by rows
+        found.predict(random_seed=options.seed)
+    return found
 
 
 def rows_of(model: pm.Model) -> int:

@@ -140,7 +140,8 @@ COLUMNS = (
         "elpd_difference",
         "elpd - elpd of {reference}",
         "{:+.2f}",
-        "Difference row by row. Within 4 it is too small to matter.",
+        "Difference row by row. Within a few of its standard errors, or within 4, it is too "
+        "small to matter.",
     ),
     Column("elpd_difference_se", "... standard error", "{:.2f}", "Of the line above."),
 )

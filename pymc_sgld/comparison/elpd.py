@@ -173,7 +173,9 @@ def _figures(own: Pointwise, other: Pointwise) -> dict[str, Any]:
 def _total(values: Array, approximation: Array | None, looked_at: Array) -> tuple[float, float]:
     """Return a sum over all rows, and its standard error as an estimate of what is expected."""
     if approximation is None:
-        return float(values.sum()), float(np.sqrt(len(values) * values.var()))
+        n_rows = len(values)
+        spread = values.var(ddof=1) if n_rows > 1 else np.nan
+        return float(values.sum()), float(np.sqrt(n_rows * spread))
     everywhere = xr.DataArray(approximation, dims="row")
     total, _, error = xr.DataArray(values, dims="row").azstats.diff_srs_estimator(
         lpd_approx_sample=everywhere.isel(row=looked_at),

@@ -169,16 +169,14 @@ def _notes_on_one(label: str, result: DataTree) -> list[str]:
 
 
 def _of_fit(attrs: Mapping[Any, Any]) -> str:
-    state = (
-        "converged"
-        if attrs["converged"]
-        else "has NOT CONVERGED: raise max_iterations or batch_size, or lower learning_rates"
-    )
+    state = "converged" if attrs["converged"] else "has NOT CONVERGED"
     told = f"{state}, after {attrs['iterations']:,} iterations"
     if "mean_off" in attrs:
         told += (
-            f". Its means are up to {attrs['mean_off']:.2g} of its sds from those of the best fit "
+            f": its means are up to {attrs['mean_off']:.2g} of its sds from those of the best fit "
             f"of its kind, its sds {attrs['sd_ratio_min']:.2f} to {attrs['sd_ratio_max']:.2f} "
-            "times as wide (converged: below 0.1, and within 10%)"
+            "times as wide (converged is below 0.1, and within 10%)"
         )
+    if not attrs["converged"]:
+        told += ". Raise max_iterations or batch_size, or lower learning_rates"
     return f"{told}."

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pymc_sgld.comparison import plots
 from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.figures import REFERENCE
-from pymc_sgld.comparison.files import require
 from pymc_sgld.comparison.html_style import STYLE
 from pymc_sgld.comparison.verdicts import CLOSE, OFF, UNSURE, verdicts, worst
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pymc_sgld.comparison.plots import Figure
     from pymc_sgld.comparison.result import Comparison
 
 _CLASSES = {CLOSE: "close", UNSURE: "unsure", OFF: "off", REFERENCE: "reference"}
@@ -39,16 +40,31 @@ _PARAMETER_COLUMNS = (
 )
 
 
-def render(comparison: Comparison, title: str) -> str:
-    """Return the whole document; see `Comparison.to_html`."""
-    require("matplotlib", "to draw the pictures of the report")
+def write(comparison: Comparison, path: Path, title: str, figures: list[Figure]) -> Path:
+    """Write the document; see `Comparison.to_html`.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    path : Path
+    title : str
+    figures : list of Figure
+        Drawn by matplotlib.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(comparison, title, figures), encoding="utf-8")
+    return path
+
+
+def render(comparison: Comparison, title: str, figures: list[Figure]) -> str:
+    """Return the whole document."""
     sections = [
         ("Verdicts", _verdicts(comparison)),
         ("Figures of each method", _main_table(comparison)),
         ("What has to be known to read them", _list(comparison.notes)),
         ("Predictions", _elpd(comparison)),
         ("Parameters", _parameters(comparison)),
-        *_pictures(comparison),
+        *_pictures(figures),
         ("How this was made", _origin(comparison)),
     ]
     kept = [(heading, body) for heading, body in sections if body]
@@ -209,22 +225,20 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return f'<div class="wide"><table>{whole}</table></div>'
 
 
-def _pictures(comparison: Comparison) -> list[tuple[str, str]]:
-    figures = comparison.figures()
-    found = []
+def _pictures(figures: list[Figure]) -> list[tuple[str, str]]:
+    """Return the parts of the report that show pictures, each with all of its own."""
+    parts: dict[str, str] = {}
     for figure in figures:
         stream = io.BytesIO()
         figure.plot.viz["figure"].item().savefig(stream, format="png", dpi=110)
         data = base64.b64encode(stream.getvalue()).decode()
-        found.append(
-            (
-                figure.title,
-                f'<figure><img alt="{escape(figure.title)}" src="data:image/png;base64,{data}">'
-                f"<figcaption>{escape(figure.caption)}</figcaption></figure>",
-            )
+        shown = (
+            f'<figure><h3>{escape(figure.title)}</h3><img alt="{escape(figure.title)}" '
+            f'src="data:image/png;base64,{data}"><figcaption>{escape(figure.caption)}</figcaption>'
+            "</figure>"
         )
-    plots.close(figures)
-    return found
+        parts[figure.part] = parts.get(figure.part, "") + shown
+    return list(parts.items())
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ body { margin: 0; color: var(--ink); background: var(--ground);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
 header { background: var(--paper); border-bottom: 1px solid var(--line);
   padding: 2rem 1.5rem 1rem; }
-header > *, main { max-width: 70rem; margin-left: auto; margin-right: auto; }
+header > *, main > * { max-width: 70rem; margin-left: auto; margin-right: auto; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 auto .4rem; }
 header p { color: var(--soft); margin-top: 0; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .87rem; }
@@ -41,7 +41,8 @@ td small { display: block; opacity: .75; font-size: .75rem; overflow-wrap: anywh
 dl { display: grid; grid-template-columns: minmax(11rem, 17rem) 1fr; gap: .35rem 1.2rem;
   font-size: .89rem; }
 dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }
-figure { margin: 0; } img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
+figure { margin: 0 0 1.6rem; }
+img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
 figcaption { color: var(--soft); font-size: .89rem; margin-top: .6rem; }
 details { border-top: 1px solid var(--line); padding: .4rem 0; }
 summary { cursor: pointer; font-weight: 600; }

@@ -6,6 +6,7 @@ from typing import Any
 import arviz_plots
 import numpy as np
 
+from arviz_base.labels import BaseLabeller
 from xarray import Dataset, DataTree, concat
 
 from pymc_sgld.comparison.parameters import flat_posterior, is_chain
@@ -131,7 +132,7 @@ def plot_noise_phases(results: Mapping[str, DataTree], backend: str) -> Any:
     )
     plot.map(arviz_plots.visuals.line_xy, "variance")
     plot.map(arviz_plots.visuals.set_yscale, "scale", scale="log", ignore_aes="all")
-    plot.map(arviz_plots.visuals.labelled_title, "title", ignore_aes="all")
+    title(plot)
     plot.map(arviz_plots.visuals.labelled_x, "xlabel", text="draw", ignore_aes="all")
     plot.map(arviz_plots.visuals.labelled_y, "ylabel", text="variance of a step", ignore_aes="all")
     if backend != "none":
@@ -147,6 +148,12 @@ def _curve(variances: Dataset) -> tuple[tuple[str, ...], Any]:
     values = variances["variance"].to_numpy()[:, kept]
     draws = variances["draw"].to_numpy()[kept].astype(float)
     return ("noise", "plot_axis", "point"), np.stack([np.tile(draws, (2, 1)), values], axis=1)
+
+
+def title(plot: Any) -> None:
+    """Write the name of its variable over each panel."""
+    labeller = BaseLabeller()
+    plot.map(arviz_plots.visuals.labelled_title, "title", labeller=labeller, ignore_aes="all")
 
 
 def layout(backend: str, width: float, height: float) -> dict[str, Any]:

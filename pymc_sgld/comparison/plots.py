@@ -14,7 +14,7 @@ from xarray import Dataset, DataTree
 
 from pymc_sgld.comparison.files import file_name
 from pymc_sgld.comparison.parameters import is_chain
-from pymc_sgld.comparison.phase_plots import COLUMNS, layout, plot_noise_phases, plot_trace
+from pymc_sgld.comparison.phase_plots import COLUMNS, layout, plot_noise_phases, plot_trace, title
 from pymc_sgld.validate import check_one_of
 
 MAX_PARAMETERS = 40
@@ -24,6 +24,9 @@ BACKENDS = ("matplotlib", "plotly", "bokeh", "none")
 Flat = Mapping[str, Dataset]
 
 
+AGREEMENT, CHAINS, SIMULATED = "Agreement", "Chains and noise", "Simulated data"
+
+
 class Figure(NamedTuple):
     """A plot with the words that go with it."""
 
@@ -31,6 +34,7 @@ class Figure(NamedTuple):
     title: str
     caption: str
     plot: Any  # arviz_plots.PlotCollection
+    part: str = AGREEMENT
 
 
 def all_figures(
@@ -54,7 +58,7 @@ def all_figures(
             found.append(_trace(label, posterior, results[label], backend))
     noise = plot_noise_phases(results, backend)
     if noise is not None:
-        found.append(Figure("noise_phases", "Noise of the batches", NOISE_CAPTION, noise))
+        found.append(Figure("noise_phases", NOISE_TITLE, NOISE_CAPTION, noise, CHAINS))
     found += _predictive(results, backend)
     return found
 
@@ -137,30 +141,31 @@ def _ecdf_difference(flat: Flat, reference: str, backend: str) -> Figure:
             for label, own in _pooled(flat).items()
             if label != reference
         ]
-        ranks[str(name)] = (("method", "draw"), np.array(below))
+        ranks[str(name)] = (("sampler", "draw"), np.array(below))
     others = [label for label in flat if label != reference]
     points = np.linspace(0, 1, 201)
     curves = {
         name: (
-            ("method", "plot_axis", "point"),
+            ("sampler", "plot_axis", "point"),
             [[points, (one[:, None] <= points).mean(axis=0) - points] for one in values],
         )
         for name, (_, values) in ranks.items()
     }
-    data = Dataset(curves, coords={"method": others, "plot_axis": ["x", "y"]})
+    data = Dataset(curves, coords={"sampler": others, "plot_axis": ["x", "y"]})
     n_rows = -(-len(curves) // COLUMNS)
     plot = arviz_plots.PlotCollection.wrap(
         data,
         cols=["__variable__"],
         col_wrap=COLUMNS,
-        aes={"color": ["method"]},
+        aes={"color": ["sampler"]},
+        color=[f"C{list(flat).index(label) % 10}" for label in others],  # as in other plots
         backend=backend,
         figure_kwargs=layout(backend, 10, 0.5 + 1.9 * n_rows) | {"sharex": True, "sharey": True},
     )
     plot.map(arviz_plots.visuals.line_xy, "difference")
-    plot.map(arviz_plots.visuals.labelled_title, "title", subset_info=True, ignore_aes="all")
+    title(plot)
     arviz_plots.add_lines(plot, 0, orientation="horizontal", visuals={"ref_text": False})
-    _legend(plot, "method")
+    _legend(plot, "sampler")
     caption = (
         f"Difference of the distribution functions, method minus {reference}, over the quantiles "
         f"of {reference} (0 to 1 from left to right). Zero everywhere is agreement; a wave that is "
@@ -183,7 +188,9 @@ def _rank(label: str, posterior: Dataset, backend: str) -> Figure:
         "difference of their distribution function from a uniform one. Chains that agree stay "
         "near zero; points that make the chains differ significantly are marked."
     )
-    return Figure(f"rank_{file_name(label)}", f"Ranks of the chains of {label}", caption, plot)
+    return Figure(
+        f"rank_{file_name(label)}", f"Ranks of the chains of {label}", caption, plot, CHAINS
+    )
 
 
 def _trace(label: str, posterior: Dataset, result: DataTree, backend: str) -> Figure:
@@ -191,9 +198,10 @@ def _trace(label: str, posterior: Dataset, result: DataTree, backend: str) -> Fi
     caption = f"The draws of {label} in the order of time, a colour for each chain."
     if has_tuning:
         caption += " The shaded phase, with negative numbers, is tuning; its draws are not used."
-    return Figure(f"trace_{file_name(label)}", f"Trace of {label}", caption, plot)
+    return Figure(f"trace_{file_name(label)}", f"Trace of {label}", caption, plot, CHAINS)
 
 
+NOISE_TITLE = "Noise of the batches"
 NOISE_CAPTION = (
     "Variance of what a step adds to the fastest direction: by the noise that is injected on "
     "purpose, and by that of the batches, over the steps of a chain (Welling and Teh 2011, figure "
@@ -208,20 +216,37 @@ def _predictive(results: Mapping[str, DataTree], backend: str) -> list[Figure]:
         if "posterior_predictive" not in result or not result["observed_data"].data_vars:
             continue
         names = list(result["observed_data"].data_vars)
-        plot = arviz_plots.plot_ppc_dist(
-            _few_rows(result, names),
-            var_names=names,
-            kind="ecdf",
-            figure_kwargs=layout(backend, 4.5 * len(names) + 1, 3),
-            backend=backend,
-        )
-        caption = (
-            f"Distribution function of the data (dark) and of data simulated from draws of {label} "
-            "(light). Where they part the model does not describe the data, whatever the sampler."
-        )
-        name = f"predictive_{file_name(label)}"
-        found.append(Figure(name, f"Predictions of {label}", caption, plot))
+        few = _few_rows(result, names)
+        binary = [n for n in names if np.isin(few["observed_data"][n], (0, 1)).all()]
+        others = [n for n in names if n not in binary]
+        for kind, chosen in (("", others), ("calibration_", binary)):
+            if chosen:
+                plot, caption = _of_data(few, chosen, label, backend, bool(kind))
+                name = f"predictive_{kind}{file_name(label)}"
+                found.append(Figure(name, f"Predictions of {label}", caption, plot, SIMULATED))
     return found
+
+
+def _of_data(
+    few: DataTree, names: list[str], label: str, backend: str, binary: bool
+) -> tuple[Any, str]:
+    """Plot predictions against data: yes or no by calibration, others by distribution."""
+    options = {
+        "var_names": names,
+        "figure_kwargs": layout(backend, 4.5 * len(names) + 1, 3.3),
+        "backend": backend,
+    }
+    if binary:
+        plot = arviz_plots.plot_ppc_pava(few, data_type="binary", **options)
+        return plot, (
+            f"Share of ones in the data against the probability predicted from draws of {label}. A "
+            "calibrated model lies on the diagonal; where it does not the model does not "
+            "describe the data, whatever the sampler."
+        )
+    return arviz_plots.plot_ppc_dist(few, kind="ecdf", **options), (
+        f"Distribution function of the data (dark) and of data simulated from draws of {label} "
+        "(light). Where they part the model does not describe the data, whatever the sampler."
+    )
 
 
 def _few_rows(result: DataTree, names: list[str], most: int = 5_000) -> DataTree:

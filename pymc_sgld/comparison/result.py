@@ -145,10 +145,16 @@ class Comparison:
             Where to; folders that are not there are made.
         title : str
         """
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(html_report.render(self, title), encoding="utf-8")
+        figures = self.figures()
+        target = html_report.write(self, Path(path), title, figures)
+        plots.close(figures)
         return target
+
+    def write(self, directory: str | Path, title: str = "Comparison of samplers") -> list[Path]:
+        """Write all there is: the report, ``report.html``, the plots as PNG, and the draws."""
+        folder, figures = folder_at(directory), self.figures()
+        report = html_report.write(self, folder / "report.html", title, figures)
+        return [report, *plots.save_figures(figures, folder), *self.save(folder)]
 
     def _flat(self, result: DataTree) -> Dataset:
         return flat_posterior(resampled(result), self.var_names)

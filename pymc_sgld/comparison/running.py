@@ -167,7 +167,7 @@ def summarise(
             found_elpd = compare_elpd(results, model, reference)
         except RowError as error:
             why_not.append(f"No elpd: {error}")
-    if stein and model is not None:
+    if stein and model is not None and model.free_RVs:
         n_rows = 0 if found_elpd is None else int(found_elpd["rows"].max())
         try:
             found_stein = compare_stein(results, model, reference, n_rows)

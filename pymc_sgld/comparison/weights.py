@@ -16,16 +16,16 @@ _EQUAL = 1e-9
 def weights_of(result: DataTree) -> Array | None:
     """Return the weight of every draw, shape (n_chains, n_draws), adding up to 1.
 
-    They are the steps' time increments of each draw, the statistic ``step_size_weight``; None
-    where all draws count the same.
+    They are the steps' time increments of each draw, the statistic ``step_size_weight``. Chains
+    count alike, whatever step size each has chosen; None where the draws of each do as well.
     """
     statistics: Any = result.get("sample_stats")
     if statistics is None or "step_size_weight" not in statistics:
         return None
     weights = statistics["step_size_weight"].transpose("chain", "draw").to_numpy().astype(float)
-    if not weights.min() < (1 - _EQUAL) * weights.max():
+    if not (weights.min(axis=1) < (1 - _EQUAL) * weights.max(axis=1)).any():
         return None
-    return np.asarray(weights / weights.sum())
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True) / len(weights))
 
 
 def resampled(result: DataTree, seed: int = 0) -> DataTree:

@@ -130,7 +130,7 @@ def test_another_backend_draws_the_same(found):
     assert "ref_band" in trace
     assert "ref_band" not in figures["trace_nuts"].viz
     # Of a method that is shifted by half an sd the difference is that of the two ECDFs.
-    one = figures["ecdf_difference"].viz["difference"]["a"].sel(method="sgld & co").item()
+    one = figures["ecdf_difference"].viz["difference"]["a"].sel(sampler="sgld & co").item()
     ours, other = (np.sort(found.results[k]["posterior"]["a"].values.ravel()) for k in
                    ("sgld & co", "nuts"))  # fmt: skip
     median = np.median(other)
