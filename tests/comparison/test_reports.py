@@ -112,12 +112,16 @@ def test_verdicts_are_coloured_by_what_they_say(found, html):
 
 
 def test_pictures_are_written_and_each_has_a_caption(found, tmp_path, html):
-    names = [path.name for path in found.plot(tmp_path)]
+    report, *written = found.write(tmp_path, "A title & more")
+    assert Page(report.read_text(encoding="utf-8")).words == Page(html).words
+    names = [path.name for path in written if path.suffix == ".png"]
     assert names == [
         "forest.png", "densities.png", "ecdf_difference.png", "rank_nuts.png", "trace_nuts.png",
         "rank_sgld_co.png", "trace_sgld_co.png", "noise_phases.png",
     ]  # fmt: skip
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
+    draws = [path.name for path in written if path.name not in names]
+    assert draws == ["nuts.nc", "sgld_co.nc", "advi.nc"]
     assert html.count("<figcaption>") == html.count("<img") == len(names)
 
 
