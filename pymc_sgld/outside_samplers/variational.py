@@ -184,8 +184,7 @@ class Watch:
         """Judge how far the fit is from the best of its family."""
         began = time.perf_counter()
         if self._moments is None:
-            covariance = getattr(approximation, "cov", None)
-            outputs = [approximation.mean, covariance]
+            outputs = [approximation.mean, approximation.cov]
             self._moments = pytensor.function([], outputs, mode="FAST_COMPILE")
         mean, covariance = map(np.asarray, self._moments())
         self.verdict = judge(mean, covariance, self.scores)
