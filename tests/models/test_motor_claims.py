@@ -71,5 +71,5 @@ def test_the_posterior_against_nuts():
     )
     figures = comparison.table.loc["auto"]
     # 94 parameters; errors of both sets of draws beside the biases that are allowed
-    assert figures["mean_gap"] < 0.1 + 4 * np.sqrt(1 / 1000 + 1 / 1000)
+    assert figures["mean_error"] < 0.1 + 4 * np.sqrt(1 / 1000 + 1 / 1000)
     assert 0.95 - 0.12 < figures["sd_ratio_min"] <= figures["sd_ratio_max"] < 1.05 + 0.12
