@@ -14,6 +14,8 @@ from pymc_sgld.chain import (
     Hierarchy,
     TunedGibbs,
     hyperparameter_step,
+    interweaving,
+    judged,
 )
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import (
@@ -42,16 +44,20 @@ class Split(NamedTuple):
     """A sampler in two blocks, and why."""
 
     parts: Parts
-    names: tuple[str, ...]  # of the hyperparameters
+    names: tuple[str, ...]  # of the hyperparameters, as written
     log_scale_sd: float
     share: float
 
     def told(self) -> str:
         """Return in words what is drawn apart, and why."""
+        moves, also = self.parts.interweaving, ""
+        if moves is not None:
+            how = f"tested on all rows at every {moves.every} draws" if moves.tested else "untested"
+            also = f"; also given the standardised effects ({how}, log ratio {moves.error:.2g})"
         return (
             f"{', '.join(self.names)} are drawn given all else, without rows (gibbs): predicted sd "
             f"of a log scale {self.log_scale_sd:.2g}, rows' share of the precision of an effect "
-            f"{self.share:.0%}"
+            f"{self.share:.0%}{also}"
         )
 
 
@@ -120,7 +126,13 @@ def in_two_blocks(
     share = _share(tuned)
     if wanted == "auto" and tuned.log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE:
         return None, tuned.mode
-    return Split(parts._replace(prepared=tuned), names, tuned.log_scale_sd, share), None
+    parts, passes = _interwoven(parts, names, tuned, rng)
+    tuned = replace(tuned, data_passes=tuned.data_passes + passes)
+    model = parts.rows_model.model
+    written = tuple(
+        model.values_to_rvs[var].name for var in parts.rows_model.value_vars if var.name in names
+    )
+    return Split(parts._replace(prepared=tuned), written, tuned.log_scale_sd, share), None
 
 
 def split_rows(
@@ -154,6 +166,24 @@ def split_rows(
     direction[moving] = need.direction
     tuned = _beginning(parts, rng).with_batches(tuned)
     return parts._replace(prepared=tuned), need._replace(direction=direction)
+
+
+def _interwoven(
+    parts: Parts, names: tuple[str, ...], tuned: TunedGibbs, rng: np.random.Generator
+) -> tuple[Parts, float]:
+    """Add moves of the hyperparameters at fixed standardised effects; return also data passes."""
+    assert parts.hierarchy is not None and tuned.draws is not None
+    moves, passes = interweaving(parts.rows_model, names, tuned, tuned.quadratic), 0.0
+    if moves is not None:
+        moves, passes = judged(
+            moves,
+            parts.block_function,
+            parts.hierarchy.density,
+            tuned.draws,
+            parts.settings.target_bias,
+            rng,
+        )
+    return parts._replace(interweaving=moves), passes
 
 
 def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:

@@ -23,6 +23,7 @@ from pymc_sgld.chain import (
     Draw,
     GibbsChain,
     Hierarchy,
+    Interweaving,
     Settings,
     Tuned,
 )
@@ -69,6 +70,7 @@ class Parts(NamedTuple):
     scheme: Independent
     prepared: Tuned | None = None
     hierarchy: Hierarchy | None = None  # of a sampler that draws hyperparameters apart
+    interweaving: Interweaving | None = None
 
     @property
     def block_function(self) -> BlockFunction:
@@ -412,6 +414,6 @@ def _build_chain(parts: Parts) -> Chain:
     n_dim = parts.rows_model.n_dim
     made = (settings, loop, function, parts.windows, n_dim, state, parts.prepared)
     hierarchy = parts.hierarchy
-    chain = Chain(*made) if hierarchy is None else GibbsChain(*made, hierarchy=hierarchy)
+    chain = Chain(*made) if hierarchy is None else GibbsChain(*made, hierarchy, parts.interweaving)
     chain.warm_up()
     return chain

@@ -1,5 +1,7 @@
 """Hyperparameters drawn given all else: what they are, that no row is read, and the exact law."""
 
+from dataclasses import replace
+
 import arviz as az
 import numpy as np
 import pymc as pm
@@ -11,7 +13,7 @@ from pytensor.graph.traversal import ancestors
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain import hyperparameter_step
+from pymc_sgld.chain import hyperparameter_step, judged
 from pymc_sgld.model_graph import (
     compile_prior,
     entries_of,
@@ -45,6 +47,12 @@ def read(model):
     names = hyperparameters_of(rows)
     entries = entries_of(rows, names)
     return rows, names, hyperparameter_step(rows, names, entries, rows.model.initial_point())
+
+
+@pytest.fixture(scope="module")
+def step(model):
+    """Auto with nothing said of hyperparameters, on a scale that is known weakly."""
+    return psg.Auto(model=model, rng=0, verify=False, batch_size=200)
 
 
 def standard_errors(draws, mean, sd):
@@ -150,6 +158,56 @@ def test_the_run_without_data_is_exact_where_the_likelihood_is_quadratic(hierarc
         assert max(standard_errors(draws[None, :, column], of_mean, of_sd)) < ERRORS
 
 
+def test_moves_at_fixed_standardised_effects_leave_the_posterior_alone(hierarchy, model, step):
+    """Alternating with exact draws of effects and coefficient given the hyperparameters.
+
+    With the wrong Jacobian, or the wrong slope of the quadratic, the scale has another law.
+    """
+    moves, rng = step.chain.interweaving, np.random.default_rng(6)
+    assert not moves.tested and moves.error < 1e-4  # the likelihood is the quadratic
+    position, draws = np.array(step.chain.prepared.mode), []
+    n = hierarchy.n_groups
+    counts = np.bincount(hierarchy.group)
+    design = np.zeros((n + 1, n + 1))
+    design[:n, :n] = np.diag(counts)
+    design[-1, :n] = design[:n, -1] = np.bincount(hierarchy.group, hierarchy.column)
+    design[-1, -1] = hierarchy.column @ hierarchy.column
+    slope = np.append(
+        np.bincount(hierarchy.group, hierarchy.outcome), hierarchy.column @ hierarchy.outcome
+    )
+    for _ in range(6000):
+        mu, tau = position[0], np.exp(position[1])
+        prior = np.append(np.full(n, 1 / tau**2), 1.0)
+        lower = np.linalg.cholesky(design + np.diag(prior))
+        mean = np.linalg.solve(lower, slope + prior * np.append(np.full(n, mu), 0.0))
+        position[2:] = np.linalg.solve(lower.T, mean + rng.normal(size=n + 1))
+        position = moves.propose(position, rng)
+        draws.append(position)
+    draws = np.array(draws)[None]
+    mean, sd, log_tau, log_tau_sd = hierarchy.posterior()
+    assert max(standard_errors(draws[..., 0], mean[0], sd[0])) < ERRORS
+    assert max(standard_errors(draws[..., 1], log_tau, log_tau_sd)) < ERRORS
+    assert max(standard_errors(draws[..., 2], mean[1], sd[1])) < ERRORS
+
+
+def test_a_test_on_all_rows_corrects_a_wrong_quadratic(step):
+    """Where the quadratic is off, the ratio is that of the rows, and such moves are tested."""
+    chain, rng = step.chain, np.random.default_rng(7)
+    moves, function, density = chain.interweaving, chain.block_function, chain.hierarchy.density
+    wrong = replace(
+        moves, rows=moves.rows._replace(own=2 * moves.rows.own, inner=2 * moves.rows.inner)
+    )
+    draws = chain.prepared.draws
+    wrong, passes = judged(wrong, function, density, draws, 0.05, rng)
+    assert wrong.tested and wrong.error > 0.1 and passes == 40
+    old = draws[0]
+    new = moves.propose(old, rng)
+    rows = [function.full(at)[0] - density(at) for at in (new, old)]
+    off = wrong.rows.value(new) - wrong.rows.value(old)
+    assert wrong.log_ratio(function, density, old, new) == pytest.approx(rows[0] - rows[1] - off)
+    assert moves.log_ratio(function, density, old, new) == pytest.approx(0, abs=1e-4)
+
+
 @pytest.mark.parametrize("n_single", [0, 6])
 def test_coordinates_of_an_arrowhead(n_single):
     """L L' is the inverse of the precision; what does not move has no part in it."""
@@ -228,14 +286,8 @@ def errors_of(hierarchy, posterior):
     return max(max(standard_errors(*pair)) for pair in pairs)
 
 
-@pytest.fixture(scope="module")
-def step(model):
-    """Auto with nothing said of hyperparameters, on a scale that is known weakly."""
-    return psg.Auto(model=model, rng=0, verify=False, batch_size=200)
-
-
 def test_auto_splits_where_a_scale_is_known_weakly(hierarchy, step):
-    assert "mu, tau_log__ are drawn given all else" in step.choice.hyperparameters
+    assert "mu, tau are drawn given all else" in step.choice.hyperparameters
     assert step.choice.gradient == "control_variate"
     # predicted without sampling; here the likelihood is what the prediction takes it for
     sd = hierarchy.posterior()[-1]

@@ -6,6 +6,7 @@ from pymc_sgld.chain.cycles import Cycles
 from pymc_sgld.chain.gibbs_beginning import GibbsBeginning, Hierarchy, TunedGibbs
 from pymc_sgld.chain.gibbs_chain import GibbsChain
 from pymc_sgld.chain.hyperparameter_step import hyperparameter_step
+from pymc_sgld.chain.interweaving import Interweaving, interweaving, judged
 from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Draw, Settings, Tuned
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "GibbsBeginning",
     "GibbsChain",
     "Hierarchy",
+    "Interweaving",
     "Settings",
     "Tuned",
     "TunedGibbs",
     "hyperparameter_step",
+    "interweaving",
+    "judged",
 ]

@@ -1,6 +1,7 @@
 """What comes before a Gibbs split: where effects and hyperparameters are, and how well known."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from pymc_sgld.chain.beginning import Beginning
 from pymc_sgld.chain.hyperparameter_step import HyperparameterStep
 from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.chain.state import Tuned
-from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.model_graph import BlockFunction, QuadraticRows
 from pymc_sgld.tuning import (
     ConditionalCurvature,
     Laplace,
@@ -19,6 +20,7 @@ from pymc_sgld.tuning import (
     conditional_curvature,
     find_laplace,
     given_the_rest,
+    information_of_all_rows,
     pilot,
     with_noise_left,
 )
@@ -26,6 +28,7 @@ from pymc_sgld.types import Array
 
 _FIRST_DRAWS, _DRAWS = 300, 1000  # of the two runs without data
 _LEFT_OUT = 0.2  # of a run, at its beginning
+_NO_SPREAD = 1e-9
 _OWN_VARIANCE = 0.1  # share of the diagonal in a covariance of few draws
 
 
@@ -36,7 +39,7 @@ class Hierarchy:
     Parameters
     ----------
     prior : callable
-        See :class:`pymc_sgld.tuning.ConditionalCurvature`.
+        See :func:`pymc_sgld.model_graph.compile_prior`.
     hyperparameters : HyperparameterStep
     sizes : tuple of int
         Lengths of the variables of the position.
@@ -45,6 +48,10 @@ class Hierarchy:
     prior: Any
     hyperparameters: HyperparameterStep
     sizes: tuple[int, ...]
+
+    def density(self, position: Array) -> float:
+        """Return the log-density of the prior part."""
+        return float(self.prior(position, np.zeros_like(position))[2])
 
     @property
     def moving(self) -> Array:
@@ -60,6 +67,7 @@ class TunedGibbs(Tuned):
     laplace: Laplace | None = None  # of what moves, at typical hyperparameters
     draws: Array | None = None  # (n_draws, n_dim), of the run without data
     noise: tuple[Array, Array] | None = None  # see ``ChainState.conditional_noise``
+    slope: Array | None = None  # (n_dim,), of the rows' log-likelihood at the curvature's reference
 
     @property
     def log_scale_sd(self) -> float:
@@ -68,12 +76,36 @@ class TunedGibbs(Tuned):
         The scale is one over the root of the prior's own curvature, which does not depend on the
         data: its spread is that of the hyperparameters.
         """
+        return float(self._spread[1].max(initial=0.0))
+
+    @property
+    def acted_on(self) -> Array:
+        """Entries of the position whose scale in the prior the hyperparameters change."""
+        entries, spread = self._spread
+        return np.asarray(entries[spread > _NO_SPREAD])
+
+    @property
+    def quadratic(self) -> QuadraticRows:
+        """The rows' log-likelihood near the mode that was found."""
+        curvature = self.curvature
+        assert curvature is not None and self.slope is not None
+        score = np.zeros(len(self.mode))
+        score[curvature.moving] = self.slope[curvature.moving]
+        single, border = curvature.moving[curvature.single], curvature.moving[curvature.border]
+        return QuadraticRows(
+            curvature.reference.astype(float), score, single, border, *curvature.of_rows
+        )
+
+    @cached_property
+    def _spread(self) -> tuple[Array, Array]:
+        """Entries that have a curvature of their own in the prior, and sds of its log scale."""
         assert self.curvature is not None and self.draws is not None
         row, column, _ = self.curvature.entries
-        values = np.array([self.curvature.of_prior(draw)[row == column] for draw in self.draws])
+        diagonal = row == column
+        values = np.array([self.curvature.of_prior(draw)[diagonal] for draw in self.draws])
         usable = (values > 0).all(axis=0)
         spread = np.log(values[:, usable]).std(axis=0) / 2
-        return float(spread.max(initial=0.0))
+        return self.curvature.moving[row[diagonal][usable]], spread
 
 
 @dataclass(frozen=True)
@@ -99,10 +131,10 @@ class GibbsBeginning:
         mean both are done again.
         """
         generator = self.beginning.generator
-        found, curvature, draws = self._round(start, _FIRST_DRAWS)
+        found, curvature, draws, _ = self._round(start, _FIRST_DRAWS)
         passes = found.data_passes + 1
         typical = self._at(draws.mean(axis=0), start.dtype)
-        found, curvature, draws = self._round(typical, _DRAWS)
+        found, curvature, draws, slope = self._round(typical, _DRAWS)
         passes += found.data_passes + 1
         function, moving = self.beginning.block_function, self.hierarchy.moving
         centre = self._at(draws.mean(axis=0), start.dtype)
@@ -136,6 +168,7 @@ class GibbsBeginning:
             curvature=curvature,
             laplace=found,
             draws=draws,
+            slope=slope,
         )
 
     def with_batches(self, tuned: TunedGibbs) -> TunedGibbs:
@@ -153,7 +186,9 @@ class GibbsBeginning:
         picture = replace(picture, known_noise=np.diag(picture.noise))
         return replace(tuned, picture=picture, noise=known)
 
-    def _round(self, start: Array, n_draws: int) -> tuple[Laplace, ConditionalCurvature, Array]:
+    def _round(
+        self, start: Array, n_draws: int
+    ) -> tuple[Laplace, ConditionalCurvature, Array, Array]:
         """Find the mode of what moves at the hyperparameters of the start; run a pilot from it."""
         hierarchy, function = self.hierarchy, self.beginning.block_function
         moving, generator = hierarchy.moving, self.beginning.generator
@@ -163,7 +198,12 @@ class GibbsBeginning:
         mode = np.array(start)
         mode[moving] = found.position
         of_prior = np.array([hierarchy.prior(mode, unit)[1] for unit in self._units(mode)])
-        information = positive_part(found.gaussian.precision - of_prior[:, moving])
+        information = found.gaussian.precision - of_prior[:, moving]
+        refined, passes = information_of_all_rows(
+            conditional, found.position, information, of_prior[:, moving]
+        )
+        found = found._replace(data_passes=found.data_passes + passes)
+        information = positive_part(refined)
         curvature = conditional_curvature(
             hierarchy.prior,
             mode,
@@ -182,7 +222,7 @@ class GibbsBeginning:
             return moved
 
         draws = pilot(curvature, mode, mode, slope[moving], update, n_draws, generator)
-        return found, curvature, draws[int(_LEFT_OUT * n_draws) :]
+        return found, curvature, draws[int(_LEFT_OUT * n_draws) :], slope
 
     def _labels(self) -> tuple[str, ...]:
         labels = self.beginning.labels

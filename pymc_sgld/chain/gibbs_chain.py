@@ -7,6 +7,7 @@ import numpy as np
 from pymc_sgld import schedules
 from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.gibbs_beginning import GibbsBeginning, Hierarchy, TunedGibbs
+from pymc_sgld.chain.interweaving import Interweaving
 from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.chain.state import Draw
 from pymc_sgld.tuning import LinearChain, given_the_rest, is_better_centre, with_noise_left
@@ -29,6 +30,7 @@ class GibbsChain(Chain):
     """
 
     hierarchy: Hierarchy | None = None
+    interweaving: Interweaving | None = None
 
     def begin(self, position: Array) -> Array:
         """Start from a draw of the run without data; the mode was found before."""
@@ -69,7 +71,12 @@ class GibbsChain(Chain):
         moved, state.hyperparameter_state = self.hierarchy.hyperparameters.draw(
             drawn.position, generator, state.hyperparameter_state, tuning
         )
-        return replace(drawn, position=moved)
+        moves, passes = self.interweaving, 0.0
+        if moves is not None and state.draw_number % moves.every == 0:
+            moved, passes = moves.move(
+                moved, self.block_function, self.hierarchy.density, generator
+            )
+        return replace(drawn, position=moved, data_passes=drawn.data_passes + passes)
 
     def _condition(self, position: Array, generator: np.random.Generator) -> None:
         """Set coordinates, noise and momentum for the hyperparameters of a position."""

@@ -17,12 +17,20 @@ from pymc_sgld.model_graph.posterior_rows import posterior_of, row_log_likelihoo
 from pymc_sgld.model_graph.predictive import posterior_predictive
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
+from pymc_sgld.model_graph.standardised import (
+    STANDARD,
+    QuadraticRows,
+    compile_shift_and_scale,
+    standardised_model,
+)
 from pymc_sgld.model_graph.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.model_graph.weighted_rows import with_row_weights
 
 __all__ = [
+    "STANDARD",
     "BlockFunction",
     "CannotTakeRows",
+    "QuadraticRows",
     "RowError",
     "RowGroup",
     "RowLeaf",
@@ -30,6 +38,7 @@ __all__ = [
     "RowTerm",
     "Rows",
     "compile_prior",
+    "compile_shift_and_scale",
     "entries_of",
     "hyperparameters_of",
     "parameter_labels",
@@ -39,6 +48,7 @@ __all__ = [
     "register_row_rule",
     "row_log_likelihood",
     "row_model",
+    "standardised_model",
     "unconstrained_positions",
     "uses_minibatch",
     "verify",

@@ -82,7 +82,9 @@ def prior_model(row_model: RowModel) -> pm.Model:
 
 
 def compile_prior(row_model: RowModel, mode: Any) -> Any:
-    """Compile ``f(position, direction) -> (gradient of the prior, minus its Hessian @ direction)``.
+    """Compile ``f(position, direction) -> (gradient, minus the Hessian @ direction, value)``.
+
+    Of the prior part of the log-density.
 
     Parameters
     ----------
@@ -92,13 +94,16 @@ def compile_prior(row_model: RowModel, mode: Any) -> Any:
     Returns
     -------
     callable
-        Arrays of shape (n_dim,) to arrays of shape (n_dim,).
+        Arrays of shape (n_dim,) to two arrays of shape (n_dim,) and a number.
     """
     direction = pt.vector("direction", dtype=row_model.position.type.dtype)
     gradient = row_model.gradient(row_model.prior)
     curved = -row_model.gradient((gradient * direction).sum())
     return pytensor.function(
-        [row_model.position, direction], [gradient, curved], mode=mode, on_unused_input="ignore"
+        [row_model.position, direction],
+        [gradient, curved, row_model.prior],
+        mode=mode,
+        on_unused_input="ignore",
     )
 
 

@@ -5,6 +5,7 @@ from pymc_sgld.tuning.conditional import (
     ConditionalCurvature,
     conditional_curvature,
     given_the_rest,
+    information_of_all_rows,
     pilot,
 )
 from pymc_sgld.tuning.estimator_noise import is_better_centre, with_noise_left
@@ -48,6 +49,7 @@ __all__ = [
     "find_mode",
     "given_the_rest",
     "improper_direction",
+    "information_of_all_rows",
     "is_better_centre",
     "local_gaussian",
     "on_all_rows",

@@ -18,6 +18,9 @@ from pymc_sgld.types import Array
 
 _LARGEST_BORDER = 150  # parameters; beyond, only a border of the smaller variables is dense
 _NEGLIGIBLE = 1e-10  # relative
+_NO_ENTRY = 1e-6  # relative, of differences
+_MOST_DIFFERENCES = 20  # colours, two passes each
+_DIFFERENCE = 1e-2  # of an sd
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class ConditionalCurvature:
     def metric(self, position: Array) -> ConditionalMetric:
         """Return the coordinates at the position's hyperparameters, with the position's centre."""
         values, places = self.of_prior(position), self._places
-        own, cross, inner = (part.copy() for part in self._of_rows)
+        own, cross, inner = (part.copy() for part in self.of_rows)
         own[places.own] += values[places.from_own]
         cross[places.cross] += values[places.from_cross]
         inner[places.inner] += values[places.from_inner]
@@ -118,8 +121,8 @@ class ConditionalCurvature:
         )
 
     @cached_property
-    def _of_rows(self) -> tuple[Array, Array, Array]:
-        """Information of the rows, in the parts of an arrowhead."""
+    def of_rows(self) -> tuple[Array, Array, Array]:
+        """Information of the rows, in the parts of an arrowhead: see the metric."""
         whole, single, border = self.information, self.single, self.border
         return (
             np.diag(whole)[single],
@@ -201,6 +204,45 @@ def conditional_curvature(
         directions=directions,
         entries=(row, column, colour[column]),
     )
+
+
+def information_of_all_rows(
+    block_function: BlockFunction, position: Array, information: Array, of_prior: Array
+) -> tuple[Array, float]:
+    """Return minus the Hessian of the log-likelihood of all rows, and data passes.
+
+    A sample of the rows shows which entries there are. Columns that share no row are measured
+    together, by a central difference on all rows; where that would take many, the sample's is
+    returned.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+        Of what moves.
+    position : array, shape (n_moving,)
+    information : array, shape (n_moving, n_moving)
+        Of a sample of the rows, scaled to all.
+    of_prior : array, shape (n_moving, n_moving)
+        Minus the Hessian of the prior there.
+    """
+    size = np.sqrt(np.abs(np.diag(information)))
+    pattern = np.abs(information) > _NO_ENTRY * np.outer(size, size)
+    np.fill_diagonal(pattern, True)
+    colour = _colours(pattern)
+    if colour.max() >= _MOST_DIFFERENCES:
+        return information, 0.0
+    step = _DIFFERENCE / np.sqrt(np.maximum(np.diag(information + of_prior), 1e-300))
+    found = np.zeros_like(information)
+    for one in range(colour.max() + 1):
+        columns = np.flatnonzero(colour == one)
+        direction = np.where(colour == one, step, 0.0)
+        ahead = block_function.full((position + direction).astype(position.dtype))[1]
+        behind = block_function.full((position - direction).astype(position.dtype))[1]
+        change = np.asarray(behind, dtype=float) - ahead
+        for column in columns:
+            rows = pattern[:, column]
+            found[rows, column] = change[rows] / (2 * step[column]) - of_prior[rows, column]
+    return (found + found.T) / 2, 2.0 * (colour.max() + 1)
 
 
 def _colours(pattern: Array) -> Array:

@@ -1,0 +1,191 @@
+r"""Hyperparameters given standardised effects, between draws of them given the effects.
+
+Where a group has few rows its effect is what its hyperparameters make of it: given the effects a
+scale then hardly moves. Given :math:`z = (u - m(\phi)) / s(\phi)` it moves freely, and effects with
+it, but the rows must be asked. They are asked by a quadratic that stands for them, so that no row
+is read; where that is not good enough a Metropolis test against all rows corrects it now and then.
+
+References
+----------
+.. [1] Yu, Y. and Meng, X.-L. (2011). To center or not to center: that is not the question. JCGS 20.
+   https://doi.org/10.1198/jcgs.2011.203main
+.. [2] Christen, J. A. and Fox, C. (2005). Markov chain Monte Carlo using an approximation.
+   JCGS 14. https://doi.org/10.1198/106186005X76983
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+from pymc_sgld.chain.gibbs_beginning import TunedGibbs
+from pymc_sgld.model_graph import (
+    STANDARD,
+    BlockFunction,
+    QuadraticRows,
+    RowModel,
+    compile_shift_and_scale,
+    entries_of,
+    standardised_model,
+)
+from pymc_sgld.types import Array
+
+_MOVES = 4  # of one hyperparameter each, chosen at random, so that their reverse is as likely
+_WIDTH = 2.0  # of a slice, in sds
+_TRIALS = 20  # tests on draws of the run without data
+_ROWS_IN_THE_TIME_OF_A_DRAW = 20_000  # a test of all rows comes so rarely that it takes as long
+
+
+@dataclass
+class Interweaving:
+    """Moves of the hyperparameters with the standardised effects held fixed.
+
+    Parameters
+    ----------
+    slices : sequence of pm.Slice
+        One for each hyperparameter that is a number, on the standardised model.
+    names : sequence of str
+        All hyperparameters.
+    entries : sequence of array of int
+        Where in the position each is.
+    shift_and_scale : callable
+        Hyperparameters to m and s, arrays of shape (n_dim,).
+    rows : QuadraticRows
+    every : int
+        Draws between two moves, 1 if they are not tested.
+    tested : bool
+        Whether the quadratic is corrected by a test against all rows.
+    error : float
+        Root mean square of the log of the ratio that is tested, over some moves.
+    """
+
+    slices: Sequence[Any]
+    names: Sequence[str]
+    entries: Sequence[Array]
+    shift_and_scale: Any
+    rows: QuadraticRows
+    every: int = 1
+    tested: bool = False
+    error: float = 0.0
+    _shapes: list[tuple[int, ...]] = field(default_factory=list, repr=False)
+
+    def propose(self, position: Array, generator: np.random.Generator) -> Array:
+        """Return a position of the same standardised effects, in balance by the quadratic."""
+        point = {
+            name: position[where].reshape(shape)
+            for name, where, shape in zip(self.names, self.entries, self._shapes, strict=True)
+        }
+        shift, scale = self.shift_and_scale(*point.values())
+        point[STANDARD] = (position - shift) / scale
+        for _ in range(_MOVES):
+            chosen = self.slices[int(generator.integers(len(self.slices)))]
+            chosen.setup_chain(generator, 0, 1)
+            point, _ = chosen.step(point)
+        hyperparameters = [point[name] for name in self.names]
+        shift, scale = self.shift_and_scale(*hyperparameters)
+        moved = shift + scale * point[STANDARD]
+        for where, value in zip(self.entries, hyperparameters, strict=True):
+            moved[where] = np.ravel(value)
+        return np.asarray(moved.astype(position.dtype))
+
+    def log_ratio(self, function: BlockFunction, prior: Any, old: Array, new: Array) -> float:
+        """Return by how much the rows prefer the new position more than the quadratic does.
+
+        Two passes through the data.
+        """
+        found = []
+        for at in (new, old):
+            of_rows = function.full(at)[0] - prior(at)
+            found.append(of_rows - float(self.rows.value(at)))
+        return float(found[0] - found[1])
+
+    def move(
+        self, position: Array, function: BlockFunction, prior: Any, generator: np.random.Generator
+    ) -> tuple[Array, float]:
+        """Return the next position, and data passes."""
+        moved = self.propose(position, generator)
+        if not np.isfinite(moved).all():
+            return position, 0.0
+        if not self.tested:
+            return moved, 0.0
+        ratio = self.log_ratio(function, prior, position, moved)
+        accepted = np.log(generator.random()) < ratio
+        return (moved if accepted else position), 2.0
+
+
+def interweaving(
+    row_model: RowModel, names: Sequence[str], tuned: TunedGibbs, rows: QuadraticRows
+) -> Interweaving | None:
+    """Compile the moves; None where no hyperparameter is a number, or no effect has a scale.
+
+    Parameters
+    ----------
+    row_model : RowModel
+    names : sequence of str
+        Value variables that are hyperparameters.
+    tuned : TunedGibbs
+    rows : QuadraticRows
+    """
+    acted_on = tuned.acted_on
+    shapes = {
+        var.name: shape
+        for var, shape in zip(row_model.value_vars, row_model.shapes, strict=True)
+        if var.name in names
+    }
+    numbers = [name for name in shapes if shapes[name] == ()]
+    if not numbers or not len(acted_on):
+        return None
+    entries = [entries_of(row_model, (name,)) for name in shapes]
+    model, shift, scale = standardised_model(row_model, list(shapes), acted_on, tuned.mode, rows)
+    spread = np.sqrt(np.diag(tuned.covariance))
+    with model:
+        slices = [
+            pm.Slice(
+                [model[name]],
+                model=model,
+                w=np.full(1, _WIDTH * spread[entries_of(row_model, (name,))[0]]),
+                tune=False,
+                blocked=True,
+                rng=0,
+            )
+            for name in numbers
+        ]
+    function = compile_shift_and_scale(model, shift, scale, list(shapes))
+    return Interweaving(
+        slices, list(shapes), entries, function, rows, _shapes=list(shapes.values())
+    )
+
+
+def judged(
+    moves: Interweaving,
+    function: BlockFunction,
+    prior: Any,
+    draws: Array,
+    target_bias: float,
+    generator: np.random.Generator,
+) -> tuple[Interweaving, float]:
+    """Return the moves, tested where their quadratic is off by more than the target; and passes.
+
+    Parameters
+    ----------
+    moves : Interweaving
+    function : BlockFunction
+    prior : callable
+        Position to the log-density of the prior part.
+    draws : array, shape (n_draws, n_dim)
+    target_bias : float
+    generator : numpy.random.Generator
+    """
+    ratios = []
+    for number in generator.choice(len(draws), min(_TRIALS, len(draws)), replace=False):
+        old = draws[number].astype(function.dtype)
+        new = moves.propose(old, generator)
+        ratios.append(moves.log_ratio(function, prior, old, new))
+    moves.error = float(np.sqrt(np.mean(np.square(ratios))))
+    moves.tested = not moves.error <= target_bias
+    if moves.tested:
+        total = sum(function.total_sizes)
+        moves.every = int(np.ceil(2 * total / _ROWS_IN_THE_TIME_OF_A_DRAW))
+    return moves, 2.0 * len(ratios)
