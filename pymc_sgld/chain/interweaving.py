@@ -139,6 +139,7 @@ def interweaving(
         return None
     entries = [entries_of(row_model, (name,)) for name in shapes]
     model, shift, scale = standardised_model(row_model, list(shapes), acted_on, tuned.mode, rows)
+    assert tuned.covariance is not None
     spread = np.sqrt(np.diag(tuned.covariance))
     with model:
         slices = [
