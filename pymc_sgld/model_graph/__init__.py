@@ -16,6 +16,7 @@ from pymc_sgld.model_graph.identity import verify
 from pymc_sgld.model_graph.posterior_rows import posterior_of, row_log_likelihood
 from pymc_sgld.model_graph.predictive import posterior_predictive
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
+from pymc_sgld.model_graph.row_gradients import RowGradients
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
 from pymc_sgld.model_graph.standardised import (
     STANDARD,
@@ -32,6 +33,7 @@ __all__ = [
     "CannotTakeRows",
     "QuadraticRows",
     "RowError",
+    "RowGradients",
     "RowGroup",
     "RowLeaf",
     "RowModel",

@@ -139,7 +139,14 @@ class BlockFunction(OnRows):
     """The compiled value and gradient, together with what its rows are read from.
 
     `function` is ``f(position, prior_weight, *group_weights, *blocks) -> (value, gradient)``.
+
+    Attributes
+    ----------
+    by_row : RowGradients, or an object with its method, optional
+        Compiles the gradients of many rows at once.
     """
+
+    by_row: Any = None
 
     def batch(
         self,
@@ -221,6 +228,10 @@ class BlockFunction(OnRows):
         pieces: list[Any] = [slice(0, 1)] * len(self.total_sizes)
         pieces[group] = np.asarray(rows)
         blocks = self.read(pieces)
+        many = None if self.by_row is None else self.by_row.of_group(group, len(rows))
+        if many is not None:
+            own = [b for b, g in zip(blocks, self.array_groups, strict=True) if g == group]
+            return np.asarray(many(np.asarray(position, dtype=self.dtype), *own))
         result = np.empty((len(rows), np.size(position)), dtype=self.dtype)
         for i in range(len(rows)):
             own = [

@@ -19,6 +19,7 @@ from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.naming import listed
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf
+from pymc_sgld.model_graph.row_gradients import RowGradients
 from pymc_sgld.model_graph.row_likelihood import RowFunction, compile_row_function, rows_by_group
 from pymc_sgld.model_graph.sources import sources_of
 
@@ -245,7 +246,10 @@ class RowModel:
         mode = self._mode(mode)
         if mode not in self._compiled:
             self._compiled[mode] = compile_block_function(self, mode)
-        return BlockFunction(self._compiled[mode], **self._sources(data))
+        if ("by row", mode) not in self._compiled:
+            self._compiled["by row", mode] = RowGradients(self, mode)
+        by_row = self._compiled["by row", mode]
+        return BlockFunction(self._compiled[mode], **self._sources(data), by_row=by_row)
 
     def row_function(
         self, mode: Any = None, *, data: Mapping[str, Any] | None = None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.model_graph import BlockFunction, RowGradients
 from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
 from pymc_sgld.types import Array
 
@@ -38,6 +38,27 @@ class _OfSome:
         return value, gradient[self.moving]
 
 
+@dataclass(frozen=True)
+class _RowsOfSome:
+    """The same of the gradients of many rows."""
+
+    by_row: RowGradients
+    position: Array
+    moving: Array
+
+    def of_group(self, group: int, n_rows: int) -> Any | None:
+        many = self.by_row.of_group(group, n_rows)
+        if many is None:
+            return None
+
+        def of_some(some: Array, *blocks: Any) -> Array:
+            position = self.position.copy()
+            position[self.moving] = some
+            return np.asarray(many(position, *blocks))[:, self.moving]
+
+        return of_some
+
+
 def given_the_rest(block_function: BlockFunction, position: Array, moving: Array) -> BlockFunction:
     """Return value and gradient as functions of some entries, with the others held fixed.
 
@@ -50,7 +71,12 @@ def given_the_rest(block_function: BlockFunction, position: Array, moving: Array
         Which entries move.
     """
     fixed = np.array(position, dtype=block_function.dtype)
-    return replace(block_function, function=_OfSome(block_function.function, fixed, moving))
+    by_row = block_function.by_row
+    return replace(
+        block_function,
+        function=_OfSome(block_function.function, fixed, moving),
+        by_row=None if by_row is None else _RowsOfSome(by_row, fixed, moving),
+    )
 
 
 class _Places(NamedTuple):

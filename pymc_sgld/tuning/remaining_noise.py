@@ -126,17 +126,23 @@ class _Measure:
         """Look at every row; return probabilities by the size of its part, in posterior sds."""
         everything = np.arange(self.total)
         square = np.zeros(self.total)
+        at_centre = self.function.row_gradients(self.centre, self.group, everything)
+        self.evaluated += self.total * (_LOOKS + 1)
         for _ in range(_LOOKS):
-            square += ((self._left(everything) @ self.factor) ** 2).sum(axis=1)
+            left = self.function.row_gradients(self._point(), self.group, everything) - at_centre
+            square += ((left @ self.factor) ** 2).sum(axis=1)
         size = np.sqrt(square)
         return np.asarray(_UNIFORM_SHARE / self.total + (1 - _UNIFORM_SHARE) * size / size.sum())
 
+    def _point(self) -> Array:
+        """Return a draw from the Gaussian picture of the posterior."""
+        normal = self.generator.standard_normal(len(self.centre))
+        return np.asarray(self.centre + self.factor @ normal).astype(self.centre.dtype)
+
     def _left(self, rows: Array) -> Array:
         """Return what is left of the rows' scores at a point of the posterior."""
-        normal = self.generator.standard_normal(len(self.centre))
-        point = (self.centre + self.factor @ normal).astype(self.centre.dtype)
         self.evaluated += 2 * len(rows)
-        there = self.function.row_gradients(point, self.group, rows)
+        there = self.function.row_gradients(self._point(), self.group, rows)
         here = self.function.row_gradients(self.centre, self.group, rows)
         left: Array = np.asarray(there, dtype=float) - np.asarray(here, dtype=float)
         return left
