@@ -225,7 +225,8 @@ def nutpie_nuts(problem: Problem, seed: int = 0) -> Moments:
 
 def _of_nuts(result: Any, names: list[str], how: str) -> Moments:
     found = moments_of(result["posterior"], names, how)
-    r_hat = max(float(one.max()) for one in az.rhat(result["posterior"].to_dataset()[names]).values())
+    draws = result["posterior"].to_dataset()[names]
+    r_hat = max(float(one.max()) for one in az.rhat(draws).values())
     ess = (found.sd / found.mean_error) ** 2
     if r_hat > 1.05:
         raise NoReference(f"{how}: R-hat {r_hat:.2f}")
