@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import arviz as az
 import pandas as pd
-import pymc as pm
 
 from rich import box
 from rich.console import Console
@@ -181,11 +180,6 @@ def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.C
     with contextlib.suppress(psg.RowError):  # predictions are drawn where they can be by rows
         found.predict(random_seed=options.seed)
     return found
-
-
-def rows_of(model: pm.Model) -> int:
-    """Return the number of rows that are observed."""
-    return max(int(model.rvs_to_values[one].shape[0].eval()) for one in model.observed_RVs)
 
 
 def _variables(module: ModuleType) -> list[str] | None:

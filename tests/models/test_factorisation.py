@@ -1,0 +1,98 @@
+import arviz as az
+import numpy as np
+import pytest
+
+from scipy import integrate, stats
+
+import pymc_sgld as psg
+
+from models import factorisation
+from models.factorisation import Ratings, additive, best, predictions, rmse
+
+
+@pytest.fixture(scope="module")
+def data():
+    return factorisation.load_data(rows=200)
+
+
+def values(data, rank, n_draws=1):
+    rng = np.random.default_rng(1)
+    shapes = {
+        "mu": (),
+        "user_level": (data.n_users,),
+        "item_level": (data.n_items,),
+        "user_factor": (data.n_users, rank),
+        "item_factor": (data.n_items, rank),
+    }
+    return {name: 0.4 * rng.normal(size=(n_draws, *shape)) for name, shape in shapes.items()}
+
+
+def test_ratings_have_the_shape_of_movielens():
+    data = factorisation.load_data()
+    stars = np.concatenate([data.stars, data.test.stars])
+    assert len(stars) == 100_000 and (data.n_users, data.n_items) == (943, 1682)
+    assert set(stars) == {1, 2, 3, 4, 5} and 3.4 < stars.mean() < 3.8
+    pairs = set(zip(data.user, data.item, strict=True))
+    assert len(pairs) == len(data.stars)
+    assert not pairs & set(zip(data.test.user, data.test.item, strict=True))
+    often = np.bincount(data.item, minlength=data.n_items)
+    assert np.median(often) < 0.6 * often.mean()
+
+
+def test_logp_and_predictions_against_the_formula(data):
+    rank, sigma, spread = 3, 0.9, np.array([0.3, 0.5, 0.2])
+    at = {name: one[0] for name, one in values(data, rank).items()}
+    product = [at["user_factor"][u] @ at["item_factor"][i] for u, i in zip(data.user, data.item)]  # noqa: B905
+    mean = at["mu"] + at["user_level"][data.user] + at["item_level"][data.item] + product
+    expected = stats.norm.logpdf(data.stars, mean, sigma).sum() + stats.norm.logpdf(at["mu"], 3, 1)
+    expected += stats.halfnorm.logpdf(sigma) + np.log(sigma)
+    expected += stats.halfnorm.logpdf(spread, scale=0.5).sum() + np.log(spread).sum()
+    sds = {"user_level": 0.3, "item_level": 0.5, "user_factor": 1.0, "item_factor": 0.2}
+    expected += sum(stats.norm.logpdf(at[name], 0, sd).sum() for name, sd in sds.items())
+    model = factorisation.build_model(data, rank)
+    point = at | {"sigma_log__": np.log(sigma), "spread_log__": np.log(spread)}
+    np.testing.assert_allclose(model.compile_logp(mode="FAST_COMPILE")(point), expected)
+
+    named = {name: one[None, None] for name, one in at.items()}
+    draws = az.from_dict({"posterior": named | {"sigma": np.array([[sigma]])}})
+    np.testing.assert_allclose(predictions(draws, data)[0][0], np.clip(mean, 1, 5))
+
+
+def test_the_best_prediction_is_the_mean_of_the_stars():
+    """By the definition: rounded and cut normal numbers."""
+    expected = np.array([0.2, 2.7, 3.0, 5.4])
+    for mean, found in zip(expected, best(Ratings(*[None] * 3, expected, 4, 4)), strict=True):
+        law = stats.norm(mean, 0.8)
+        edges = [1.5, 2.5, 3.5, 4.5]  # each is one star more for those above
+        assert found == pytest.approx(1 + law.sf(edges).sum())
+    assert integrate.quad(law.pdf, 4.5, 20)[0] == pytest.approx(law.sf(4.5))
+
+
+def test_levels_solve_the_ridge_regression(data):
+    design = np.zeros((len(data.stars), data.n_users + data.n_items))
+    design[np.arange(len(design)), data.user] = 1
+    design[np.arange(len(design)), data.n_users + data.item] = 1
+    centred = data.stars - data.stars.mean()
+    levels = np.linalg.solve(design.T @ design + 10 * np.eye(design.shape[1]), design.T @ centred)
+    exact = data.stars.mean() + design @ levels
+    np.testing.assert_allclose(additive(data, data), exact, atol=1e-6)
+    assert rmse(exact, data) < rmse(np.full(len(design), data.stars.mean()), data)
+
+
+@pytest.mark.slow
+def test_predictions_against_nuts():
+    data = factorisation.load_data(rows=800)
+    own = {"draws": 400, "tune": 200, "batch_size": 360, "step_size": 0.03, "friction": 10.0}
+    comparison = psg.compare(
+        {"sghmc": {**own, "steps_per_draw": 40}, "nuts": {"draws": 400}},
+        factorisation.build_model(data, rank=2),
+        chains=2,
+        cores=1,
+        random_seed=1,
+        var_names=["shown", "sigma"],
+        progressbar=False,
+    )
+    figures = comparison.table.loc["sghmc"]
+    # 41 quantities, of some 200 effective draws
+    assert figures["mean_gap"] < 0.1 + 4 * np.sqrt(2 / 200)
+    assert 0.8 < figures["sd_ratio_min"] <= figures["sd_ratio_max"] < 1.25
