@@ -205,10 +205,14 @@ def point_estimate(model: pm.Model, seed: int) -> Any:
     """Return the mode that is nearest to a draw from the prior, in the form of draws."""
     start = pm.draw(model.free_RVs, random_seed=seed)
     names = [variable.name for variable in model.free_RVs]
-    with model:
-        found = pm.find_MAP(dict(zip(names, start, strict=True)), progressbar=False, maxeval=5000)
-    one = {name: np.asarray(found[name])[None, None] for name in [*names, "prediction"]}
-    return az.from_dict({"posterior": one})
+    return pm.find_MAP(
+        initvals=dict(zip(names, start, strict=True)),
+        maxiter=5000,
+        jitter=False,
+        return_inferencedata=True,
+        progressbar=False,
+        model=model,
+    )
 
 
 def evaluate(results: dict[str, Any], data: Regression) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytensor.tensor as pt
 
 from models._datasets import Array, some_rows
 
@@ -59,26 +60,37 @@ def load_data(rows: int | None = None) -> Array:
 def build_model(data: Array, codes: int = CODES) -> pm.Model:
     """Declare the model with so many causes, their values integrated out."""
     n_pixels = data.shape[1]
-    coords = {"pixel": range(n_pixels), "code": range(codes)}
+    coords = {"row": range(len(data)), "pixel": range(n_pixels), "code": range(codes)}
     with pm.Model(coords=coords) as model:
+        image = pm.Data("image", data, dims=("row", "pixel"))
         mu = pm.Normal("mu", 1.2, 1.5, dims="pixel")
         loading = pm.Normal("loading", 0, 0.5, dims=("pixel", "code"))
         sigma = pm.HalfNormal("sigma", 1)
-        covariance = pm.math.dot(loading, loading.T) + sigma**2 * np.eye(n_pixels)
         pm.Deterministic("variance", (loading**2).sum(axis=1) + sigma**2, dims="pixel")
-        pm.MvNormal("image", mu, covariance, observed=data, dims=("row", "pixel"))
+
+        # pm.MvNormal with the covariance W W' + sigma^2 I, but factorising a matrix of the size
+        # of the codes, not of the pixels: M = W' W + sigma^2 I
+        inner = pm.math.dot(loading.T, loading) + sigma**2 * np.eye(codes)
+        root = pt.linalg.cholesky(inner)
+        to_codes = pt.linalg.solve_triangular(root, loading.T, lower=True)
+        away = image - mu
+        unexplained = (away**2).sum(axis=1) - (pm.math.dot(away, to_codes.T) ** 2).sum(axis=1)
+        log_determinant = 2 * (n_pixels - codes) * pt.log(sigma) + 2 * pt.log(pt.diag(root)).sum()
+        constant = n_pixels * np.log(2 * np.pi)
+        logp = -0.5 * (unexplained / sigma**2 + log_determinant + constant)
+        pm.Potential("likelihood", logp, dims="row")
     return model
 
 
 def reference(data: Array, codes: int = CODES) -> pd.DataFrame:
-    """Return the maximum likelihood estimate, with the sds that it has for many rows."""
+    """Return the maximum likelihood estimate, and the sd of sigma for many rows."""
     covariance, sigma = closed_form(data, codes)
     n_rows, n_pixels = data.shape
     variance = np.diag(covariance)
-    # a sample variance of normal numbers; sigma^2 averages over the directions left out
+    # sigma^2 averages over the directions left out
     rows = {"sigma": {"mean": sigma, "sd": sigma / np.sqrt(2 * n_rows * (n_pixels - codes))}}
     for pixel, one in enumerate(variance):
-        rows[f"variance[{pixel}]"] = {"mean": one, "sd": one * np.sqrt(2 / n_rows)}
+        rows[f"variance[{pixel}]"] = {"mean": float(one), "sd": np.nan}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

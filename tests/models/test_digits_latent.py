@@ -25,7 +25,9 @@ def test_closed_form_is_tipping_and_bishops(data):
     loading = vectors[:, :codes] * np.sqrt(values[:codes] - noise)
     covariance, sigma = closed_form(data)
     assert sigma == pytest.approx(np.sqrt(noise))
-    np.testing.assert_allclose(covariance, loading @ loading.T + noise * np.eye(n_pixels))
+    np.testing.assert_allclose(
+        covariance, loading @ loading.T + noise * np.eye(n_pixels), atol=1e-12
+    )
 
 
 def test_it_is_the_highest_likelihood(data):
@@ -85,8 +87,9 @@ def test_the_posterior_against_the_closed_form(data):
     posterior = draws["posterior"]
     assert float(abs(posterior["sigma"].mean() / known.loc["sigma", "mean"] - 1)) < 0.01
     variance = posterior["variance"].mean(("chain", "draw")).to_numpy()
-    error = (variance - known["mean"].to_numpy()[1:]) / known["sd"].to_numpy()[1:]
-    assert np.sqrt(np.mean(error**2)) < 0.5
+    ratio = variance / known["mean"].to_numpy()[1:]
+    # a posterior mean of a covariance is above the estimate by a share of 64 / 1797 or less
+    assert 0.97 < ratio.min() <= ratio.max() < 1.09
     found = np.linalg.eigvalsh(covariances(draws))[:, :-11:-1].mean(axis=0)
     exact = np.linalg.eigvalsh(closed_form(data)[0])[:-11:-1]
     # of a sample of this many rows an eigenvalue has an sd of 3 %
