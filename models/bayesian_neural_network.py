@@ -246,6 +246,8 @@ def sample_all(
         random_seed=seed,
         reference=methods[0],
         var_names=["sigma"],
+        elpd=False,
+        stein=False,
         **options,
     )
     return comparison.results | {"mode": point_estimate(model, seed)}

@@ -160,7 +160,7 @@ def _show_spectrum(draws: Any, data: Array) -> Any:
     axes.plot(place, sample, color="0.6", label="of the images' own covariance")
     axes.plot(place, exact, "k_", markersize=9, label="maximum likelihood, closed form")
     axes.errorbar(place, middle, [middle - low, high - middle], label="posterior, 90 %", **bars)
-    axes.set(yscale="log", xlim=(0, 2.5 * CODES), ylim=(sample[2 * CODES], None))
+    axes.set(yscale="log", xlim=(0, 2.5 * CODES), ylim=(0.6 * exact[-1], 1.5 * sample[0]))
     axes.set(xlabel="number of the eigenvalue", ylabel="variance, (4 grey levels)²")
     axes.legend()
     return figure

@@ -72,6 +72,8 @@ def test_the_posterior_against_nuts(data):
         draws=1000,
         cores=1,
         random_seed=1,
+        elpd=False,
+        stein=False,
         progressbar=False,
     )
     own, other = (comparison.results[name]["posterior"]["slope"] for name in ("auto", "nuts"))

@@ -111,6 +111,8 @@ def test_predictions_against_nuts():
         chains=4,
         cores=1,
         random_seed=1,
+        elpd=False,
+        stein=False,
         var_names=["prediction", "sigma"],
         progressbar=False,
     )

@@ -68,6 +68,8 @@ def test_the_posterior_against_nuts():
         chains=2,
         cores=1,
         random_seed=1,
+        elpd=False,
+        stein=False,
         progressbar=False,
     )
     figures = comparison.table.loc["auto"]
