@@ -51,8 +51,8 @@ def posterior_scores(
     model : pm.Model, optional
         Default: the model on the context stack.
     draws : int, default 400
-        How many to take the score at, of all chains together, evenly spaced in each. Every one
-        costs a pass through the data.
+        At how many to take the score, at most, of all chains together (one of each at least),
+        evenly spaced. Every one costs a pass through the data.
     mode : str or pytensor Mode, optional
         Default: PyTensor's Python linker, which compiles nothing. ``"NUMBA"`` is quicker where
         there are many rows or draws.
@@ -73,7 +73,7 @@ def posterior_scores(
     posterior = posterior_of(idata)
     check_draws_of(model, posterior)
     everything = unconstrained_positions(model, posterior)
-    scored = evenly_spaced(everything.shape[1], -(-draws // len(everything)))
+    scored = evenly_spaced(everything.shape[1], draws // len(everything))
     positions = everything[:, scored]
     labels = parameter_labels(model)
     function = score_function(model, mode)
@@ -85,8 +85,8 @@ def posterior_scores(
 
 
 def evenly_spaced(n_draws: int, n_wanted: int) -> Array:
-    """Return the numbers of some draws at equal distances, the last among them."""
-    apart = max(1, n_draws // max(1, n_wanted))
+    """Return the numbers of at most so many draws at equal distances, the last among them."""
+    apart = -(-n_draws // max(1, n_wanted))
     return np.arange(n_draws - 1, -1, -apart)[::-1]
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pymc as pm
 import pytensor
 
-from pymc_sgld.auto_report import report
+from pymc_sgld.auto_report import report, report_check
 from pymc_sgld.automatic import Auto
+from pymc_sgld.checking import check_others, check_run
 from pymc_sgld.nuts_choice import reason_for_nuts
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.step_methods import StochasticGradientStep
@@ -77,8 +78,9 @@ def sample(
     model : pm.Model, optional
         Default: the model on the context stack.
     check : bool, default True
-        With "auto", measure at the end how wide the draws are, for a tenth of the run's gradients,
-        and warn where they are wider or narrower than ``target_bias`` allows.
+        At the end measure how wide the draws are, for at most a tenth of the run's gradients, and
+        warn where they are wider or narrower than ``target_bias`` allows: see
+        :func:`pymc_sgld.check`. Not with fewer than 100 draws or more than 2000 parameters.
     **arguments
         Of the sampler (``batch_size``, ``batches``, ``step_size``, ``temperature``, ``gradient``,
         ``preconditioner``, ``noise_compensation``, ``steps_per_draw``, ``rows``, ``verify``, and
@@ -90,8 +92,9 @@ def sample(
     -------
     xarray.DataTree
         As from :func:`pymc.sample`. The posterior's attributes hold ``sampler``,
-        ``compile_seconds``, ``tune_seconds`` and ``draw_seconds`` (wall time). With "auto" there is
-        a group ``tuning``: what was chosen and why, and the measured widths.
+        ``compile_seconds``, ``tune_seconds`` and ``draw_seconds`` (wall time). The group ``check``
+        has the verdicts of :func:`pymc_sgld.check`. With "auto" there is a group ``tuning``: what
+        was chosen and why, and the measured widths.
 
     Raises
     ------
@@ -125,7 +128,8 @@ def sample(
         reason = reason_for_nuts(model, draws=draws, tune=tune)
         if reason is not None:
             _log.info(f"NUTS is taken: {reason}")
-            return _nuts(draws, reason, for_pymc | {"var_names": var_names, "callback": callback})
+            more = {"var_names": var_names, "callback": callback}
+            return _nuts(draws, reason, for_pymc | more, check)
     if sampler == "auto":
         for_step["rng"] = np.random.default_rng(_seed_of(random_seed))
     with model:
@@ -145,16 +149,22 @@ def sample(
         **for_pymc,
     )
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
-    if isinstance(step, Auto) and getattr(result, "posterior", None) is not None:
-        report(step, model, result, check=check)
+    if getattr(result, "posterior", None) is not None:
+        checked = check_run(step, model, result) if check else None
+        if isinstance(step, Auto):
+            report(step, model, result, checked)
+        else:
+            report_check(checked)
     return result
 
 
-def _nuts(draws: int, reason: str, options: dict[str, Any]) -> Any:
-    """Run NUTS as PyMC would, and write down why."""
+def _nuts(draws: int, reason: str, options: dict[str, Any], check: bool) -> Any:
+    """Run NUTS as PyMC would, write down why, and check the draws as those of any sampler."""
     result = pm.sample(draws, **{name: one for name, one in options.items() if one is not None})
     if getattr(result, "posterior", None) is not None:
         result.posterior.attrs.update(sampler="nuts", reason=reason)
+        if check:
+            report_check(check_others(options["model"], result))
     return result
 
 

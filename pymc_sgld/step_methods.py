@@ -189,7 +189,14 @@ class StochasticGradientStep(BlockedStep):
         own: dict[str, Any] = {name: (np.float64, []) for name in cls.statistics}
         if cls.cycles_class is not None:
             own["cycle"] = (np.int64, [])
+        if cls.has_momentum():
+            own["kinetic_temperature"] = (np.float64, [])
         cls.stats_dtypes_shapes = {**StochasticGradientStep.stats_dtypes_shapes, **own}
+
+    @classmethod
+    def has_momentum(cls) -> bool:
+        """Whether the rule moves a momentum, with unit masses in its coordinates."""
+        return "momentum" in getattr(getattr(cls, "rule_class", None), "extra_state", ())
 
     @classmethod
     def own_arguments(cls) -> set[str]:
@@ -363,6 +370,9 @@ class StochasticGradientStep(BlockedStep):
         own: dict[str, Any] = {name: draw.statistics[name] for name in self.statistics}
         if self.cycles_class is not None:
             own["cycle"] = draw.cycle
+        if self.has_momentum():
+            momentum = self.chain.state.extra_state.get("momentum", np.nan)
+            own["kinetic_temperature"] = float(np.mean(np.square(momentum)))
         return {
             "step_size": draw.step_size,
             "temperature": draw.temperature,

@@ -12,8 +12,8 @@ from rich.console import Console
 
 import pymc_sgld as psg
 
-from pymc_sgld import auto_report
-from pymc_sgld.diagnostics import ScoreMoments, score_moments
+from pymc_sgld.checking import check_run
+from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.model_graph import unconstrained_positions
 from pymc_sgld.nuts_choice import reason_for_nuts
 from tests.targets import linear_regression
@@ -82,17 +82,13 @@ def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):
         wide["posterior"] = idata.posterior.to_dataset().assign(
             theta=mean + factor * (idata.posterior["theta"] - mean)
         )
-        moments = auto_report.measure(step, model, wide)
-        assert moments.sd_ratio == pytest.approx(factor, abs=0.12)
-        found = auto_report.warnings(step, model, wide, moments)
-        assert any("wider than the posterior" in one and "theta[" in one for one in found) == told
-
-
-def test_widths_that_cannot_be_measured_are_not_passed_over():
-    """A chain that ran away has no width to measure: it is named, not counted as right."""
-    nothing = ScoreMoments(np.array([1.0, np.nan, np.nan]), np.array([0.02, np.nan, 0.02]))
-    [told] = auto_report._of_widths(nothing, ["a", "b", "c"], 0.05)
-    assert "NOT trustworthy" in told and "b (0.00)" in told and "c (0.00)" in told
+        found = check_run(step, model, wide)
+        assert found.measured.sd_ratio == pytest.approx(factor, abs=0.12)
+        wider = [one for one in found.warnings if "wider than the posterior" in one]
+        assert bool(wider) == told and all("theta[" in one for one in wider)
+        assert found.attributes["data_passes"] <= 0.1 * float(
+            idata.sample_stats["data_passes"].sum()
+        )
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not(target):

@@ -1,4 +1,4 @@
-"""The command ``python -m models evidence tuning``."""
+"""The commands ``python -m models evidence tuning`` and ``check``."""
 
 import argparse
 
@@ -32,6 +32,14 @@ def add_parser(commands: Any) -> None:
     )
     tuning.add_argument("--again", action="store_true", help="repeat runs that are in the folder")
     tuning.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
+    check = kinds.add_parser(
+        "check",
+        help="the inflation of sds that psg.check reads, against the true one",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    check.add_argument("--models", default="all", help='names, with commas; "all"')
+    check.add_argument("--seed", type=int, default=1)
+    check.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
 
 
 def seeds_of(text: str) -> list[int]:
@@ -45,6 +53,11 @@ def seeds_of(text: str) -> list[int]:
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run what was asked for, print the table, and return its rows."""
+    if options.kind == "check":
+        from models.evidence import check_evidence, step_size_example
+
+        step_size_example.run(options.seed)
+        return check_evidence.run(options.seed, options.out, check_evidence.chosen(options.models))
     from models.evidence.problems import chosen
     from models.evidence.report import show, write
     from models.evidence.runs import Options, judged, load, measure, save

@@ -15,7 +15,7 @@ import numpy as np
 from pymc_sgld.diagnostics.score_regression import score_covariance
 from pymc_sgld.types import Array
 
-_LEAST_RATIO = 1e-3  # below, an error of the ratio has no meaning
+_TINY = np.finfo(float).tiny
 
 
 class ScoreMoments(NamedTuple):
@@ -67,7 +67,8 @@ def score_moments(
     Returns
     -------
     ScoreMoments
-        With the Monte Carlo error that the autocorrelation of the draws leaves.
+        With the Monte Carlo error that the autocorrelation of the draws leaves. The ratio is 0
+        where the moment is negative: the density rises away from the mean of the draws.
 
     Notes
     -----
@@ -95,9 +96,9 @@ def score_moments(
     value = left.mean(axis=(0, 1)) + slope * square.mean(axis=(0, 1))
     error = np.hypot(_error(left), slope * _error(square))
     value = value / _lost_to_the_mean(everything)
-    with np.errstate(invalid="ignore"):
-        ratio = np.sqrt(value)
-    return ScoreMoments(ratio, error / (2 * np.maximum(ratio, _LEAST_RATIO)))
+    ratio = np.sqrt(np.maximum(value, 0.0))
+    # near zero the root is not a line: its error is the root of the error
+    return ScoreMoments(ratio, error / (2 * np.maximum(ratio, np.sqrt(error) + _TINY)))
 
 
 def mean_score(
@@ -147,7 +148,7 @@ def _slope(control: Array, series: Array) -> Array:
     control = control - control.mean(axis=(0, 1))
     square = (control**2).sum(axis=(0, 1))
     together = (control * (series - series.mean(axis=(0, 1)))).sum(axis=(0, 1))
-    return np.asarray(together / np.maximum(square, np.finfo(float).tiny))
+    return np.asarray(together / np.maximum(square, _TINY))
 
 
 def _error(series: Array) -> Array:

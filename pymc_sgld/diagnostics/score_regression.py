@@ -32,14 +32,25 @@ def score_covariance(positions: Array, scores: Array, draws: Array | None = None
     Returns
     -------
     array, shape (n_dim, n_dim)
-        Positive definite. For few positions the covariance of the draws, in which those that do not
-        move have scale 1.
+        Positive definite. For few positions the covariance of the draws. A parameter that does not
+        move has variance 1, and no covariance with others.
     """
-    factor = np.linalg.cholesky(_spread(positions if draws is None else draws))
-    n_dim = positions.shape[-1]
+    spread = _spread(positions if draws is None else draws)
+    moving = np.diag(spread) > np.finfo(float).tiny
+    found = np.eye(len(spread))
+    found[np.ix_(moving, moving)] = _regressed(
+        positions[..., moving], scores[..., moving], spread[np.ix_(moving, moving)]
+    )
+    return found
+
+
+def _regressed(positions: Array, scores: Array, spread: Array) -> Array:
+    """Return what the regression makes of the covariance of the draws, all of which move."""
+    n_dim = len(spread)
     centred = (positions - positions.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
     if len(centred) < _DRAWS_PER_PARAMETER * n_dim:
-        return np.asarray(factor @ factor.T)
+        return spread
+    factor = np.linalg.cholesky(spread)
     unit = solve_triangular(factor, centred.T, lower=True).T
     pulled = (scores - scores.mean(axis=1, keepdims=True)).reshape(-1, n_dim) @ factor
     slope = -np.linalg.lstsq(unit, pulled, rcond=None)[0]
@@ -54,14 +65,12 @@ def score_covariance(positions: Array, scores: Array, draws: Array | None = None
 
 
 def _spread(draws: Array) -> Array:
-    """Return the covariance within chains, shrunk if they are short; 1 for what does not move."""
+    """Return the covariance within chains, shrunk towards its diagonal if they are short."""
     n_dim = draws.shape[-1]
     centred = (draws - draws.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
     covariance = centred.T @ centred / len(centred)
-    diagonal = np.diag(covariance).copy()
-    diagonal[diagonal <= np.finfo(float).tiny] = 1.0
     few = len(centred) < _DRAWS_PER_PARAMETER * n_dim
     share = min(1.0, n_dim / len(centred)) if few else _ROUNDING
-    return np.asarray(
-        (1 - share) * covariance + np.diag(diagonal - (1 - share) * np.diag(covariance))
-    )
+    shrunk = (1 - share) * covariance
+    np.fill_diagonal(shrunk, np.diag(covariance))
+    return np.asarray(shrunk)

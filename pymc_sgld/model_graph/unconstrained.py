@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 import xarray as xr
 
-from pytensor.graph.replace import graph_replace
+from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.naming import listed
@@ -38,20 +39,16 @@ def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarra
             f"{listed(missing)} is a free variable of the model but not in the posterior. Sample "
             "with var_names that include all free variables."
         )
-    forward = _compiled_transforms(model)
-    draws = [
-        posterior[rv.name].transpose("chain", "draw", ...).to_numpy().astype(rv.type.dtype)
-        for rv in model.free_RVs
-    ]
-    n_chains, n_draws = draws[0].shape[:2]
-    found = [
-        [
-            np.concatenate([np.ravel(one) for one in forward(*(d[chain, draw] for d in draws))])
-            for draw in range(n_draws)
-        ]
-        for chain in range(n_chains)
-    ]
-    return np.array(found)
+    sizes = (posterior.sizes["chain"], posterior.sizes["draw"])
+    n_draws = sizes[0] * sizes[1]
+    draws = []
+    for rv in model.free_RVs:
+        values = posterior[rv.name].transpose("chain", "draw", ...).to_numpy()
+        draws.append(values.reshape(n_draws, *values.shape[2:]).astype(rv.type.dtype))
+    with np.errstate(invalid="ignore", divide="ignore"):  # outside the support there is no position
+        parts = _compiled_transforms(model)(*draws)
+    flat = [np.asarray(part, dtype=float).reshape(n_draws, -1) for part in parts]
+    return np.concatenate(flat, axis=1).reshape(*sizes, -1)
 
 
 def parameter_labels(model: pm.Model) -> list[str]:
@@ -66,13 +63,18 @@ def parameter_labels(model: pm.Model) -> list[str]:
 
 
 def _compiled_transforms(model: pm.Model) -> Any:
-    """Compile values of the free variables to values of their value variables."""
+    """Compile draws of the free variables, on axis 0, to those of their value variables."""
     inputs = {rv: rv.type(name=f"{rv.name}_draw") for rv in model.free_RVs}
     outputs = []
     for rv, value in inputs.items():
         transform = model.rvs_to_transforms[rv]
         outputs.append(value if transform is None else transform.forward(value, *rv.owner.inputs))
     outputs = graph_replace(outputs, inputs, strict=False)
+    draws = {one: pt.tensor(one.name, shape=(None, *one.type.shape), dtype=one.type.dtype)
+             for one in inputs.values()}  # fmt: skip
     return pytensor.function(
-        list(inputs.values()), outputs, mode="FAST_COMPILE", on_unused_input="ignore"
+        list(draws.values()),
+        vectorize_graph(outputs, draws),
+        mode="FAST_COMPILE",
+        on_unused_input="ignore",
     )

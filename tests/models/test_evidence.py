@@ -10,7 +10,7 @@ from scipy import stats
 
 from models.__main__ import _parser
 from models._datasets import MissingData
-from models.evidence import report, runs
+from models.evidence import check_evidence, report, runs, step_size_example
 from models.evidence.command import seeds_of
 from models.evidence.moments import Moments, moments_of
 from models.evidence.problems import Problem, chosen, problems
@@ -146,3 +146,23 @@ def test_a_missing_file_is_a_row_of_the_table(tmp_path):
     report.show([row, other], Console(file=out, width=220))
     assert "no such.npz" in out.getvalue() and "SILENT FAILURE 1" in out.getvalue()
     assert all(path.exists() for path in report.write([row, other], tmp_path))
+
+
+def test_the_example_of_ess_and_discrepancy():
+    """ESS is largest at the largest step, the discrepancy smallest below; sds as the law says."""
+    rows = [step_size_example.measure(step_size, 1) for step_size in (0.016, 0.16, 0.5)]
+    assert np.argmax([row["ess"] for row in rows]) == 2
+    assert np.argmin([row["discrepancy"] for row in rows]) == 1
+    for row in rows[1:]:
+        assert row["sd_ratio"] == pytest.approx(row["true_sd_ratio"], abs=0.02)
+
+
+def test_cells_that_are_off_are_listed():
+    row = {"model": "a", "batch_size": 8, "step_size": 0.1, "parameter": "x", "measured": 1.2}
+    row |= {"measured_error": 0.1, "true": 1.0, "true_error": 0.0, "off": 2.0, "r_hat": 1.0}
+    good = row | {"parameter": "y", "measured": 1.0, "off": 0.0}
+    lines = check_evidence.summary([row, good])
+    assert lines[0].startswith("1 of 2 cells") and "50%" in lines[0]
+    assert len(lines) == 2 and "x: read 1.200" in lines[1]
+    with pytest.raises(ValueError, match="no model nonsense"):
+        check_evidence.chosen("logistic,nonsense")

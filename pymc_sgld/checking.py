@@ -1,0 +1,392 @@
+"""``check``: whether draws can be trusted, and what to change."""
+
+import io
+import logging
+
+from dataclasses import dataclass
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import xarray as xr
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from pymc_sgld.chain import LARGEST_MEASURED
+from pymc_sgld.diagnostics import (
+    kernel_stein_discrepancy,
+    mean_score,
+    score_covariance,
+    score_moments,
+)
+from pymc_sgld.model_graph import (
+    RowError,
+    parameter_labels,
+    posterior_of,
+    unconstrained_positions,
+)
+from pymc_sgld.posterior_scores import (
+    NoScoreError,
+    PosteriorScores,
+    check_draws_of,
+    posterior_scores,
+)
+from pymc_sgld.score_estimates import FEWEST_SCORED, affordable_scores
+from pymc_sgld.step_methods import StochasticGradientStep
+from pymc_sgld.tuning import TARGET_BIAS
+from pymc_sgld.types import Array
+from pymc_sgld.validate import check_number
+from pymc_sgld.verdicts import (
+    NOT_SEEN,
+    VERDICTS,
+    Measured,
+    Verdict,
+    parameter_verdicts,
+    variable_verdicts,
+    warnings_of,
+)
+from pymc_sgld.weighted_draws import count_alike, resample, step_weights
+
+_log = logging.getLogger("pymc.sgld")
+SHARE_OF_WORK = 0.1  # of the gradients of a run, for the check at its end
+_FEWEST_DRAWS = 100  # of a chain
+_STEADY = 1e-6  # relative change of a temperature that stays the same
+_STYLES = dict(zip(VERDICTS, ("red", "red", "yellow", "cyan", "green"), strict=True))
+
+
+@dataclass(frozen=True)
+class Check:
+    """What :func:`check` found; prints as a table.
+
+    Parameters
+    ----------
+    verdicts : tuple of Verdict
+        One for each variable: its name, ``verdict`` ("fine", "inflated", "too narrow", "not mixed"
+        or "cannot tell"), the same with figures, the worst parameter, and what to change.
+    measured : Measured
+        The figures by parameter.
+    warnings : tuple of str
+        Of what is surely wrong.
+    notes : tuple of str
+        What has to be known to read the table.
+    attributes : dict
+        ``target_bias``, ``draws_scored``, ``data_passes`` (spent on the check), and where scores of
+        all rows were taken ``kernel_stein_discrepancy`` and ``kernel_stein_of_exact_draws``.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    measured: Measured
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    attributes: dict[str, Any]
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """The group ``check``: figures by parameter, verdicts by variable."""
+        measured = self.measured
+        names = ("sd_ratio", "sd_ratio_error", "mean_score", "mean_score_error", "r_hat", "ess")
+        figures = {name: ("parameter", getattr(measured, name)) for name in names}
+        own = parameter_verdicts(measured, self.attributes["target_bias"])
+        words = {
+            name: ("variable", [getattr(one, name) for one in self.verdicts])
+            for name in ("verdict", "told", "advice")
+        }
+        return xr.Dataset(
+            {**figures, "parameter_verdict": ("parameter", own), **words},
+            coords={
+                "parameter": measured.labels,
+                "variable": [one.variable for one in self.verdicts],
+            },
+            attrs=self.attributes | {"notes": list(self.notes)},
+        )
+
+    def __rich__(self) -> Group:
+        """Return table and notes, as ``rich.print`` shows them."""
+        table = Table(title="Can these draws be trusted?", box=box.SIMPLE_HEAD)
+        for column in ("variable", "verdict", "sd / posterior's", "R-hat", "ESS", "what to change"):
+            right = column in ("sd / posterior's", "R-hat", "ESS")
+            table.add_column(column, justify="right" if right else "left", no_wrap=right)
+        for one in self.verdicts:
+            where = [
+                j
+                for j, label in enumerate(self.measured.labels)
+                if label.split("[")[0] == one.variable
+            ]
+            told = one.told + (f", {one.at}" if one.at else "")
+            table.add_row(
+                Text(one.variable),
+                Text(told, style=_STYLES[one.verdict]),
+                self._ratios(where),
+                _extreme(self.measured.r_hat[where], np.max, "{:.3f}"),
+                _extreme(self.measured.ess[where], np.min, "{:,.0f}"),
+                Text(one.advice),
+            )
+        return Group(table, *(Text(f"- {note}") for note in self.notes))
+
+    def _ratios(self, where: list[int]) -> str:
+        ratio, error = self.measured.sd_ratio[where], self.measured.sd_ratio_error[where]
+        if not np.isfinite(ratio).any():
+            return "-"
+        if len(where) == 1:
+            return f"{ratio[0]:.2f} ± {error[0]:.2f}"
+        return f"{ratio.min():.2f} to {ratio.max():.2f} ± {np.median(error):.2f}"
+
+    def __repr__(self) -> str:
+        """Return the table as text."""
+        console = Console(width=120, file=io.StringIO(), record=True)
+        console.print(self)
+        return console.export_text()
+
+
+def check(
+    idata: Any,
+    model: pm.Model | None = None,
+    *,
+    draws: int = 400,
+    target_bias: float = TARGET_BIAS,
+    mode: Any = None,
+    extend_inferencedata: bool = True,
+) -> Check:
+    r"""Say of each variable whether its draws can be trusted, and what to change.
+
+    R-hat and ESS see whether chains agree; both are blind to the failure that is characteristic of
+    stochastic gradients, draws that are too wide. The score :math:`\nabla\log p` sees it: over the
+    posterior :math:`E[\nabla\log p] = 0` and
+    :math:`E[(\theta - m) \nabla\log p^\top] = -I`, and how far the second is off is how much too
+    wide or too narrow the draws are, in unconstrained space
+    (:func:`pymc_sgld.diagnostics.score_moments`).
+
+    Parameters
+    ----------
+    idata : DataTree
+        Draws of any sampler, of this package or another.
+    model : pm.Model, optional
+        That was sampled. Default: the model on the context stack.
+    draws : int, default 400
+        At how many draws, of all chains together, the gradient of all rows is evaluated: passes
+        through the data.
+    target_bias : float, default 0.05
+        Relative excess of an sd that is tolerated, in (0, 1).
+    mode : str or pytensor Mode, optional
+        Of the gradient; see :func:`pymc_sgld.posterior_scores`.
+    extend_inferencedata : bool, default True
+        Write the group ``check`` into ``idata``.
+
+    Returns
+    -------
+    Check
+
+    Raises
+    ------
+    RowError
+        If the draws are not of this model: a variable is missing or has another shape.
+
+    Notes
+    -----
+    A model without gradients, draws that are not finite, and one chain are no errors: the verdict
+    says what could not be told. The standard errors hold for chains that mix.
+    """
+    check_number("target_bias", target_bias, at_least=np.nextafter(0, 1), below=1.0)
+    model = pm.modelcontext(model)
+    posterior = posterior_of(idata)
+    check_draws_of(model, posterior)
+    scored, why = None, ""
+    try:
+        _check_number_of(model)
+        scored = posterior_scores(_weighted_alike(idata), model, draws=draws, mode=mode)
+    except NoScoreError as error:
+        why = str(error)
+    found = _judged(idata, model, scored, why, target_bias)
+    if extend_inferencedata:
+        idata["check"] = xr.DataTree(dataset=found.dataset)
+    return found
+
+
+def check_run(
+    step: StochasticGradientStep, model: pm.Model, result: Any, seed: int = 0
+) -> Check | None:
+    """Check a run of this package, for at most a tenth of its gradients; write the group ``check``.
+
+    Parameters
+    ----------
+    step : StochasticGradientStep
+        Its compiled gradient is used again.
+    model : pm.Model
+    result : DataTree
+    seed : int, default 0
+        Of the batches, which are read where all rows would cost more.
+
+    Returns
+    -------
+    Check or None
+        None where there are fewer than 100 draws of a chain or more than 2000 parameters, or where
+        not all variables are in the result.
+    """
+    posterior = posterior_of(result)
+    if posterior.sizes["draw"] < _FEWEST_DRAWS or step.chain.n_dim > LARGEST_MEASURED:
+        return None
+    chain, scored, why = step.chain, None, ""
+    budget = SHARE_OF_WORK * float(result["sample_stats"]["data_passes"].sum())
+    try:
+        check_draws_of(model, posterior)
+        draws = unconstrained_positions(model, posterior_of(_weighted_alike(result)))
+        centre = None if chain.prepared is None else chain.prepared.estimator_parameters
+        if centre is not None and [one.shape for one in centre] != [draws.shape[2:]] * 2:
+            centre = None
+        scored = affordable_scores(
+            chain.block_function, draws, parameter_labels(model), budget, centre=centre, seed=seed
+        )
+    except RowError as error:
+        _log.info(f"The draws were not checked: {error}")
+        return None
+    except NoScoreError as error:
+        why = str(error)
+    if scored is None and not why:
+        why = "A tenth of the run's gradients is too few to tell: call check() yourself."
+    found = _judged(result, model, scored, why, chain.settings.target_bias)
+    result["check"] = xr.DataTree(dataset=found.dataset)
+    return found
+
+
+def check_others(model: pm.Model, result: Any, target_bias: float = TARGET_BIAS) -> Check | None:
+    """Check a run of NUTS, for at most a tenth of its gradients; write the group ``check``."""
+    posterior = posterior_of(result)
+    steps = result["sample_stats"].to_dataset().get("n_steps")
+    budget = 0 if steps is None else int(SHARE_OF_WORK * float(steps.sum()))
+    if posterior.sizes["draw"] < _FEWEST_DRAWS or budget < FEWEST_SCORED:
+        return None
+    try:
+        return check(result, model, draws=min(400, budget), target_bias=target_bias)
+    except RowError as error:
+        _log.info(f"The draws were not checked: {error}")
+        return None
+
+
+def _check_number_of(model: pm.Model) -> None:
+    """Refuse more parameters than a matrix of them squared is made for."""
+    n_dim = len(parameter_labels(model))
+    if n_dim > LARGEST_MEASURED:
+        raise NoScoreError(
+            f"The model has {n_dim:,} parameters, and widths are measured for {LARGEST_MEASURED:,} "
+            "at most: look at the R-hat and ESS of predictions "
+            "(pymc_sgld.diagnostics.function_space_mixing)."
+        )
+
+
+def _judged(
+    idata: Any, model: pm.Model, scored: PosteriorScores | None, why: str, target_bias: float
+) -> Check:
+    """Put together what the draws and their scores say."""
+    labels = parameter_labels(model)
+    posterior = posterior_of(idata)
+    draws = scored.draws if scored is not None else unconstrained_positions(model, posterior)
+    temperature = _temperature(idata)
+    if temperature is None:
+        scored, why = None, "The temperature changes from draw to draw: no one law is sampled."
+    measured = _of_draws(draws, labels)
+    attributes: dict[str, Any] = {"target_bias": target_bias, "draws_scored": 0, "data_passes": 0.0}
+    if scored is not None:
+        measured, more = _of_scores(scored, measured, temperature or 1.0)
+        attributes |= more
+    notes = [NOT_SEEN]
+    if len(draws) == 1:
+        notes.append("One chain was run: whether there are other modes was not checked.")
+    if "kernel_stein_discrepancy" in attributes:
+        notes.append(
+            "Kernel Stein discrepancy {kernel_stein_discrepancy:.3g}; of as many independent exact "
+            "draws {kernel_stein_of_exact_draws:.3g}.".format(**attributes)
+        )
+    batches = "step_size_weight" in _statistics(idata)
+    return Check(
+        tuple(variable_verdicts(measured, target_bias, why, batches)),
+        measured,
+        tuple(warnings_of(measured, target_bias)),
+        tuple(notes),
+        attributes,
+    )
+
+
+def _of_draws(draws: Array, labels: list[str]) -> Measured:
+    """Return what ArviZ says of the draws, and blanks for what the scores say."""
+    finite = np.isfinite(draws)
+    halves = draws
+    if len(draws) == 1:  # one chain can at least agree with itself
+        half = draws.shape[1] // 2
+        halves = np.concatenate([draws[:, :half], draws[:, half : 2 * half]])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r_hat = np.asarray(az.rhat(halves, chain_axis=0, draw_axis=1), dtype=float)
+        ess = np.asarray(az.ess(draws, chain_axis=0, draw_axis=1), dtype=float)
+    constant = np.ptp(np.nan_to_num(draws), axis=(0, 1)) == 0
+    blank = np.full(len(labels), np.nan)
+    return Measured(
+        labels,
+        r_hat,
+        np.where(constant, np.nan, ess),
+        blank,
+        blank,
+        blank,
+        blank,
+        (~finite).sum(axis=(0, 1)),
+        constant,
+    )
+
+
+def _of_scores(
+    scored: PosteriorScores, measured: Measured, temperature: float
+) -> tuple[Measured, dict[str, Any]]:
+    """Add what the scores say, and the figures of the whole sample."""
+    moments = score_moments(
+        scored.positions, scored.scores, temperature=temperature, draws=scored.draws
+    )
+    covariance = score_covariance(scored.positions, scored.scores, scored.draws)
+    mean = mean_score(scored.positions, scored.scores, covariance)
+    n_dim = len(covariance)
+    figures = {
+        "draws_scored": int(np.prod(scored.scores.shape[:2])),
+        "data_passes": scored.data_passes,
+    }
+    if np.isfinite(scored.log_density).all():
+        flat = scored.positions.reshape(-1, n_dim), scored.scores.reshape(-1, n_dim) / temperature
+        stein = kernel_stein_discrepancy(*flat, temperature * covariance)
+        figures["kernel_stein_discrepancy"] = stein.value
+        figures["kernel_stein_of_exact_draws"] = stein.of_exact_draws
+    found = measured._replace(
+        sd_ratio=moments.sd_ratio,
+        sd_ratio_error=moments.standard_error,
+        mean_score=np.where(measured.constant, np.nan, mean.value),
+        mean_score_error=mean.standard_error,
+    )
+    return found, figures
+
+
+def _weighted_alike(idata: Any) -> Any:
+    """Return draws that count alike: resampled where the step size falls, else as they are."""
+    weights = step_weights(idata)
+    return idata if weights is None or count_alike(weights) else resample(idata)
+
+
+def _temperature(idata: Any) -> float | None:
+    """Return the temperature of the draws, 1 where nothing is said; None if it changes."""
+    recorded = _statistics(idata).get("temperature")
+    if recorded is None:
+        return 1.0
+    values = recorded.to_numpy()
+    return float(values.mean()) if np.ptp(values) <= _STEADY * values.max() else None
+
+
+def _statistics(idata: Any) -> xr.Dataset:
+    """Return the sample statistics, empty where there are none."""
+    try:
+        found: xr.Dataset = idata["sample_stats"].to_dataset()
+    except (KeyError, TypeError, AttributeError):
+        return xr.Dataset()
+    return found
+
+
+def _extreme(values: Array, of: Any, form: str) -> str:
+    known = values[np.isfinite(values)]
+    return form.format(of(known)) if len(known) else "-"

@@ -1,0 +1,238 @@
+"""The verdicts on draws of which it is known what is wrong with them."""
+
+import logging
+
+import numpy as np
+import pymc as pm
+import pytest
+import xarray as xr
+
+import pymc_sgld as psg
+
+from pymc_sgld import score_estimates
+from pymc_sgld.model_graph import RowError, parameter_labels, row_model
+
+CHAINS, DRAWS = 4, 1000
+N_ROWS = 200
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The mean of three columns, and an unknown scale with a posterior near a log-normal."""
+    y = np.random.default_rng(0).normal([1.0, -1.0, 0.0], 1.0, size=(N_ROWS, 3))
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 10, shape=3)
+        scale = pm.HalfNormal("scale", 2)
+        pm.Normal("y", mean, scale, observed=y)
+    return model
+
+
+@pytest.fixture(scope="module")
+def exact(model):
+    """Draws from the posterior: the scale from a grid, the mean given the scale."""
+    y = model.rvs_to_values[model["y"]].eval()
+    precision = 1 / 100
+    grid = np.linspace(0.85, 1.2, 4001)
+    square = ((y - y.mean(axis=0)) ** 2).sum()
+    of_mean = 1 / (N_ROWS / grid**2 + precision)
+    lifted = 3 * 0.5 * np.log(of_mean) - 0.5 * (y.mean(axis=0) ** 2).sum() / (
+        grid**2 / N_ROWS + 100
+    )
+    log_density = -3 * N_ROWS * np.log(grid) - square / (2 * grid**2) + lifted - grid**2 / 8
+    below = np.cumsum(np.exp(log_density - log_density.max()))
+    rng = np.random.default_rng(1)
+    scale = np.interp(rng.random((CHAINS, DRAWS)), below / below[-1], grid)
+    variance = 1 / (N_ROWS / scale**2 + precision)
+    centre = variance[..., None] * (y.sum(axis=0) / scale[..., None] ** 2)
+    mean = centre + np.sqrt(variance)[..., None] * rng.normal(size=(CHAINS, DRAWS, 3))
+    return mean, scale
+
+
+def as_idata(mean, scale, **statistics):
+    groups = {
+        "posterior": xr.Dataset(
+            {"mean": (("chain", "draw", "column"), mean), "scale": (("chain", "draw"), scale)},
+            coords={"chain": range(len(mean)), "draw": range(mean.shape[1])},
+        )
+    }
+    if statistics:
+        groups["sample_stats"] = xr.Dataset(
+            {name: (("chain", "draw"), values) for name, values in statistics.items()}
+        )
+    return xr.DataTree.from_dict(groups)
+
+
+def stretched(values, factor):
+    centre = values.mean(axis=(0, 1))
+    return centre + factor * (values - centre)
+
+
+def test_draws_from_the_posterior_are_fine(model, exact):
+    idata = as_idata(*exact)
+    found = psg.check(idata, model)
+    assert [one.verdict for one in found.verdicts] == ["fine", "fine"] and not found.warnings
+    off = (found.measured.sd_ratio - 1) / found.measured.sd_ratio_error
+    # four thousand independent draws, of which four hundred were scored
+    assert np.abs(off).max() < 3 and found.measured.sd_ratio_error.max() < 0.016
+    told = found.attributes
+    assert told["data_passes"] == told["draws_scored"] == 400
+    assert told["kernel_stein_discrepancy"] < 2 * told["kernel_stein_of_exact_draws"]
+    group = idata["check"]
+    assert list(group["variable"].values) == ["mean", "scale"]
+    assert list(group["parameter"].values) == ["mean[0]", "mean[1]", "mean[2]", "scale"]
+    text = repr(found)
+    assert "Can these draws be trusted?" in text and "never visited" in text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict", "told"), [(1.3, "inflated", "wider"), (0.6, "too narrow", "NOT trust")]
+)
+def test_one_parameter_of_another_width_is_named(model, exact, factor, verdict, told):
+    """The other entries of the variable, and the other variable, stay fine."""
+    mean, scale = exact
+    mean = mean.copy()
+    mean[..., 1] = stretched(mean[..., 1], factor)
+    found = psg.check(as_idata(mean, scale), model)
+    of_mean, of_scale = found.verdicts
+    assert of_mean.verdict == verdict and of_mean.at == "mean[1] (1 of 3)"
+    assert f"{100 * abs(factor - 1):.0f}" in of_mean.told or "±" in of_mean.told
+    assert found.measured.sd_ratio[1] == pytest.approx(factor, abs=0.05)
+    assert of_scale.verdict == "fine" and told in found.warnings[0]
+    assert "mean[1]" in found.warnings[0] and "mean[0]" not in found.warnings[0]
+
+
+def test_a_constrained_variable_is_measured_on_its_unconstrained_scale(model, exact):
+    mean, scale = exact
+    found = psg.check(as_idata(mean, np.exp(stretched(np.log(scale), 1.4))), model)
+    assert found.verdicts[1].variable == "scale" and found.verdicts[1].verdict == "inflated"
+    assert found.measured.sd_ratio[3] == pytest.approx(1.4, abs=0.08)
+
+
+def test_chains_apart_are_not_mixed(model, exact):
+    mean, scale = exact
+    mean = mean + np.array([0, 0, 0.3, 0.3])[:, None, None] * [1, 0, 0]
+    found = psg.check(as_idata(mean, scale), model)
+    assert (
+        found.verdicts[0].told.startswith("not mixed: R-hat") and "mean[0]" in found.verdicts[0].at
+    )
+
+
+def test_draws_of_other_data_are_told_by_the_slope(model, exact):
+    """Same names, same shapes, same widths; only the place is wrong."""
+    mean, scale = exact
+    found = psg.check(as_idata(mean + 1.0, scale), model)
+    assert "posterior sds away" in found.verdicts[0].told
+    assert "another model" in found.verdicts[0].advice
+    assert any("does not average to zero" in one for one in found.warnings)
+
+
+def test_one_chain_is_judged_with_a_note(model, exact):
+    mean, scale = exact
+    found = psg.check(as_idata(mean[:1], scale[:1]), model)
+    assert [one.verdict for one in found.verdicts] == ["fine", "fine"]
+    assert any("One chain" in note for note in found.notes)
+
+
+def test_draws_that_do_not_move_or_are_not_finite(model, exact):
+    mean, scale = exact
+    stuck = mean.copy()
+    stuck[..., 2] = 0.0
+    found = psg.check(as_idata(stuck, scale), model)
+    assert found.verdicts[0].told == "not mixed: all draws are equal"
+    assert found.verdicts[1].verdict != "not mixed"
+    lost = mean.copy()
+    lost[0, 5:25, 0] = np.nan
+    found = psg.check(as_idata(lost, scale), model)
+    assert found.verdicts[0].told == "cannot tell: 20 draws are not finite"
+    assert found.verdicts[1].verdict == "cannot tell" and "not finite" in found.verdicts[1].advice
+
+
+def test_few_draws_cannot_tell(model, exact):
+    mean, scale = exact
+    found = psg.check(as_idata(mean[:, :12], scale[:, :12]), model)
+    assert found.verdicts[0].told.startswith("cannot tell:") and not found.warnings
+
+
+def test_a_missing_variable_is_an_error(model, exact):
+    idata = as_idata(*exact)
+    idata["posterior"] = idata["posterior"].to_dataset().drop_vars("scale")
+    with pytest.raises(RowError, match="lack 'scale'"):
+        psg.check(idata, model)
+    with pytest.raises(ValueError, match="target_bias must be"):
+        psg.check(as_idata(*exact), model, target_bias=0)
+
+
+def test_a_model_without_gradients_cannot_be_told():
+    with pm.Model() as model:
+        pm.Poisson("count", 3)
+        pm.Normal("x")
+    rng = np.random.default_rng(0)
+    values = {"count": rng.poisson(3, (4, 500)), "x": rng.normal(size=(4, 500))}
+    idata = xr.DataTree.from_dict(
+        {"posterior": xr.Dataset({name: (("chain", "draw"), v) for name, v in values.items()})}
+    )
+    found = psg.check(idata, model)
+    assert [one.verdict for one in found.verdicts] == ["cannot tell"] * 2
+    assert "'count' is discrete" in found.verdicts[0].advice and found.measured.r_hat.max() < 1.02
+
+
+def test_the_temperature_of_the_run_is_what_counts(model, exact):
+    """Draws twice as wide in variance are right at temperature 2, to first order."""
+    mean, scale = exact
+    hot = np.sqrt(2)
+    wide = stretched(mean, hot), np.exp(stretched(np.log(scale), hot))
+    temperature = np.full((CHAINS, DRAWS), 2.0)
+    found = psg.check(as_idata(*wide, temperature=temperature), model)
+    np.testing.assert_allclose(found.measured.sd_ratio, 1, atol=0.05)
+    temperature[:, 500:] = 1.0
+    found = psg.check(as_idata(*wide, temperature=temperature), model)
+    assert "temperature changes" in found.verdicts[0].advice
+
+
+def test_draws_of_a_falling_step_size_are_weighted(model, exact):
+    """The first half is too wide, and has next to no weight."""
+    mean, scale = (one.copy() for one in exact)
+    mean[:, :500] = stretched(mean[:, :500], 1.6)
+    weights = np.ones((CHAINS, DRAWS))
+    assert psg.check(as_idata(mean, scale), model).verdicts[0].verdict == "inflated"
+    weights[:, :500] = 1e-6
+    found = psg.check(as_idata(mean, scale, step_size_weight=weights), model)
+    assert found.verdicts[0].verdict == "fine"
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_scores_from_batches_have_no_bias_and_keep_to_the_budget(
+    model, exact, centred, monkeypatch
+):
+    if not centred:
+        monkeypatch.setattr(score_estimates, "_PASSES_FOR_A_CENTRE", np.inf)
+    function = row_model(model).block_function("FAST_COMPILE")
+    mean, scale = exact
+    draws = np.concatenate([mean, np.log(scale)[..., None]], axis=2)
+    labels = parameter_labels(model)
+    assert score_estimates.affordable_scores(function, draws, labels, 5.0) is None
+    found = score_estimates.affordable_scores(function, draws, labels, 50.0)
+    assert 40 < found.data_passes <= 50 and np.isnan(found.log_density).all()
+    at_all = np.array([[function.full(q)[1] for q in chain] for chain in found.positions])
+    # in posterior sds; a Gaussian mean has no noise left around a centre but by the scale
+    noise = ((found.scores - at_all) * draws.std(axis=(0, 1))).reshape(-1, 4)
+    error = noise.std(axis=0) / np.sqrt(len(noise))
+    assert (np.abs(noise.mean(axis=0)) < 4 * error).all()
+    assert (noise.std(axis=0) < 1).all() == centred and (noise.std(axis=0) > 0.01).all()
+
+
+@pytest.mark.slow
+def test_a_named_sampler_is_checked_at_its_end_for_a_tenth_of_its_gradients(model, caplog):
+    """SGLD whose batches make it far too wide: it is said, in the result and in the log."""
+    with caplog.at_level(logging.WARNING, logger="pymc.sgld"):
+        idata = psg.sample(
+            "sgld", 1000, tune=10, chains=4, cores=1, model=model, batch_size=10, step_size=0.1,
+            preconditioner=np.array([5e-3, 5e-3, 5e-3, 1.7e-3]), steps_per_draw=20, verify=False,
+            random_seed=1, progressbar=False,
+        )  # fmt: skip
+    group = idata["check"]
+    assert list(group["verdict"].values) == ["inflated", "inflated"]
+    predicted = 1 + float(idata.sample_stats["predicted_sd_inflation"].to_numpy()[0, -1])
+    assert float(group["sd_ratio"].max()) == pytest.approx(predicted, abs=0.15) and predicted > 1.3
+    assert group.attrs["data_passes"] <= 0.1 * float(idata.sample_stats["data_passes"].sum())
+    assert "wider than the posterior" in caplog.text
