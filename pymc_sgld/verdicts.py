@@ -137,7 +137,8 @@ def warnings_of(measured: Measured, target_bias: float) -> list[str]:
     if wide.any():
         found.append(
             f"The draws of {_worst(-ratio, labels, wide)} are wider than the posterior by more "
-            f"than target_bias={target_bias:g}. Lower target_bias, or raise batch_size."
+            f"than target_bias={target_bias:g}. Lower it (or a step_size that was given), or raise "
+            "batch_size."
         )
     if slope.any():
         away = -np.abs(measured.mean_score)
