@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 import models
 
 from models.evidence import command
@@ -99,7 +101,7 @@ def _compare(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     samplers = options.samplers.split(",") if options.samplers else None
     comparison = compare(options.model, _options(options), samplers, options.reference)
-    comparison.print()
+    comparison.print(Console(width=None if sys.stdout.isatty() else 140))
     folder = options.out or Path("results", options.model)
     _say(comparison.write(folder, f"Samplers on {options.model}"), folder, start)
 

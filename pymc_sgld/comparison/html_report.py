@@ -159,9 +159,9 @@ def _elpd(comparison: Comparison) -> str:
         "difference": "{:+.2f}",
         "difference_se": "{:.2f}",
         "p_loo": "{:.1f}",
-        "rows": "{:,}",
-        "rows_looked_at": "{:,}",
-        "bad_pareto_k": "{:,}",
+        "rows": "{:,.0f}",
+        "rows_looked_at": "{:,.0f}",
+        "bad_pareto_k": "{:,.0f}",
     }
     words = (
         "elpd", "standard error", f"minus that of {comparison.reference}", "standard error",

@@ -36,6 +36,7 @@ table { border-collapse: collapse; font-size: .89rem; font-variant-numeric: tabu
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top; }
 tbody th { text-align: left; font-weight: 500; }
+thead th:first-child { text-align: left; }
 thead th { border-bottom: 2px solid var(--line); color: var(--soft); font-weight: 600; }
 td small { display: block; opacity: .75; font-size: .75rem; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: minmax(11rem, 17rem) 1fr; gap: .35rem 1.2rem;

@@ -152,8 +152,8 @@ def _curve(variances: Dataset) -> tuple[tuple[str, ...], Any]:
 
 def title(plot: Any) -> None:
     """Write the name of its variable over each panel."""
-    labeller = BaseLabeller()
-    plot.map(arviz_plots.visuals.labelled_title, "title", labeller=labeller, ignore_aes="all")
+    options = {"labeller": BaseLabeller(), "subset_info": True, "ignore_aes": "all"}
+    plot.map(arviz_plots.visuals.labelled_title, "title", **options)
 
 
 def layout(backend: str, width: float, height: float) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Comparison:
         table = Table(box=box.SIMPLE_HEAD, title=f"Compared with {self.reference}")
         table.add_column("")
         for label in self.table.index:
-            table.add_column(label, justify="right")
+            table.add_column(label, justify="right", no_wrap=True)
         for column in known_columns(self.table):
             _add(table, column, self.table, self.reference)
         return table

@@ -133,6 +133,8 @@ def test_another_backend_draws_the_same(found):
     assert trace["trace"]["a"].sel(chain=0).item()["x"].min() == -TUNE
     assert "ref_band" in trace
     assert "ref_band" not in figures["trace_nuts"].viz
+    titles = figures["ecdf_difference"].viz["title"]
+    assert titles["b[left]"].item()["string"] == "b[left]"
     # Of a method that is shifted by half an sd the difference is that of the two ECDFs.
     one = figures["ecdf_difference"].viz["difference"]["a"].sel(sampler="sgld & co").item()
     ours, other = (np.sort(found.results[k]["posterior"]["a"].values.ravel()) for k in

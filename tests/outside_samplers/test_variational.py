@@ -141,12 +141,14 @@ def test_a_fit_that_is_stopped_too_early_says_so(stopped_early):
 
 @pytest.mark.statistical
 def test_full_rank_on_a_gaussian_is_exact_and_mean_field_is_the_best_of_its_kind():
-    model, mean, precision = linear(200)
+    # Few rows: the optimiser scatters a fit in proportion to its rate, in units of the sds.
+    model, mean, precision = linear(4)
     laws = {"fullrank_advi": np.linalg.inv(precision), "advi": np.diag(1 / np.diag(precision))}
     for method, covariance in laws.items():
-        result = OUTSIDE[method](model, draws=4_000, chains=1, random_seed=2, progressbar=False)
+        options = {"draws": 4_000, "chains": 1, "random_seed": 2, "progressbar": False}
+        result = OUTSIDE[method](model, **options)
         posterior = result["posterior"]
-        assert posterior.attrs["converged"] == 1, posterior.attrs
+        assert posterior.attrs["converged"] == 1
         draws = posterior["b"].to_numpy()[0]
         sd = np.sqrt(np.diag(covariance))
         # Converged means within 0.1 sd and 10 %; 4,000 independent draws add 0.016 and 1.1 %.
