@@ -4,8 +4,6 @@ import pytest
 
 from scipy import integrate, stats
 
-import pymc_sgld as psg
-
 from models import factorisation
 from models.factorisation import Ratings, additive, best, predictions, rmse
 
@@ -77,24 +75,3 @@ def test_levels_solve_the_ridge_regression(data):
     exact = data.stars.mean() + design @ levels
     np.testing.assert_allclose(additive(data, data), exact, atol=1e-6)
     assert rmse(exact, data) < rmse(np.full(len(design), data.stars.mean()), data)
-
-
-@pytest.mark.slow
-def test_predictions_against_nuts():
-    data = factorisation.load_data(rows=800)
-    own = {"draws": 400, "tune": 200, "batch_size": 360, "step_size": 0.03, "friction": 10.0}
-    comparison = psg.compare(
-        {"sghmc": {**own, "steps_per_draw": 40}, "nuts": {"draws": 400}},
-        factorisation.build_model(data, rank=2),
-        chains=2,
-        cores=1,
-        random_seed=1,
-        elpd=False,
-        stein=False,
-        var_names=["shown", "sigma"],
-        progressbar=False,
-    )
-    figures = comparison.table.loc["sghmc"]
-    # 41 quantities, of some 200 effective draws
-    assert figures["mean_error"] < 0.1 + 4 * np.sqrt(2 / 200)
-    assert 0.8 < figures["sd_ratio_min"] <= figures["sd_ratio_max"] < 1.25

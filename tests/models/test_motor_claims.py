@@ -3,8 +3,6 @@ import pytest
 
 from scipy import stats
 
-import pymc_sgld as psg
-
 from models import motor_claims
 from models._datasets import MissingData
 
@@ -53,26 +51,3 @@ def test_deviance_against_scikit_learn():
     assert motor_claims.deviance(expected, claims) == pytest.approx(
         mean_poisson_deviance(claims, expected)
     )
-
-
-@pytest.mark.statistical
-def test_the_posterior_against_nuts():
-    try:
-        data = motor_claims.load_data(rows=60_000)
-    except MissingData as error:
-        pytest.skip(str(error))
-    comparison = psg.compare(
-        {"auto": {"target_bias": 0.05}, "nuts": {}},
-        motor_claims.build_model(data),
-        draws=500,
-        chains=2,
-        cores=1,
-        random_seed=1,
-        elpd=False,
-        stein=False,
-        progressbar=False,
-    )
-    figures = comparison.table.loc["auto"]
-    # 93 parameters; the errors of some 700 effective draws each beside the biases allowed
-    assert figures["mean_error"] < 0.1 + 4 * np.sqrt(2 / 700)
-    assert 0.95 - 0.15 < figures["sd_ratio_min"] <= figures["sd_ratio_max"] < 1.05 + 0.15
