@@ -6,6 +6,8 @@ import pytest
 
 from scipy import stats
 
+import pymc_sgld as psg
+
 from models import bayesian_neural_network as network
 from models._datasets import MissingData
 
@@ -96,3 +98,26 @@ def test_settings_are_rates_per_mean_loss(data):
     large = network.settings("baoa", model, 41_157, 60)
     assert np.exp(-large["step_size"] * large["friction"]) == pytest.approx(0.9)
     assert large["batch_size"] == 512 and large["step_size"] ** 2 * 41_157 == pytest.approx(0.1)
+
+
+@pytest.mark.slow
+def test_predictions_against_nuts():
+    """A small network on few rows, where NUTS converges: root mean square gap of predictions."""
+    data = network.load_data(rows=200)
+    model = network.build_model(data, (5,))
+    comparison = psg.compare(
+        {"sghmc": network.settings("sghmc", model, len(data.y), 10_000), "nuts": {"draws": 500}},
+        model,
+        chains=4,
+        cores=1,
+        random_seed=1,
+        elpd=False,
+        stein=False,
+        var_names=["prediction", "sigma"],
+        progressbar=False,
+    )
+    dims = ("chain", "draw")
+    own, other = (one["posterior"]["prediction"] for one in comparison.results.values())
+    gap = (own.mean(dims) - other.mean(dims)) / other.std(dims)
+    assert float(np.sqrt((gap**2).mean())) < 0.3
+    assert 0.8 < float((own.std(dims) / other.std(dims)).median()) < 1.35
