@@ -170,7 +170,7 @@ def _curvature(
     rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
     scales = unit_information_scales(block_function, position, generator)
     dear, passes = 2 * n_dim * share_of(block_function, rows), 0.0
-    if dear > _MOST_PASSES_OF_DIFFERENCES:
+    if rows and dear > _MOST_PASSES_OF_DIFFERENCES:
         everything = sample_rows(
             block_function, _MOST_ROWS if dear > 100 else len(rows[0]), generator
         )

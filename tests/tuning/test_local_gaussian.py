@@ -40,6 +40,25 @@ def test_precision_of_a_linear_regression(block_function, regression):
     np.testing.assert_allclose(picture.precision, regression.precision, rtol=1e-6)
 
 
+def test_precision_of_a_model_without_rows():
+    """Forty parameters, whose curvature would be taken from the rows if there were any."""
+    import pymc as pm
+
+    from pytensor.compile.mode import Mode
+
+    from pymc_sgld.model_graph import row_model
+
+    variances = np.geomspace(0.1, 10, 40)
+    with pm.Model() as model:
+        x = pm.Flat("x", shape=40)
+        pm.Potential("f", -(x**2 / variances).sum() / 2)
+    function = row_model(model, rows="auto", allow_no_rows=True).block_function(
+        Mode(linker="py", optimizer=None)
+    )
+    picture = local_gaussian(function, np.zeros(40), np.random.default_rng(0))
+    np.testing.assert_allclose(picture.precision, np.diag(1 / variances), rtol=1e-6, atol=1e-8)
+
+
 def test_row_noise_is_the_covariance_of_the_scores(block_function, regression):
     position = np.array([0.1, -0.4, 0.2])
     picture = local_gaussian(block_function, position, np.random.default_rng(0))
