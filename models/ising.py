@@ -172,7 +172,11 @@ def simulate(
     progressbar: bool = False,
     **options: Any,
 ) -> Array:
-    """Return spins of shape (chains, draws, n_temperatures, n_spins), by the sampler "baoab"."""
+    """Return spins of shape (chains, draws, n_temperatures, n_spins), by the sampler "baoab".
+
+    Well below the transition a chain stays among the states of one sign, also where a field makes
+    the other sign a little likelier or less likely: read |m| and the energy there.
+    """
     result = sample(
         "baoab",
         draws,

@@ -122,5 +122,5 @@ def show(draws: Any, data: Array) -> dict[str, Any]:
     axis.plot(line, middle, "k", linewidth=1, label="mixture, with 90 % band")
     axis.fill_between(line, low, high, color="k", alpha=0.25)
     axis.set(xlabel="y", ylabel="density")
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
     return {"mixture": figure}
