@@ -38,6 +38,11 @@ def test_basis_against_the_kernel(smooth, error):
         assert np.abs(columns @ columns.T - exact).max() < error * amplitude**2
     if smooth is hilbert_space:
         columns = carbon_dioxide.basis(years)
+        season = columns[:, 2 : 4 * carbon_dioxide.HARMONICS + 4]
+        growth = 1 + kernel.season_growth**2 * np.outer(years - MIDDLE, years - MIDDLE)
+        waves = np.exp(-2 * (np.sin(np.pi * away) / kernel.season_smoothness) ** 2)
+        exact = kernel.season**2 * growth * waves
+        assert np.abs(season @ season.T - exact).max() < 1e-4 * kernel.season**2
         whole = carbon_dioxide.exact_kernel(kernel)(years[:, None] - MIDDLE)
         whole -= kernel.noise**2 * np.eye(len(years))
         allowed = 0.003 * (kernel.trend**2 + kernel.medium**2 + kernel.season**2)

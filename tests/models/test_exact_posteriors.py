@@ -39,7 +39,10 @@ def test_coin_against_a_grid():
     assert coin.load_data().sum() == 5067 and len(coin.load_data()) == 10_000
 
 
-def test_normal_gamma_against_a_grid():
+def test_normal_gamma_against_a_grid(monkeypatch):
+    """With a prior that is off and has weight, so that every term of the closed form counts."""
+    monkeypatch.setattr(normal_gamma, "PRIOR_MEAN", 2.0)
+    monkeypatch.setattr(normal_gamma, "PRIOR_ROWS", 5.0)
     data = normal_gamma.load_data(20)
     at = log_posterior(normal_gamma.build_model(data))
     known = normal_gamma.reference(data)
