@@ -13,7 +13,6 @@ from rich.table import Table
 
 from pymc_sgld.automatic import Auto
 from pymc_sgld.checking import Check
-from pymc_sgld.model_graph import parameter_labels
 
 _log = logging.getLogger("pymc.sgld")
 _ANOTHER_MODE = 1.0
@@ -106,7 +105,7 @@ def tuning_table(result: Any) -> Table:
 def record(step: Auto, model: pm.Model, result: Any, checked: Check | None) -> None:
     """Add the group ``tuning`` to the result: choices, reasons, measured widths."""
     choice = step.choice
-    labels = parameter_labels(model)
+    labels = list(step.labels)
     variables = {}
     if checked is not None:
         variables = {

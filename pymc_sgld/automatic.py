@@ -10,7 +10,6 @@ from pymc_sgld import schedules
 from pymc_sgld.chain import LARGEST_MEASURED, Beginning, ChainState, Draw, Tuned
 from pymc_sgld.gibbs_choice import CHOICES, Split, in_two_blocks, split_rows
 from pymc_sgld.gradient_estimators import ESTIMATORS
-from pymc_sgld.model_graph import parameter_labels
 from pymc_sgld.row_choice import Need, choose_rows, rows_by_ends
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa, RestartedLangevin
@@ -90,10 +89,8 @@ class Auto(StochasticGradientStep):
             return self._choose_split(split, chooses_batch_size)
         function, settings = parts.block_function, parts.settings
         generator = self.rng
-        point = model.initial_point()
-        start = np.concatenate([np.ravel(point[name]) for name in self._names])
-        start = start if known is None else known
-        labels = tuple(parameter_labels(model))
+        start = parts.rows_model.ravel(model.initial_point()) if known is None else known
+        labels = self.labels
         beginning = Beginning(
             settings, function, parts.windows, _no_chain(parts), generator, labels
         )

@@ -16,7 +16,7 @@ from pymc_sgld import schedules
 from pymc_sgld.chain import LARGEST_MEASURED, Cycles, Settings
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
-from pymc_sgld.model_graph import RowModel
+from pymc_sgld.model_graph import Recentre, RowError, RowModel, recentred, row_model
 from pymc_sgld.preconditioners import PRECONDITIONERS, Given, Preconditioner
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
 from pymc_sgld.tuning import TARGET_BIAS
@@ -124,6 +124,40 @@ def check_all_variables(name: str, vars: Any, model: pm.Model) -> None:
             f"{name} moves all continuous variables together, but {', '.join(left)} were left out. "
             "Leave vars out."
         )
+
+
+def choose_row_model(
+    name: str,
+    model: pm.Model,
+    rows: Any,
+    *,
+    recentre: Recentre,
+    allow_no_rows: bool,
+    temperature: Any,
+    preconditioner: Any,
+) -> RowModel:
+    """Return the model by rows, in the coordinates that it is sampled in; say which these are."""
+    if isinstance(rows, RowModel):
+        found: RowModel = rows
+    else:
+        found = row_model(model, rows=rows, allow_no_rows=allow_no_rows, recentre=recentre)
+    if found is rows and recentre is not True:
+        raise RowError(
+            f"{name} got recentre={recentre!r} beside a row model. Give it where that is made: "
+            "pymc_sgld.row_model(model, recentre=...)."
+        )
+    said = [f"'{site.name}'" for site in found.sites]
+    own = isinstance(preconditioner, Given) or np.ndim(preconditioner) > 0
+    if said and (own or not (np.isscalar(temperature) and temperature == 1)):
+        why = "the preconditioner is given for it" if own else "at another temperature the target"
+        why += "" if own else " would be another one in the effects"
+        _log.info(f"{', '.join(said)} sampled as written and not as group effects: {why}.")
+        return found
+    for site in found.sites:
+        _log.info(f"Sampling {site.describe()}; reported as written.")
+    for line in found.left:
+        _log.info(f"{line}.")
+    return recentred(found)
 
 
 def choose_batch_sizes(

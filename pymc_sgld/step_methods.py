@@ -30,7 +30,7 @@ from pymc_sgld.chain import (
 from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
-from pymc_sgld.model_graph import BlockFunction, RowModel, row_model
+from pymc_sgld.model_graph import BlockFunction, RowModel, parameter_labels
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
 from pymc_sgld.preconditioners import Preconditioner
@@ -41,12 +41,13 @@ from pymc_sgld.step_arguments import (
     check_table,
     choose_batch_sizes,
     choose_estimator,
+    choose_row_model,
     choose_scheme,
     choose_settings,
     make_rule,
     split_cycles,
 )
-from pymc_sgld.types import Point
+from pymc_sgld.types import Array, Point
 
 _REFUSALS_BEFORE_ERROR = 20
 _STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
@@ -100,6 +101,12 @@ class StochasticGradientStep(BlockedStep):
     ----------
     vars : list of variables, optional
         All continuous variables of the model; the default.
+    recentre : bool or dict, default True
+        Whether to move in the group effects ``mu + tau * z`` instead of a vector z that they are
+        written with. It is the same posterior, with far less noise of minibatches, and the draws
+        are those of the variables as written. See :func:`pymc_sgld.row_model` for a mapping. At a
+        temperature other than 1, and with variances of your own as ``preconditioner``, all is left
+        as written: another target, or other coordinates, would be meant.
     batch_size : int, optional
         Rows a step reads, of each group of rows. Default 256, or all rows if there are fewer.
     rows : "auto", str, mapping or RowModel, default "auto"
@@ -211,6 +218,7 @@ class StochasticGradientStep(BlockedStep):
         *,
         batch_size: int | None = None,
         rows: Any = "auto",
+        recentre: Any = True,
         step_size: Any = None,
         temperature: Any = 1.0,
         gradient: str | GradientEstimator | None = None,
@@ -252,9 +260,10 @@ class StochasticGradientStep(BlockedStep):
         scheme = choose_scheme(self.name, batches, rule, estimator, compensated)
         model = pm.modelcontext(model)
         check_all_variables(self.name, vars, model)
-        rows_model = rows
-        if not isinstance(rows, RowModel):
-            rows_model = row_model(model, rows=rows, allow_no_rows=estimator.whole)
+        rows_model = choose_row_model(
+            self.name, model, rows, recentre=recentre, allow_no_rows=estimator.whole,
+            temperature=temperature, preconditioner=preconditioner,
+        )  # fmt: skip
         batch_sizes = choose_batch_sizes(
             self.name, batch_size, rows_model, estimator, self.why_all_rows
         )
@@ -267,6 +276,9 @@ class StochasticGradientStep(BlockedStep):
         self.row_dims = {group.name for group in rows_model.groups}
         self._names = tuple(var.name for var in self.vars)
         self._shapes = rows_model.shapes
+        self._coordinates = rows_model.coordinates
+        sites = () if self._coordinates is None else rows_model.sites
+        self.labels = tuple(parameter_labels(model, sites))
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
         parts = Parts(settings(rows_model.n_dim), rows_model, mode, batch_sizes, scheme)
@@ -315,8 +327,7 @@ class StochasticGradientStep(BlockedStep):
         """Run the steps of one draw from a point."""
         started = time.perf_counter()
         chain, state = self.chain, self.chain.state
-        position = np.concatenate([np.ravel(point[name]) for name in self._names])
-        position = position.astype(chain.block_function.dtype, copy=False)
+        position = self.position(point)
         if not state.begun:
             position = chain.begin(position)
         if not self.tune:
@@ -324,6 +335,7 @@ class StochasticGradientStep(BlockedStep):
         draw = chain.draw(position)
         self._count_refusal(draw)
         new_point = {**point, **self.point(draw.position)}
+        state.handed_out = (self._flat(new_point), draw.position)
         return new_point, [self._stats(draw, time.perf_counter() - started)]
 
     @staticmethod
@@ -341,8 +353,30 @@ class StochasticGradientStep(BlockedStep):
         self.__dict__.update(state)
         self._process = os.getpid()
 
+    def positions(self, values: Array) -> Array:
+        """Return the positions of ravelled value variables, shape (..., n_dim)."""
+        if self._coordinates is None:
+            return values
+        return np.apply_along_axis(self._coordinates.to_position, -1, values)
+
+    def position(self, point: Point) -> Array:
+        """Return the position of a point; what was handed out comes back as it was."""
+        values = self._flat(point)
+        if self._coordinates is None:
+            return values
+        known = self.chain.state.handed_out
+        if known is not None and np.array_equal(values, known[0]):
+            return known[1]
+        return self._coordinates.to_position(values).astype(values.dtype, copy=False)
+
+    def _flat(self, point: Point) -> Array:
+        values = np.concatenate([np.ravel(point[name]) for name in self._names])
+        return np.asarray(values.astype(self.chain.block_function.dtype, copy=False))
+
     def point(self, position: Any) -> Point:
         """Return the point of a position, by name of value variable."""
+        if self._coordinates is not None:
+            position = self._coordinates.to_values(position)
         point, start = {}, 0
         for name, shape in zip(self._names, self._shapes, strict=True):
             stop = start + int(np.prod(shape))

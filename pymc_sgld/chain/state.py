@@ -107,6 +107,8 @@ class ChainState:
     gradient_table: Array | None = None
     table_copy: int = -1
     fresh_gradients: tuple[tuple[Array, Array], ...] = ()
+    # the last point, as its variables are written, and its position
+    handed_out: tuple[Array, Array] | None = None
     tune_draws: tuple[Array, ...] = ()  # of the second half of the tune phase, to centre among
     picture: SamplerPicture | None = None
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds

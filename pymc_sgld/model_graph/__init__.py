@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pymc_sgld.model_graph.block_function import BlockFunction
 from pymc_sgld.model_graph.building import row_model
+from pymc_sgld.model_graph.coordinates import Coordinates, recentred
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import uses_minibatch
 from pymc_sgld.model_graph.hyperparameters import (
@@ -24,6 +25,7 @@ from pymc_sgld.model_graph.standardised import (
     compile_shift_and_scale,
     standardised_model,
 )
+from pymc_sgld.model_graph.sites import Recentre, Site
 from pymc_sgld.model_graph.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.model_graph.weighted_rows import with_row_weights
 
@@ -32,6 +34,8 @@ __all__ = [
     "BlockFunction",
     "CannotTakeRows",
     "QuadraticRows",
+    "Coordinates",
+    "Recentre",
     "RowError",
     "RowGradients",
     "RowGroup",
@@ -39,6 +43,7 @@ __all__ = [
     "RowModel",
     "RowTerm",
     "Rows",
+    "Site",
     "compile_prior",
     "compile_shift_and_scale",
     "entries_of",
@@ -47,6 +52,7 @@ __all__ = [
     "posterior_of",
     "posterior_predictive",
     "prior_model",
+    "recentred",
     "register_row_rule",
     "row_log_likelihood",
     "row_model",

@@ -31,6 +31,7 @@ def describe(row_model: RowModel, batch_size: int | None = None) -> str:
         *(_group(row_model, index) for index in range(len(row_model.groups))),
         _whole(row_model),
         _folded(row_model),
+        _recentred(row_model),
         _cost(row_model, _DEFAULT_BATCH if batch_size is None else batch_size),
     ]
     return "\n".join(line for block in blocks for line in block)
@@ -77,6 +78,12 @@ def _folded(row_model: RowModel) -> list[str]:
         if leaf.source is None and leaf.derived is not None:
             found[f"  '{leaf.name}', one entry per row: taken by rows"] = None
     return ["Evaluated once, from all the data:", *found] if found else []
+
+
+def _recentred(row_model: RowModel) -> list[str]:
+    lines = [f"  {site.describe()}" for site in row_model.sites]
+    lines = ["Sampled as group effects, reported as written:", *lines] if lines else []
+    return [*lines, *row_model.left]
 
 
 def _cost(row_model: RowModel, batch_size: int) -> list[str]:

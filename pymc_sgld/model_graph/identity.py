@@ -21,7 +21,9 @@ from pymc_sgld.model_graph.block_function import BlockFunction
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.factors import draw_of, minibatch_length, minibatch_nodes
 from pymc_sgld.model_graph.modes import is_jax, without_assertions
+from pymc_sgld.model_graph.named_dims import shaped_like
 from pymc_sgld.model_graph.private_api import ParameterValueError
+from pymc_sgld.model_graph.residual import rebuild
 from pymc_sgld.model_graph.row_model import RowModel
 from pymc_sgld.model_graph.sources import sampled
 
@@ -172,8 +174,15 @@ class _Reference:
         ]
         indices = [by_draw[draw] for draw in row_model.draws if draw is not None]
         variables = list(row_model.value_vars)
-        gradient = pytensor.grad(logp, variables, disconnected_inputs="ignore")
-        self._inputs, self._outputs = [*variables, *indices], [logp, *gradient]
+        if row_model.log_jacobian is not None:  # the model's own, at values that follow from u
+            pairs = zip(variables, row_model.values, strict=True)
+            [logp] = rebuild([logp], {var: shaped_like(value, var) for var, value in pairs})
+            logp = logp + row_model.log_jacobian
+            self._inputs, self._outputs = [row_model.position], [logp, row_model.gradient(logp)]
+        else:
+            gradient = pytensor.grad(logp, variables, disconnected_inputs="ignore")
+            self._inputs, self._outputs = variables, [logp, *gradient]
+        self._inputs = [*self._inputs, *indices]
         self._givens = {source: pt.constant(rows) for source, rows in sample.items()}
         self.mode = mode
         self.function = self._compiled()
@@ -217,10 +226,12 @@ class _Reference:
         ]
 
     def __call__(self, position: np.ndarray, rows: list[np.ndarray]) -> tuple[Any, np.ndarray]:
-        point = self.row_model.unravel(position)
+        point = [position]
+        if self.row_model.log_jacobian is None:
+            point = list(self.row_model.unravel(position).values())
         extra = [r for r, size in zip(rows, self.batch_sizes, strict=True) if size is not None]
         try:
-            value, *slopes = self._evaluated(*point.values(), *extra)
+            value, *slopes = self._evaluated(*point, *extra)
         except ParameterValueError:
             # PyMC raises where the log-density is minus infinity.
             return -np.inf, np.zeros(position.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pytensor
@@ -21,7 +21,11 @@ from pymc_sgld.model_graph.naming import listed
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf
 from pymc_sgld.model_graph.row_gradients import RowGradients
 from pymc_sgld.model_graph.row_likelihood import RowFunction, compile_row_function, rows_by_group
+from pymc_sgld.model_graph.sites import Site
 from pymc_sgld.model_graph.sources import sources_of
+
+if TYPE_CHECKING:
+    from pymc_sgld.model_graph.coordinates import Coordinates
 
 type PointOrVector = Mapping[str, Any] | np.ndarray
 
@@ -128,6 +132,18 @@ class RowModel:
         For each group the generator of the `pm.Minibatch` call it was written on, if any.
     jacobian : TensorVariable or None
         Log of the Jacobians of the transforms, where `prior` was asked to leave them out.
+    sites : tuple of Site
+        Group effects that are written non-centred, and in whose coordinates the samplers move:
+        see `recentred`.
+    left : tuple of str
+        A line for each vector that was found but is left as written, and why.
+    coordinates : Coordinates or None
+        Of a recentred row model: from the value variables to the position and back.
+    values : tuple of TensorVariable
+        The value variables as graphs of `position`; the same as `slices`, but for those of sites
+        in a recentred row model.
+    log_jacobian : TensorVariable or None
+        Of a recentred row model, what its log-density has beside that of the model.
     """
 
     model: Model
@@ -146,6 +162,11 @@ class RowModel:
     draws: tuple[Variable | None, ...] = field(repr=False)
     evaluator: Evaluator = field(repr=False)
     jacobian: Variable | None = None
+    sites: tuple[Site, ...] = ()
+    left: tuple[str, ...] = ()
+    coordinates: Coordinates | None = field(default=None, repr=False)
+    values: tuple[Variable, ...] = field(default=(), repr=False)
+    log_jacobian: Variable | None = field(default=None, repr=False)
     _compiled: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -180,7 +201,8 @@ class RowModel:
                     "Pass it in the shape of model.initial_point()."
                 )
             parts.append(value.reshape(-1))
-        return np.concatenate(parts)
+        flat = np.concatenate(parts)
+        return flat if self.coordinates is None else self.coordinates.to_position(flat)
 
     def unravel(self, position: np.ndarray) -> dict[str, np.ndarray]:
         """Return the point of a position: value variable name to array (0-d for scalars).
@@ -189,6 +211,12 @@ class RowModel:
         ----------
         position : ndarray, shape (n_dim,)
         """
+        if self.coordinates is not None:
+            position = self.coordinates.to_values(position)
+        return self._split(position)
+
+    def _split(self, position: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the parts of a vector by name of value variable."""
         point = {}
         start = 0
         for var, shape in zip(self.value_vars, self.shapes, strict=True):
@@ -348,7 +376,7 @@ class RowModel:
             value, gradient = function.full(position)
         else:
             value, gradient = function.batch(position, rows_by_group(self, rows))
-        return (value, self.unravel(gradient)) if isinstance(point, Mapping) else (value, gradient)
+        return (value, self._split(gradient)) if isinstance(point, Mapping) else (value, gradient)
 
     def describe(self, batch_size: int | None = None) -> str:
         """Return in words what is subsampled, what is not and why, and what a step costs.

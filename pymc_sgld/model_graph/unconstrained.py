@@ -1,5 +1,6 @@
 """From draws as users see them back to the vectors that samplers move."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.naming import listed
+from pymc_sgld.model_graph.sites import Site
 
 
 def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarray:
@@ -51,10 +53,18 @@ def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarra
     return np.concatenate(flat, axis=1).reshape(*sizes, -1)
 
 
-def parameter_labels(model: pm.Model) -> list[str]:
-    """Return a name for every entry of the position, such as ``beta[3]`` or ``sigma``."""
+def parameter_labels(model: pm.Model, sites: Sequence[Site] = ()) -> list[str]:
+    """Return a name for every entry of the position, such as ``beta[3]`` or ``sigma``.
+
+    Parameters
+    ----------
+    model : pm.Model
+    sites : sequence of Site, optional
+        Those in whose coordinates the position is: there it holds their effects.
+    """
     point = model.initial_point()
-    names = {model.rvs_to_values[rv].name: rv.name for rv in model.free_RVs}
+    effects = {site.name: site.label for site in sites}
+    names = {model.rvs_to_values[rv].name: effects.get(rv.name, rv.name) for rv in model.free_RVs}
     return [
         names[value] + (f"[{', '.join(map(str, index))}]" if index else "")
         for value in (model.rvs_to_values[rv].name for rv in model.free_RVs)

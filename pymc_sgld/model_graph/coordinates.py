@@ -1,0 +1,195 @@
+"""The change of coordinates to group effects: z becomes u = shift + scale * (matrix @ z).
+
+Nothing is rewritten but the coordinate. z is replaced by ``matrix^-1 (u - shift) / scale``
+everywhere, and the log-Jacobian ``-sum log|scale| - sum log|diag matrix|`` is added. For any shift,
+and any scale that is never zero, that is the same posterior. Where shift and scale are those by
+which z enters the rows, the gradient of every row by the parameters they are made of vanishes: they
+feel the prior alone, which is evaluated exactly.
+
+References
+----------
+.. [1] Papaspiliopoulos, O., Roberts, G. O. and Skold, M. (2007). A general framework for the
+   parametrization of hierarchical models. Statistical Science 22.
+   https://doi.org/10.1214/088342307000000014
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from pytensor.compile.mode import Mode
+from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
+
+from pymc_sgld.model_graph.building import row_term, slices_of
+from pymc_sgld.model_graph.residual import rebuild
+from pymc_sgld.model_graph.sites import Site
+
+if TYPE_CHECKING:
+    from pymc_sgld.model_graph.row_model import RowModel
+
+_UNROLLED = 6  # up to this size a triangular system is solved entry by entry
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """From the vector of value variables, as the user wrote them, to the position and back.
+
+    Holds no model, so it can be sent to other processes.
+    """
+
+    _to_position: Any
+    _to_values: Any
+
+    def to_position(self, values: np.ndarray) -> np.ndarray:
+        """Return the position of ravelled value variables, shape (n_dim,)."""
+        return np.asarray(self._to_position(values))
+
+    def to_values(self, position: np.ndarray) -> np.ndarray:
+        """Return the ravelled value variables of a position, shape (n_dim,)."""
+        return np.asarray(self._to_values(position))
+
+
+def recentred(row_model: RowModel) -> RowModel:
+    """Return a row model in the coordinates of its sites; itself where there are none.
+
+    Its `position` holds the group effects u in the place of z; `ravel` and `unravel` speak of z.
+
+    Parameters
+    ----------
+    row_model : RowModel
+        One without Jacobians is returned as it is: its mode is that of the variables as written.
+    """
+    plain = row_model.coordinates is None and row_model.jacobian is None
+    if not (row_model.sites and plain):
+        return row_model
+    dtype = row_model.position.type.dtype
+    position = pt.vector("position", shape=(row_model.n_dim,), dtype=dtype)
+    sizes: dict[Variable, np.ndarray] = {
+        var: np.empty(shape)
+        for var, shape in zip(row_model.value_vars, row_model.shapes, strict=True)
+    }
+    slices = slices_of(position, sizes)
+    new: dict[Variable, Variable] = dict(zip(row_model.slices, slices, strict=True))
+    log_jacobian: Variable = pt.zeros((), dtype=dtype)
+    for site in ordered(row_model):
+        own = row_model.slices[site.number]
+        in_new = site.on(new)
+        log_jacobian = log_jacobian + log_determinant(in_new)
+        new[own] = pt.cast(from_effects(in_new, slices[site.number]), own.type.dtype)
+    entries = [term.entries for term in row_model.terms]
+    kept = [whole.entries for whole in row_model.whole if whole.entries is not None]
+    outputs = rebuild([row_model.prior, *entries, *kept], new)
+    n_terms = len(entries)
+    of_whole = iter(outputs[1 + n_terms :])
+    values = [new[part] for part in row_model.slices]
+    return replace(
+        row_model,
+        position=position,
+        slices=tuple(slices),
+        values=tuple(values),
+        prior=pt.cast(outputs[0] + log_jacobian, row_model.prior.type.dtype),
+        terms=tuple(
+            row_term(term.name, term.group, out, term.axis, term.kind)
+            for term, out in zip(row_model.terms, outputs[1 : 1 + n_terms], strict=True)
+        ),
+        whole=tuple(
+            replace(one, entries=next(of_whole)) if one.entries is not None else one
+            for one in row_model.whole
+        ),
+        log_jacobian=log_jacobian,
+        coordinates=_compiled(row_model, position, values),
+        _compiled={},
+    )
+
+
+def ordered(row_model: RowModel) -> list[Site]:
+    """Return the sites such that the map of each depends on those of earlier ones only."""
+    left, done = list(row_model.sites), []
+    while left:
+        free = [
+            site
+            for site in left
+            if not any(
+                row_model.slices[other.number] in set(ancestors(site.graphs))
+                for other in left
+                if other is not site
+            )
+        ]
+        if not free:
+            raise RuntimeError("The maps of the sites depend on each other in a circle.")
+        done += free
+        left = [site for site in left if site not in free]
+    return done
+
+
+def to_effects(site: Site, z: Variable) -> Variable:
+    """Return u = shift + scale * (matrix @ z)."""
+    u = z
+    if site.matrix is not None:
+        rows = pt.moveaxis(z, site.mixed, 0)
+        product = (site.matrix @ rows.reshape((rows.shape[0], -1))).reshape(rows.shape)
+        u = pt.moveaxis(product, 0, site.mixed)
+    u = u if site.scale is None else site.scale * u
+    return u if site.shift is None else site.shift + u
+
+
+def from_effects(site: Site, u: Variable) -> Variable:
+    """Return z of u."""
+    z = u if site.shift is None else u - site.shift
+    z = z if site.scale is None else z / site.scale
+    if site.matrix is None:
+        return z
+    rows = pt.moveaxis(z, site.mixed, 0)
+    solved = _solved(site, rows)
+    return pt.moveaxis(solved, 0, site.mixed)
+
+
+def _solved(site: Site, rows: Variable) -> Variable:
+    """Solve the triangular system of a site."""
+    size, matrix = site.shape[site.mixed], site.matrix
+    assert matrix is not None
+    if size > _UNROLLED:
+        flat = rows.reshape((rows.shape[0], -1))
+        return pt.linalg.solve_triangular(matrix, flat, lower=site.lower).reshape(rows.shape)
+    found: dict[int, Variable] = {}
+    for i in range(size) if site.lower else reversed(range(size)):
+        left = rows[i]
+        for j, known in found.items():
+            left = left - matrix[i, j] * known
+        found[i] = left / matrix[i, i]
+    return pt.stack([found[i] for i in range(size)], axis=0)
+
+
+def log_determinant(site: Site) -> Variable:
+    """Return the log of the absolute determinant of dz / du."""
+    result: Variable = pt.zeros(())
+    if site.scale is not None:
+        result = result - pt.broadcast_to(pt.log(pt.abs(site.scale)), site.shape).sum()
+    if site.matrix is not None:
+        repeats = int(np.prod(site.shape)) // site.shape[site.mixed]
+        result = result - repeats * pt.log(pt.abs(pt.diagonal(site.matrix))).sum()
+    return result
+
+
+def _compiled(row_model: RowModel, position: Variable, values: Sequence[Variable]) -> Coordinates:
+    """Compile both directions on the Python linker: small graphs, one call a draw."""
+    dtype = row_model.position.type.dtype
+    forward = list(row_model.slices)
+    for site in row_model.sites:
+        forward[site.number] = to_effects(site, forward[site.number])
+    mode = Mode(linker="py", optimizer="fast_compile")
+
+    def flat(parts: Sequence[Variable]) -> Variable:
+        return pt.concatenate([pt.cast(part.reshape((-1,)), dtype) for part in parts])
+
+    return Coordinates(
+        pytensor.function([row_model.position], flat(forward), mode=mode),
+        pytensor.function([position], flat(values), mode=mode),
+    )
