@@ -387,12 +387,9 @@ class _Finder:
     def _look_at_partly_observed(self, number: int) -> None:
         own = self.row_model.slices[number]
         for var in ancestors(self.rows):
-            node = var.owner
-            if node is None or not isinstance(node.op, IncSubtensor | AdvancedIncSubtensor):
+            if not _puts_together(var) or own not in set(ancestors([var])):
                 continue
-            if own not in set(ancestors([node.inputs[1]])):
-                continue
-            shape = model_shape(self.row_model, var)
+            shape = tuple(1 if length is None else int(length) for length in var.type.shape)
             walk = Walk(var, shape, self.blocks, {*self.row_model.slices, var}, self.taken)
             if any(_scale_of(path, walk) for path in walk.ends(self.rows)):
                 name = self.names[number].removesuffix("_unobserved")
@@ -400,10 +397,13 @@ class _Finder:
                 return
 
 
-def model_shape(row_model: RowModel, var: Variable) -> tuple[int, ...]:
-    """Return the shape of an expression of parameters."""
-    static = var.type.shape
-    return tuple(1 if length is None else int(length) for length in static)
+def _puts_together(var: Variable) -> bool:
+    """Whether an expression is made of two by position, as of what is observed and what is not."""
+    node = var.owner
+    if node is None:
+        return False
+    switch = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Switch)
+    return switch or isinstance(node.op, IncSubtensor | AdvancedIncSubtensor)
 
 
 def _scale_of(path: Path, walk: Walk) -> list[Variable]:
