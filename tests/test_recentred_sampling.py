@@ -14,11 +14,11 @@ G, N = 6, 3000
 QUIET = {"progressbar": False, "cores": 1, "compute_convergence_checks": False}
 
 
-def build(noise=1.0):
+def build(n_groups=G, noise=1.0):
     rng = np.random.default_rng(0)
-    group = rng.integers(0, G, N)
-    y = (1 + 0.8 * rng.normal(size=G))[group] + noise * rng.normal(size=N)
-    with pm.Model(coords={"group": range(G), "row": range(N)}) as model:
+    group = rng.integers(0, n_groups, N)
+    y = (1 + 0.8 * rng.normal(size=n_groups))[group] + noise * rng.normal(size=N)
+    with pm.Model(coords={"group": range(n_groups), "row": range(N)}) as model:
         mu, tau = pm.Normal("mu", 0, 2), pm.HalfNormal("tau", 1)
         z = pm.Normal("z", dims="group")
         level = pm.Deterministic("level", mu + tau * z, dims="group")
@@ -115,7 +115,7 @@ def marginal_of_tau(group, y, noise=1.0):
 @pytest.mark.parametrize("sampler", ["auto", "sggmc", "baoab", "sghmc"])
 def test_the_posterior_is_that_of_the_model(sampler):
     """Means and sds of log tau and mu by quadrature, for samplers with and without a test."""
-    model, group, y = build()
+    model, group, y = build(30)
     grid, p, centre, variance = marginal_of_tau(group, y)
     known = {"log_tau": (p @ grid, np.sqrt(p @ grid**2 - (p @ grid) ** 2))}
     mean = p @ centre

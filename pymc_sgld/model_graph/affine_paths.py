@@ -54,6 +54,8 @@ class Path:
         Whether there are summands that are no tables over z.
     claimed : tuple of TensorVariable
         The summands that were taken into `shift`, as the graph has them.
+    edits : tuple of (Apply, TensorVariable)
+        What the operations on the way lose where u takes the place of z: a summand, a factor.
     """
 
     var: Variable
@@ -69,6 +71,7 @@ class Path:
     factors: tuple[Variable, ...] = ()
     rest: bool = False
     claimed: tuple[Variable, ...] = ()
+    edits: tuple[tuple[Apply, Variable], ...] = ()
 
 
 class Walk:
@@ -158,21 +161,25 @@ class Walk:
         if isinstance(operation, ps.Neg):
             return replace(path, var=out, sign=-path.sign)
         if isinstance(operation, ps.Add):
-            return self._plus(replace(path, var=out), [(1, x) for x in others])
+            return self._plus(replace(path, var=out), node, [(1, x) for x in others])
         if isinstance(operation, ps.Sub):
             if position == 0:
-                return self._plus(replace(path, var=out), [(-1, others[0])])
-            return self._plus(replace(path, var=out, sign=-path.sign), [(1, others[0])])
+                return self._plus(replace(path, var=out), node, [(-1, others[0])])
+            return self._plus(replace(path, var=out, sign=-path.sign), node, [(1, others[0])])
         if path.rest:
             return None
         if isinstance(operation, ps.Mul):
-            return self._times(replace(path, var=out), [f for x in others for f in factors_of(x)])
+            factors = [f for x in others for f in factors_of(x)]
+            return self._times(replace(path, var=out), node, factors)
         if isinstance(operation, ps.TrueDiv) and position == 0:
             divisor = self.table(others[0], path)
-            return None if divisor is None else self._scaled(path, out, 1 / divisor)
+            if divisor is None:
+                return None
+            path = replace(path, edits=(*path.edits, (node, others[0])))
+            return self._scaled(path, out, 1 / divisor)
         return None
 
-    def _plus(self, path: Path, summands: list[tuple[int, Variable]]) -> Path:
+    def _plus(self, path: Path, node: Apply, summands: list[tuple[int, Variable]]) -> Path:
         """Take what is a table over z into the shift, and leave the rest."""
         apart = [one for outer, whole in summands for one in _summands_of(whole, outer)]
         for sign, x in apart:
@@ -186,10 +193,15 @@ class Walk:
             signed = piece if sign == path.sign else -piece
             if path.columns:
                 signed = signed * self._one_hot(path)
-            path = replace(path, shift=(*path.shift, signed), claimed=(*path.claimed, x))
+            path = replace(
+                path,
+                shift=(*path.shift, signed),
+                claimed=(*path.claimed, x),
+                edits=(*path.edits, (node, x)),
+            )
         return path
 
-    def _times(self, path: Path, factors: Iterable[Variable]) -> Path | None:
+    def _times(self, path: Path, node: Apply, factors: Iterable[Variable]) -> Path | None:
         for factor in factors:
             piece = self.table(factor, path)
             if piece is not None and not self.has_parameters(piece) and has_zeros(piece):
@@ -203,7 +215,7 @@ class Walk:
                 scaled = self._scaled(path, path.var, piece)
                 if scaled is None:
                     return None
-                path = scaled
+                path = replace(scaled, edits=(*path.edits, (node, factor)))
         return path
 
     def _scaled(self, path: Path, out: Variable, piece: Variable) -> Path | None:
@@ -293,7 +305,8 @@ class Walk:
             if any(piece.type.shape[i] != 1 for i in along):
                 return None
             matrix = matrix * piece.squeeze(axis=along)[None, :]
-        return replace(path, var=node.outputs[0], scale=(), matrix=matrix, mixed=mixed)
+        edits = (*path.edits, (node, other))
+        return replace(path, var=node.outputs[0], scale=(), matrix=matrix, mixed=mixed, edits=edits)
 
 
 def _transposed(path: Path, node: Apply) -> Path | None:

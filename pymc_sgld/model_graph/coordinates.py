@@ -24,11 +24,12 @@ import pytensor
 import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
-from pytensor.graph.basic import Variable
+from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph.building import row_term, slices_of
 from pymc_sgld.model_graph.residual import rebuild
+from pymc_sgld.model_graph.row_edits import rebuilt_with
 from pymc_sgld.model_graph.sites import Site
 
 if TYPE_CHECKING:
@@ -85,22 +86,27 @@ def recentred(row_model: RowModel) -> RowModel:
         new[own] = pt.cast(from_effects(in_new, slices[site.number]), own.type.dtype)
     entries = [term.entries for term in row_model.terms]
     kept = [whole.entries for whole in row_model.whole if whole.entries is not None]
-    outputs = rebuild([row_model.prior, *entries, *kept], new)
-    n_terms = len(entries)
-    of_whole = iter(outputs[1 + n_terms :])
+    [prior, *of_whole] = rebuild([row_model.prior, *kept], new)
+    in_rows = {row_model.slices[s.number]: s.number for s in row_model.sites if s.edits is not None}
+    edits: dict[Apply, set[Variable]] = {}
+    for site in row_model.sites:
+        for node, operand in site.edits or ():
+            edits.setdefault(node, set()).add(operand)
+    seen = new | {own: slices[number] for own, number in in_rows.items()}
+    entries = rebuilt_with(entries, seen, edits)
     values = [new[part] for part in row_model.slices]
     return replace(
         row_model,
         position=position,
         slices=tuple(slices),
         values=tuple(values),
-        prior=pt.cast(outputs[0] + log_jacobian, row_model.prior.type.dtype),
+        prior=pt.cast(prior + log_jacobian, row_model.prior.type.dtype),
         terms=tuple(
             row_term(term.name, term.group, out, term.axis, term.kind)
-            for term, out in zip(row_model.terms, outputs[1 : 1 + n_terms], strict=True)
+            for term, out in zip(row_model.terms, entries, strict=True)
         ),
         whole=tuple(
-            replace(one, entries=next(of_whole)) if one.entries is not None else one
+            one if one.entries is None else replace(one, entries=of_whole.pop(0))
             for one in row_model.whole
         ),
         log_jacobian=log_jacobian,

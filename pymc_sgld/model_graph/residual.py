@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pytensor.scalar as ps
@@ -139,8 +139,21 @@ def _refuse_batch_lengths(
             )
 
 
-def rebuild(outputs: Sequence[Variable], replace: dict[Variable, Variable]) -> list[Variable]:
-    """Copy a graph with variables replaced; types may become more specific."""
+def rebuild(
+    outputs: Sequence[Variable],
+    replace: dict[Variable, Variable],
+    instead: Callable[[Apply, dict[Variable, Variable]], Variable | None] | None = None,
+) -> list[Variable]:
+    """Copy a graph with variables replaced; types may become more specific.
+
+    Parameters
+    ----------
+    outputs : sequence of Variable
+    replace : dict of Variable to Variable
+    instead : callable, optional
+        Of a node and what has been copied so far; returns the copy of the node's output where it
+        is to be another operation.
+    """
     memo = dict(replace)
     leaves = [v for v in ancestors(outputs, blockers=list(replace)) if v.owner is None]
     inputs = list(dict.fromkeys([*replace, *leaves]))
@@ -148,7 +161,9 @@ def rebuild(outputs: Sequence[Variable], replace: dict[Variable, Variable]) -> l
         new_inputs = [memo.get(x, x) for x in node.inputs]
         if all(new is old for new, old in zip(new_inputs, node.inputs, strict=True)):
             continue
-        for old, new in zip(node.outputs, _remade(node, new_inputs), strict=True):
+        other = None if instead is None else instead(node, memo)
+        remade = _remade(node, new_inputs) if other is None else [other]
+        for old, new in zip(node.outputs, remade, strict=True):
             if old not in memo:
                 new.name = old.name
                 memo[old] = new

@@ -15,24 +15,20 @@ import pytensor.tensor as pt
 
 from pymc.distributions.transforms import ZeroSumTransform
 from pytensor.compile.mode import Mode
-from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.basic import Alloc, Join
-from pytensor.tensor.elemwise import DimShuffle, Elemwise
-from pytensor.tensor.shape import Reshape, SpecifyShape
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.subtensor import (
     AdvancedIncSubtensor,
-    AdvancedSubtensor,
     IncSubtensor,
-    Subtensor,
 )
 
-from pymc_sgld.model_graph.affine_paths import Path, Walk, has_zeros, is_same
+from pymc_sgld.model_graph.affine_paths import Path, Walk, is_same
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.named_dims import lowered
 from pymc_sgld.model_graph.naming import listed, name_of
 from pymc_sgld.model_graph.residual import rebuild
+from pymc_sgld.model_graph.signs import surely_nonzero
 from pymc_sgld.model_graph.zero_sum import zero_sum_scale
 
 if TYPE_CHECKING:
@@ -65,6 +61,9 @@ class Site:
         The free variables they are made of.
     effect : str or None
         The deterministic variable of the model that u is.
+    edits : tuple of (Apply, TensorVariable) or None
+        What operations on rows lose where u takes the place of z; None where z stays in the rows
+        as a function of u, and what cancels does so in the numbers.
     """
 
     name: str
@@ -78,6 +77,7 @@ class Site:
     shift_of: tuple[str, ...] = ()
     scale_of: tuple[str, ...] = ()
     effect: str | None = None
+    edits: tuple[tuple[Apply, Variable], ...] | None = None
 
     @property
     def graphs(self) -> list[Variable]:
@@ -184,7 +184,8 @@ class _Finder:
             self._look_at_zero_sum(number)
             return
         walk = self._walk(number)
-        found = self._combined(walk, walk.ends(self.rows))
+        ends = walk.ends(self.rows)
+        found = self._combined(walk, ends)
         if found is None and self.names[number].endswith("_unobserved"):
             self._look_at_partly_observed(number)
         if isinstance(found, str):
@@ -195,7 +196,7 @@ class _Finder:
                     f"{name_of(data)} multiplies '{self.names[number]}' and has zeros or values "
                     "that are not finite: it is no part of the scale"
                 )
-            self._take(number, walk, found)
+            self._take(number, walk, found, ends=ends)
 
     def take_given(self, name: str, effect: str) -> None:
         """Take in the site that the user named."""
@@ -256,7 +257,14 @@ class _Finder:
         told = [" * ".join(self._parents(_scale_of(path, walk))) or "none" for path in ends]
         return ", ".join(dict.fromkeys(told))
 
-    def _take(self, number: int, walk: Walk, path: Path, effect: str | None = None) -> None:
+    def _take(
+        self,
+        number: int,
+        walk: Walk,
+        path: Path,
+        effect: str | None = None,
+        ends: Sequence[Path] = (),
+    ) -> None:
         """Make a site of a path, without the summands that would close a circle."""
         own = self.row_model.slices[number]
         multiplied = [*path.scale, *([] if path.matrix is None else [path.matrix])]
@@ -281,6 +289,7 @@ class _Finder:
             shift_of=self._parents(shift),
             scale_of=self._parents(_scale_of(path, walk)),
             effect=effect,
+            edits=_edits(ends, {claimed for claimed, _ in pairs}),
         )
         lower = self._lower_half(site)
         why = self._why_not(site, lower)
@@ -426,6 +435,19 @@ def _same_scale(one: Path, other: Path) -> bool:
     return True
 
 
+def _edits(ends: Sequence[Path], taken: set[Variable]) -> tuple[tuple[Apply, Variable], ...] | None:
+    """Return what the operations on all ways to the rows lose, if all come to the same effects."""
+    by_columns: dict[Any, set[Variable]] = {}
+    for path in ends:
+        own = taken.intersection(path.claimed)
+        if by_columns.setdefault(path.columns, own) != own:
+            return None
+    if not ends:
+        return None
+    left = {x for path in ends for x in path.claimed} - taken
+    return tuple((node, x) for path in ends for node, x in path.edits if x not in left)
+
+
 def _joined(one: Path, other: Path) -> Path:
     """Return a path with the summands and factors of both; those they share count once."""
     shift = dict(zip(one.shift, one.claimed, strict=True))
@@ -438,56 +460,3 @@ def _total(operation: Any, pieces: Sequence[Variable]) -> Variable | None:
     if not pieces:
         return None
     return pieces[0] if len(pieces) == 1 else operation(*pieces)
-
-
-_POSITIVE = (ps.Exp, ps.Sigmoid, ps.Softplus, ps.Cosh)
-_KEEPS = (ps.Sqrt, ps.Sqr, ps.Abs, ps.Neg, ps.Cast, ps.Identity, ps.Reciprocal)
-_MOVES = (DimShuffle, Reshape, SpecifyShape, Subtensor, AdvancedSubtensor)
-
-
-def surely_nonzero(var: Variable) -> bool:
-    """Whether an expression has no zeros and changes no sign, whatever its parameters are."""
-    return _sign(var) != 0
-
-
-def _sign(var: Variable) -> int:
-    """Return 1 or -1 where that is the sign of all entries by construction, else 0."""
-    node = var.owner
-    if node is None or isinstance(var, Constant | SharedVariable):
-        known = isinstance(var, Constant | SharedVariable) and not has_zeros(var)
-        if not known:
-            return 0
-        signs = np.unique(np.sign(np.asarray(var.eval(mode="FAST_COMPILE"))))
-        return int(signs[0]) if len(signs) == 1 else 0
-    if isinstance(node.op, Elemwise):
-        return _sign_of_elemwise(node.op.scalar_op, node.inputs)
-    if isinstance(node.op, (*_MOVES, Alloc)):
-        return _sign(node.inputs[0])
-    if isinstance(node.op, Join):
-        return _common([_sign(x) for x in node.inputs if x.type.ndim])
-    return 0
-
-
-def _common(signs: Sequence[int]) -> int:
-    """Return the sign that all have, else 0."""
-    return signs[0] if len(set(signs)) == 1 else 0
-
-
-def _sign_of_elemwise(operation: Any, inputs: Sequence[Variable]) -> int:
-    if isinstance(operation, _POSITIVE):
-        return 1
-    if isinstance(operation, _KEEPS):
-        own = _sign(inputs[0])
-        if isinstance(operation, ps.Neg):
-            return -own
-        return abs(own) if isinstance(operation, ps.Sqrt | ps.Sqr | ps.Abs) else own
-    if isinstance(operation, ps.Pow):
-        return 1 if _sign(inputs[0]) == 1 else 0
-    signs = [_sign(x) for x in inputs]
-    if isinstance(operation, ps.Mul | ps.TrueDiv):
-        return int(np.prod(signs))
-    if isinstance(operation, ps.Add):
-        return _common(signs)
-    if isinstance(operation, ps.Switch):
-        return _common(signs[1:])
-    return 0

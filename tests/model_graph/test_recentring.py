@@ -8,6 +8,8 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
+from pytensor.graph.traversal import ancestors
+
 from pymc_sgld.model_graph import RowError, recentred, row_model, verify
 from pymc_sgld.model_graph.sites import Site
 from tests.model_graph.hierarchies import GROUP, HIERARCHIES, REAL, G
@@ -73,6 +75,21 @@ def test_no_row_pulls_at_the_parameters_of_a_site(name, read, python_mode):
     for parameter in NOT_CLEARED.get(name, ()):
         assert after[parameter] == pytest.approx(before[parameter])
     assert max(after[effect] for effect in effects) > 1e-3
+
+
+SYMBOLIC = [name for name in WITH_SITES if name != "zero_sum"]
+
+
+@pytest.mark.parametrize("name", SYMBOLIC)
+def test_rows_no_longer_hold_the_parameters_of_a_site(name, read):
+    """Nothing is left to cancel: rows see the effects, and neither means nor scales."""
+    plain, moved = read(name)
+    above = set(ancestors([term.logp for term in moved.terms]))
+    effects = {site.name for site in plain.sites}
+    of_sites = {one for site in plain.sites for one in (*site.shift_of, *site.scale_of)} - effects
+    names = [plain.model.values_to_rvs[value].name for value in plain.value_vars]
+    left = {n for n, part in zip(names, moved.slices, strict=True) if part in above}
+    assert not left & of_sites
 
 
 def log_determinant(moved, values):
