@@ -22,7 +22,7 @@ from pymc_sgld.model_graph import (
     compile_prior,
     entries_of,
     hyperparameters_of,
-    parameter_labels,
+    position_labels,
 )
 from pymc_sgld.row_choice import Need, choose_rows
 from pymc_sgld.samplers import RestartedLangevin
@@ -198,7 +198,7 @@ def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
 
 def _beginning(parts: Parts, rng: np.random.Generator) -> GibbsBeginning:
     state = ChainState((0, 0), 1, 1, parts.settings.axes.metric)
-    labels = tuple(parameter_labels(parts.rows_model.model))
+    labels = position_labels(parts.rows_model)
     function = parts.block_function
     beginning = Beginning(parts.settings, function, parts.windows, state, rng, labels)
     assert parts.hierarchy is not None

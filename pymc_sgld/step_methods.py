@@ -30,7 +30,7 @@ from pymc_sgld.chain import (
 from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
-from pymc_sgld.model_graph import BlockFunction, RowModel, parameter_labels
+from pymc_sgld.model_graph import BlockFunction, RowModel, position_labels
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
 from pymc_sgld.preconditioners import Preconditioner
@@ -277,8 +277,7 @@ class StochasticGradientStep(BlockedStep):
         self._names = tuple(var.name for var in self.vars)
         self._shapes = rows_model.shapes
         self._coordinates = rows_model.coordinates
-        sites = () if self._coordinates is None else rows_model.sites
-        self.labels = tuple(parameter_labels(model, sites))
+        self.labels = position_labels(rows_model)
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
         parts = Parts(settings(rows_model.n_dim), rows_model, mode, batch_sizes, scheme)

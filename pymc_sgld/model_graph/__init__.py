@@ -26,7 +26,11 @@ from pymc_sgld.model_graph.standardised import (
     standardised_model,
 )
 from pymc_sgld.model_graph.sites import Recentre, Site
-from pymc_sgld.model_graph.unconstrained import parameter_labels, unconstrained_positions
+from pymc_sgld.model_graph.unconstrained import (
+    parameter_labels,
+    position_labels,
+    unconstrained_positions,
+)
 from pymc_sgld.model_graph.weighted_rows import with_row_weights
 
 __all__ = [
@@ -49,6 +53,7 @@ __all__ = [
     "entries_of",
     "hyperparameters_of",
     "parameter_labels",
+    "position_labels",
     "posterior_of",
     "posterior_predictive",
     "prior_model",

@@ -13,6 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.naming import listed
+from pymc_sgld.model_graph.row_model import RowModel
 from pymc_sgld.model_graph.sites import Site
 
 
@@ -70,6 +71,12 @@ def parameter_labels(model: pm.Model, sites: Sequence[Site] = ()) -> list[str]:
         for value in (model.rvs_to_values[rv].name for rv in model.free_RVs)
         for index in np.ndindex(np.shape(point[value]))
     ]
+
+
+def position_labels(row_model: RowModel) -> tuple[str, ...]:
+    """Return a name for every entry of a row model's position, in the coordinates it has."""
+    sites = () if row_model.coordinates is None else row_model.sites
+    return tuple(parameter_labels(row_model.model, sites))
 
 
 def _compiled_transforms(model: pm.Model) -> Any:
