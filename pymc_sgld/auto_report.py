@@ -143,9 +143,9 @@ def warnings(step: Auto, result: Any, checked: Check | None) -> list[str]:
         found.append(
             f"Batches do not pay here: every step reads all {total:,} rows, because the noise "
             f"along {', '.join(choice.noisiest)} would need a batch as large. Very rare levels of "
-            "a feature can be the cause, or a hierarchy written non-centred: there, write the "
-            "group effects centred (u ~ Normal(mu, tau)), and their hyperparameters enter through "
-            "the prior alone, which is exact."
+            "a feature can be the cause, or group effects in a form that was not recognised: see "
+            "psg.row_model(model).describe(), and name them with recentre={...}, or write them "
+            "centred (u ~ Normal(mu, tau))."
         )
     if checked is not None:
         found += checked.warnings

@@ -334,7 +334,8 @@ class StochasticGradientStep(BlockedStep):
         draw = chain.draw(position)
         self._count_refusal(draw)
         new_point = {**point, **self.point(draw.position)}
-        state.handed_out = (self._flat(new_point), draw.position)
+        if self._coordinates is not None:
+            state.handed_out = (self._flat(new_point), draw.position)
         return new_point, [self._stats(draw, time.perf_counter() - started)]
 
     @staticmethod

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The commands ``python -m models evidence tuning`` and ``check``."""
+=======
+"""The commands ``python -m models evidence tuning`` and ``evidence hierarchies``."""
+>>>>>>> c562fe9 (evidence hierarchies: nine groups written non-centred, with counted references; docs)
 
 import argparse
 
@@ -12,24 +16,29 @@ def add_parser(commands: Any) -> None:
     """Add the command to those of ``python -m models``."""
     evidence = commands.add_parser("evidence", help="what is claimed of the samplers, measured")
     kinds = evidence.add_subparsers(dest="kind", required=True)
-    tuning = kinds.add_parser(
-        "tuning",
-        help="the sampler that tunes itself, against references",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    told = "the sampler that tunes itself, against references"
+    _add_kind(kinds, "tuning", told, "quick")
+    _add_kind(kinds, "hierarchies", f"{told}: group effects written non-centred", "hierarchies")
+
+
+def _add_kind(kinds: Any, name: str, told: str, problems: str) -> None:
+    kind = kinds.add_parser(name, help=told, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    kind.add_argument(
+        "--problems", default=problems, help='names, with commas; "all"; "quick"; "hierarchies"'
     )
-    tuning.add_argument("--problems", default="quick", help='names, with commas; "all"; "quick"')
-    tuning.add_argument("--seeds", default="1", help="numbers, with commas, or a range such as 1-5")
-    tuning.add_argument("--draws", type=int, help="draws per chain; none: the sampler's own")
-    tuning.add_argument("--chains", type=int, default=4)
-    tuning.add_argument("--cores", type=int, default=2, help="processes")
-    tuning.add_argument(
+    kind.add_argument("--seeds", default="1", help="numbers, with commas, or a range such as 1-5")
+    kind.add_argument("--draws", type=int, help="draws per chain; none: the sampler's own")
+    kind.add_argument("--chains", type=int, default=4)
+    kind.add_argument("--cores", type=int, default=2, help="processes")
+    kind.add_argument(
         "--nutpie-seconds", type=float, default=0.0, help="for nutpie beside it; 0: not run"
     )
-    tuning.add_argument(
+    kind.add_argument(
         "--no-new-references",
         action="store_true",
         help="judge by those in the folder alone; other runs are judged when there is one",
     )
+<<<<<<< HEAD
     tuning.add_argument("--again", action="store_true", help="repeat runs that are in the folder")
     tuning.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
     check = kinds.add_parser(
@@ -40,6 +49,10 @@ def add_parser(commands: Any) -> None:
     check.add_argument("--models", default="all", help='names, with commas; "all"')
     check.add_argument("--seed", type=int, default=1)
     check.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
+=======
+    kind.add_argument("--again", action="store_true", help="repeat runs that are in the folder")
+    kind.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
+>>>>>>> c562fe9 (evidence hierarchies: nine groups written non-centred, with counted references; docs)
 
 
 def seeds_of(text: str) -> list[int]:

@@ -49,9 +49,10 @@ class Problem:
 
 def problems() -> dict[str, Problem]:
     """Return all problems by name."""
-    from models.evidence import posteriordb, regressions, structured
+    from models.evidence import hierarchies, posteriordb, regressions, structured
 
-    found = [*regressions.PROBLEMS, *structured.PROBLEMS, *posteriordb.PROBLEMS]
+    of_families = (regressions, structured, posteriordb, hierarchies)
+    found = [problem for family in of_families for problem in family.PROBLEMS]
     return {problem.name: problem for problem in found}
 
 
@@ -59,16 +60,21 @@ SLOW = ("logistic-1e6x20", "logistic-1e6x100", "logistic-1e5x100")
 
 
 def chosen(names: str) -> list[Problem]:
-    """Return the problems that a command line names: "all", "quick", or names with commas."""
+    """Return the problems that a command line names: "all", "quick", "hierarchies", or names."""
     known = problems()
     if names == "all":
         return list(known.values())
+    from models.evidence import hierarchies
+
+    own = {problem.name for problem in hierarchies.PROBLEMS}
+    if names == "hierarchies":
+        return [problem for name, problem in known.items() if name in own]
     if names == "quick":
-        return [problem for name, problem in known.items() if name not in SLOW]
+        return [problem for name, problem in known.items() if name not in {*SLOW, *own}]
     wrong = [name for name in names.split(",") if name not in known]
     if wrong:
         raise ValueError(
             f"There is no problem {', '.join(wrong)}. Choose from {', '.join(known)}, or write "
-            '"all" or "quick".'
+            '"all", "quick" or "hierarchies".'
         )
     return [known[name] for name in names.split(",")]

@@ -10,7 +10,7 @@ import pytest
 
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph import RowError, recentred, row_model, verify
+from pymc_sgld.model_graph import RowError, hyperparameters_of, recentred, row_model, verify
 from pymc_sgld.model_graph.sites import Site
 from tests.model_graph.hierarchies import GROUP, HIERARCHIES, REAL, G
 
@@ -90,6 +90,13 @@ def test_rows_no_longer_hold_the_parameters_of_a_site(name, read):
     names = [plain.model.values_to_rvs[value].name for value in plain.value_vars]
     left = {n for n, part in zip(names, moved.slices, strict=True) if part in above}
     assert not left & of_sites
+
+
+def test_they_can_then_be_drawn_without_rows(read):
+    """What the rows no longer hold are the hyperparameters that a Gibbs split draws apart."""
+    plain, moved = read("intercepts_and_covariates")
+    assert hyperparameters_of(plain) == ()
+    assert hyperparameters_of(moved) == ("mu", "tau_log__")
 
 
 def log_determinant(moved, values):
