@@ -19,13 +19,13 @@ from pymc_sgld.model_graph.predictive import posterior_predictive
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
 from pymc_sgld.model_graph.row_gradients import RowGradients
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
+from pymc_sgld.model_graph.sites import Recentre, Site
 from pymc_sgld.model_graph.standardised import (
     STANDARD,
     QuadraticRows,
     compile_shift_and_scale,
     standardised_model,
 )
-from pymc_sgld.model_graph.sites import Recentre, Site
 from pymc_sgld.model_graph.unconstrained import (
     parameter_labels,
     position_labels,
@@ -37,8 +37,8 @@ __all__ = [
     "STANDARD",
     "BlockFunction",
     "CannotTakeRows",
-    "QuadraticRows",
     "Coordinates",
+    "QuadraticRows",
     "Recentre",
     "RowError",
     "RowGradients",
