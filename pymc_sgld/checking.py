@@ -233,12 +233,14 @@ def check_run(
     budget = SHARE_OF_WORK * float(result["sample_stats"]["data_passes"].sum())
     try:
         check_draws_of(model, posterior)
-        draws = unconstrained_positions(model, posterior_of(_weighted_alike(result)))
+        draws = step.positions(
+            unconstrained_positions(model, posterior_of(_weighted_alike(result)))
+        )
         centre = None if chain.prepared is None else chain.prepared.estimator_parameters
         if centre is not None and [one.shape for one in centre] != [draws.shape[2:]] * 2:
             centre = None
         scored = affordable_scores(
-            chain.block_function, draws, parameter_labels(model), budget, centre=centre, seed=seed
+            chain.block_function, draws, list(step.labels), budget, centre=centre, seed=seed
         )
     except RowError as error:
         _log.info(f"The draws were not checked: {error}")
@@ -281,7 +283,7 @@ def _judged(
     idata: Any, model: pm.Model, scored: PosteriorScores | None, why: str, target_bias: float
 ) -> Check:
     """Put together what the draws and their scores say."""
-    labels = parameter_labels(model)
+    labels = parameter_labels(model) if scored is None else scored.labels
     posterior = posterior_of(idata)
     draws = scored.draws if scored is not None else unconstrained_positions(model, posterior)
     temperature = _temperature(idata)

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The commands ``python -m models evidence tuning`` and ``check``."""
-=======
-"""The commands ``python -m models evidence tuning`` and ``evidence hierarchies``."""
->>>>>>> c562fe9 (evidence hierarchies: nine groups written non-centred, with counted references; docs)
+"""The commands ``python -m models evidence tuning``, ``hierarchies`` and ``check``."""
 
 import argparse
 
@@ -19,6 +15,14 @@ def add_parser(commands: Any) -> None:
     told = "the sampler that tunes itself, against references"
     _add_kind(kinds, "tuning", told, "quick")
     _add_kind(kinds, "hierarchies", f"{told}: group effects written non-centred", "hierarchies")
+    check = kinds.add_parser(
+        "check",
+        help="the inflation of sds that psg.check reads, against the true one",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    check.add_argument("--models", default="all", help='names, with commas; "all"')
+    check.add_argument("--seed", type=int, default=1)
+    check.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
 
 
 def _add_kind(kinds: Any, name: str, told: str, problems: str) -> None:
@@ -38,21 +42,8 @@ def _add_kind(kinds: Any, name: str, told: str, problems: str) -> None:
         action="store_true",
         help="judge by those in the folder alone; other runs are judged when there is one",
     )
-<<<<<<< HEAD
-    tuning.add_argument("--again", action="store_true", help="repeat runs that are in the folder")
-    tuning.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
-    check = kinds.add_parser(
-        "check",
-        help="the inflation of sds that psg.check reads, against the true one",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    check.add_argument("--models", default="all", help='names, with commas; "all"')
-    check.add_argument("--seed", type=int, default=1)
-    check.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
-=======
     kind.add_argument("--again", action="store_true", help="repeat runs that are in the folder")
     kind.add_argument("--out", type=Path, default=Path("results", "evidence"), help="folder")
->>>>>>> c562fe9 (evidence hierarchies: nine groups written non-centred, with counted references; docs)
 
 
 def seeds_of(text: str) -> list[int]:
