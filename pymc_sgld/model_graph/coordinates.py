@@ -15,6 +15,7 @@ References
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 
@@ -33,8 +35,10 @@ from pymc_sgld.model_graph.row_edits import rebuilt_with
 from pymc_sgld.model_graph.sites import Site
 
 if TYPE_CHECKING:
+    from pymc_sgld.model_graph.push import RowLeaf
     from pymc_sgld.model_graph.row_model import RowModel
 
+_N_ROWS, _N_POINTS, _TOLERANCE = 5, 2, 1e-4  # to compare rows on, in single precision too
 _UNROLLED = 6  # up to this size a triangular system is solved entry by entry
 
 
@@ -84,17 +88,11 @@ def recentred(row_model: RowModel) -> RowModel:
         in_new = site.on(new)
         log_jacobian = log_jacobian + log_determinant(in_new)
         new[own] = pt.cast(from_effects(in_new, slices[site.number]), own.type.dtype)
-    entries = [term.entries for term in row_model.terms]
     kept = [whole.entries for whole in row_model.whole if whole.entries is not None]
     [prior, *of_whole] = rebuild([row_model.prior, *kept], new)
-    in_rows = {row_model.slices[s.number]: s.number for s in row_model.sites if s.edits is not None}
-    edits: dict[Apply, set[Variable]] = {}
-    for site in row_model.sites:
-        for node, operand in site.edits or ():
-            edits.setdefault(node, set()).add(operand)
-    seen = new | {own: slices[number] for own, number in in_rows.items()}
-    entries = rebuilt_with(entries, seen, edits)
     values = [new[part] for part in row_model.slices]
+    coordinates = _compiled(row_model, position, values)
+    entries = _rows(row_model, position, new, slices, coordinates)
     return replace(
         row_model,
         position=position,
@@ -110,9 +108,58 @@ def recentred(row_model: RowModel) -> RowModel:
             for one in row_model.whole
         ),
         log_jacobian=log_jacobian,
-        coordinates=_compiled(row_model, position, values),
+        coordinates=coordinates,
         _compiled={},
     )
+
+
+def _rows(
+    row_model: RowModel,
+    position: Variable,
+    new: dict[Variable, Variable],
+    slices: Sequence[Variable],
+    coordinates: Coordinates,
+) -> list[Variable]:
+    """Return the rows' log-likelihoods: of the effects where they take the place of z.
+
+    That is looked at on a few rows. Where it were not the same as with z as a function of the
+    effects, the latter is taken: it is right by construction.
+    """
+    entries = [term.entries for term in row_model.terms]
+    certain = rebuild(entries, new)
+    seen, edits = dict(new), defaultdict[Apply, set[Variable]](set)
+    for site in row_model.sites:
+        if site.edits is not None:
+            seen[row_model.slices[site.number]] = slices[site.number]
+        for node, operand in site.edits or ():
+            edits[node].add(operand)
+    if not edits:
+        return certain
+    direct = rebuilt_with(entries, seen, edits)
+    function = pytensor.function(
+        [position, *(leaf.block for leaf in row_model.leaves)],
+        [*direct, *certain],
+        mode=Mode(linker="py", optimizer=None),
+        on_unused_input="ignore",
+    )
+    blocks = [_first_rows(leaf) for leaf in row_model.leaves]
+    start = row_model.ravel(row_model.model.initial_point(random_seed=0))
+    moves = np.random.default_rng(0).normal(size=(_N_POINTS, len(start)))
+    for move in moves:
+        found = function(coordinates.to_position((start + move).astype(start.dtype)), *blocks)
+        pairs = zip(found[: len(direct)], found[len(direct) :], strict=True)
+        if not all(np.allclose(a, b, rtol=_TOLERANCE, equal_nan=True) for a, b in pairs):
+            return certain
+    return direct
+
+
+def _first_rows(leaf: RowLeaf) -> Any:
+    value = leaf.derived
+    if leaf.source is not None:
+        shared = isinstance(leaf.source, SharedVariable)
+        value = leaf.source.get_value(borrow=True) if shared else leaf.source.data
+        value = value if leaf.axis == 0 else np.moveaxis(value, leaf.axis, 0)
+    return value[:_N_ROWS]
 
 
 def ordered(row_model: RowModel) -> list[Site]:
