@@ -38,6 +38,7 @@ WEAKLY_KNOWN = 0.15
 LEAST_SHARE = 0.5
 _STEPS_PER_DRAW = 3
 _DRAWS_LOOKED_AT = 50
+_TESTS_PAY = 0.25  # rows' share of the precision of effects, below which moves are worth a test
 
 
 class Split(NamedTuple):
@@ -183,6 +184,8 @@ def _interwoven(
             parts.settings.target_bias,
             rng,
         )
+        if moves.tested and _share(tuned) > _TESTS_PAY:
+            moves = None
     return parts._replace(interweaving=moves), passes
 
 
