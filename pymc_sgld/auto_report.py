@@ -132,6 +132,11 @@ def warnings(step: Auto, result: Any, checked: Check | None) -> list[str]:
             f"Chains {', '.join(map(str, others))} found other modes than the one the sampler was "
             "tuned at. Weights between modes are not estimated: the chains stay where they are."
         )
+    elif choice.other_mode:
+        found.append(
+            f"There is another mode, {choice.other_mode:.0f} posterior sds from the one that all "
+            "chains are at. Weights between modes are not estimated: the draws are of one of them."
+        )
     if choice.score_at_centre > _NO_CENTRE:
         found.append(
             "The search for a mode ended where the slope is "

@@ -34,6 +34,7 @@ class Choice(NamedTuple):
     noisiest: tuple[str, ...]  # the parameters along which it is largest
     data_passes: float
     reason: str
+    other_mode: float = 0.0  # how far from the mode another was found, in posterior sds; 0: none
     hyperparameters: str = ""  # how they are drawn, and why; empty where with all others
 
 
@@ -95,7 +96,8 @@ class Auto(StochasticGradientStep):
         beginning = Beginning(
             settings, function, parts.windows, _no_chain(parts), generator, labels
         )
-        start = beginning.jittered(start.astype(function.dtype))
+        initial = start.astype(function.dtype)
+        start = beginning.jittered(initial)
         first = schedules.evaluate(
             "temperature", schedules.bind(settings.temperature, 1), np.zeros(1)
         )
@@ -129,8 +131,9 @@ class Auto(StochasticGradientStep):
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
         tuned = beginning.at(found, gaussian, temperature)
-        parts = parts._replace(prepared=tuned)
-        self.choice = _told(parts, need)
+        far, passes = beginning.other_mode(initial, tuned)
+        parts = parts._replace(prepared=replace(tuned, data_passes=tuned.data_passes + passes))
+        self.choice = _told(parts, need)._replace(other_mode=far)
         return parts
 
     def _choose_split(self, split: Split, chooses_batch_size: bool) -> Parts:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import pymc_sgld as psg
 
+from pymc_sgld import auto_report
 from pymc_sgld.checking import check_run
 from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.model_graph import unconstrained_positions
@@ -104,12 +105,32 @@ def test_few_rows_are_left_to_nuts_and_many_are_not(target):
     assert "no observed rows" in reason_for_nuts(no_rows, draws=1000, tune=None)
 
 
-def test_chains_at_different_modes_are_told(caplog):
-    """The square of a mean is observed: two modes, far apart; a chain stays where it began."""
+@pytest.fixture(scope="module")
+def two_modes():
+    """The square of a mean is observed: two modes, far apart."""
     rng = np.random.default_rng(0)
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 2, initval=0.01)
         pm.Normal("y", mu**2, 1, observed=rng.normal(1, 1, size=3000))
+    return model
+
+
+def test_another_mode_is_told_though_no_chain_is_there(two_modes, target, run):
+    """All chains begin at one side; climbs from other starts find what they cannot see."""
+    step = psg.Auto(model=two_modes, rng=0, verify=False)
+    mode = step.chain.prepared.mode[0]
+    sd = np.sqrt(step.chain.prepared.covariance[0, 0])
+    assert step.choice.other_mode == pytest.approx(2 * abs(mode) / sd, rel=0.01)
+    result = run[1].copy()
+    result.sample_stats["mode_distance"] = 0.0 * result.sample_stats["mode_distance"]
+    [told] = auto_report.warnings(step, result, None)
+    assert "There is another mode" in told
+    assert psg.Auto(model=target.model(), rng=0, verify=False).choice.other_mode == 0
+
+
+def test_chains_at_different_modes_are_told(caplog, two_modes):
+    """A chain stays where it began."""
+    model = two_modes
     with caplog.at_level(logging.WARNING, logger="pymc.sgld"):
         idata = psg.sample("auto", 200, tune=20, chains=4, model=model, target_bias=0.05, **QUIET)
     signs = np.sign(idata.posterior["mu"].mean("draw").to_numpy())

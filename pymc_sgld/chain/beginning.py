@@ -45,6 +45,7 @@ _JITTER_RETRIES = 10
 _NO_MODE = 100.0  # posterior sds of slope
 _NAMED = 3  # parameters that a message names
 _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
+_STARTS_BESIDE = 4  # from which another mode is looked for, beside those of the chains
 _ANOTHER_MODE = 1.0  # posterior sds of that sample, root mean square over the parameters
 _FEWEST_TUNE_DRAWS = 20  # to choose a centre by
 _LARGEST_BETWEEN = 200  # parameters; beyond, annealing knows the curvature at a mode only
@@ -270,6 +271,26 @@ class Beginning:
         share = sum(map(len, rows)) / sum(function.total_sizes)
         moved = prepared.mode + ends[0].position - ends[1].position
         return float(np.sqrt(share) * _apart(moved, prepared))
+
+    def other_mode(self, start: Array, prepared: Tuned) -> tuple[float, float]:
+        """Climb from a few dispersed starts; return how far another mode lies, and data passes.
+
+        The distance is in posterior sds, root mean square over the parameters; 0 if all the climbs
+        end at the prepared mode.
+        """
+        passes = -self.state.unreported_passes
+        far = 0.0
+        for _ in range(_STARTS_BESIDE):
+            where = self.jittered(start)
+            if self._distance(where, prepared) > _ANOTHER_MODE:
+                # the small climb may have stopped on its way: a search on all rows decides
+                found = find_laplace(self.block_function, where, self.generator)
+                self.state.unreported_passes += found.data_passes
+                apart = _apart(found.position, prepared)
+                if np.isfinite(found.logp) and apart > _ANOTHER_MODE:
+                    far = apart
+                    break
+        return far, passes + self.state.unreported_passes
 
     def metric_at(
         self, centre: Array, gaussian: LocalGaussian, temperature: float
