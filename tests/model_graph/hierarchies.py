@@ -51,10 +51,10 @@ def intercepts_and_covariates():
 
 @hierarchy(z=("mu", "tau"))
 def subtracted_and_divided():
-    """As ``-(mu + z / rate)``, on data that can be changed."""
+    """As ``-(mu - z / rate)``, on data that can be changed."""
     mu, rate = pm.Normal("mu"), pm.LogNormal("tau")
     z, of_row = pm.Normal("z", shape=G), pm.Data("of_row", GROUP)
-    pm.Normal("y", -(mu + z / rate)[of_row], pm.HalfNormal("sigma"), observed=REAL)
+    pm.Normal("y", -(mu - z / rate)[of_row], pm.HalfNormal("sigma"), observed=REAL)
 
 
 @hierarchy(z=("gamma", "tau"))
