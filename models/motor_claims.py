@@ -7,7 +7,7 @@ come from one normal distribution whose sd is learnt, so that small areas borrow
 
 The levels are written centred, ``level ~ Normal(mu, between)``: with many rows in a group the two
 parameters above the levels then only enter the prior, which is exact on any batch. Written as
-``mu + between * raw`` every row would hold them, and batches would be too noisy to use. It takes
+``mu + between * raw`` they are sampled in the same form: the library finds it. It takes
 many rows: with an eighth of the policies the data leave ``between`` open, the density has no usable
 mode, and "auto" warns that its draws are not to be trusted. There NUTS is the sampler to take.
 """
