@@ -125,7 +125,8 @@ def in_two_blocks(
     start = parts.rows_model.ravel(parts.rows_model.model.initial_point())
     tuned = _beginning(parts, rng).find(start.astype(parts.block_function.dtype), 1.0)
     share = _share(tuned)
-    if wanted == "auto" and tuned.log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE:
+    log_scale_sd = _log_scale_sd(parts, names, tuned)
+    if wanted == "auto" and log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE:
         return None, tuned.mode
     parts, passes = _interwoven(parts, names, tuned, rng)
     tuned = replace(tuned, data_passes=tuned.data_passes + passes)
@@ -133,7 +134,19 @@ def in_two_blocks(
     written = tuple(
         model.values_to_rvs[var].name for var in parts.rows_model.value_vars if var.name in names
     )
-    return Split(parts._replace(prepared=tuned), written, tuned.log_scale_sd, share), None
+    return Split(parts._replace(prepared=tuned), written, log_scale_sd, share), None
+
+
+def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedGibbs) -> float:
+    """Return the predicted posterior sd of the log of a scale; the largest.
+
+    Of the scales that effects have in the prior, and of positive hyperparameters, such as the
+    scale of the districts that schools are nested in.
+    """
+    assert tuned.draws is not None
+    logs = tuple(name for name in names if name.endswith("_log__"))
+    spread = tuned.draws[:, entries_of(parts.rows_model, logs)].std(axis=0)
+    return max(tuned.log_scale_sd, float(spread.max(initial=0.0)))
 
 
 def split_rows(
