@@ -13,9 +13,11 @@ from rich.table import Table
 
 from pymc_sgld.automatic import Auto
 from pymc_sgld.checking import Check
+from pymc_sgld.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
 
 _log = logging.getLogger("pymc.sgld")
 _ANOTHER_MODE = 1.0
+_NAMED = 3  # parameters that a message names
 _NO_CENTRE = 1.5  # slope at the centre, in posterior sds
 
 
@@ -50,14 +52,27 @@ def report_check(checked: Check | None) -> None:
 
 
 def widths(checked: Check | None) -> list[str]:
-    """Return a sentence of the measured widths, if there are any."""
-    if checked is None or not np.isfinite(checked.measured.sd_ratio).all():
+    """Return what is to be said of the measured widths, and of what could not be measured."""
+    if checked is None or not checked.attributes["draws_scored"]:
         return []
-    ratio, error = checked.measured.sd_ratio, np.median(checked.measured.sd_ratio_error)
-    return [
-        f"Measured sds are {ratio.min():.2f} to {ratio.max():.2f} of the posterior's "
-        f"(standard error {error:.2f})."
-    ]
+    measured = checked.measured
+    kinds = np.array(parameter_verdicts(measured, checked.attributes["target_bias"]))
+    unknown = np.isin(kinds, (CANNOT_TELL, NOT_MIXED)) | ~np.isfinite(measured.sd_ratio)
+    told = []
+    if not unknown.all():
+        ratio, error = measured.sd_ratio[~unknown], measured.sd_ratio_error[~unknown]
+        told.append(
+            f"Measured sds are {ratio.min():.2f} to {ratio.max():.2f} of the posterior's "
+            f"(standard error {np.median(error):.2f})."
+        )
+    if unknown.any():
+        names = [measured.labels[j] for j in np.flatnonzero(unknown)]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        told.append(
+            f"The width of {', '.join(names[:_NAMED])}{more} could not be measured: see the group "
+            "'check'."
+        )
+    return told
 
 
 def tuning_table(result: Any) -> Table:

@@ -10,6 +10,7 @@ import xarray as xr
 import pymc_sgld as psg
 
 from pymc_sgld import score_estimates
+from pymc_sgld.auto_report import widths
 from pymc_sgld.model_graph import RowError, parameter_labels, row_model
 
 CHAINS, DRAWS = 4, 1000
@@ -145,6 +146,20 @@ def test_draws_that_do_not_move_or_are_not_finite(model, exact):
     found = psg.check(as_idata(lost, scale), model)
     assert found.verdicts[0].told == "cannot tell: 20 draws are not finite"
     assert found.verdicts[1].verdict == "cannot tell" and "not finite" in found.verdicts[1].advice
+
+
+def test_the_range_of_widths_leaves_out_what_cannot_be_told(model, exact):
+    """Else an entry that is stuck would read as a width of zero of the posterior's."""
+    mean, scale = exact
+    (line,) = widths(psg.check(as_idata(mean, scale), model))
+    assert line.startswith("Measured sds are") and float(line.split()[3]) > 0.9
+    stuck = mean.copy()
+    stuck[..., 2] = 0.0
+    known, unknown = widths(psg.check(as_idata(stuck, scale), model))
+    assert float(known.split()[3]) > 0.9
+    assert unknown == "The width of mean[2] could not be measured: see the group 'check'."
+    (none,) = widths(psg.check(as_idata(mean[:, :12], scale[:, :12]), model))
+    assert none.startswith("The width of mean[0], mean[1], mean[2] and 1 more could not")
 
 
 def test_few_draws_cannot_tell(model, exact):
