@@ -20,6 +20,8 @@ from pymc_sgld.validate import check_one_of
 
 _STEPS_PER_DRAW = 3
 _NAMED = 3  # parameters that a message names
+_TUNE_PASSES = 10.0  # of a chain, where a draw is dear
+_FEWEST_TUNE_DRAWS = 40  # half of which a better centre is made of
 
 
 class Choice(NamedTuple):
@@ -78,6 +80,10 @@ class Auto(StochasticGradientStep):
     def __init__(self, *args: Any, hyperparameters: str = "auto", **arguments: Any) -> None:
         self._hyperparameters = check_one_of("hyperparameters", hyperparameters, CHOICES)
         super().__init__(*args, **arguments)
+        if self.chain.settings.axes.metric.name == "dense":
+            # the chains begin with draws from the Gaussian at the mode: there is little to forget
+            enough = int(_TUNE_PASSES / self.chain.passes_per_draw)
+            self.default_tune_steps = max(_FEWEST_TUNE_DRAWS, min(self.default_tune_steps, enough))
 
     @classmethod
     def own_arguments(cls) -> set[str]:

@@ -82,7 +82,7 @@ class Beginning:
         """
         tuned = prepared
         if prepared is not None:
-            self.state.mode_distance = self._distance(start, prepared)
+            (self.state.mode_distance,) = self._distances([start], prepared)
         if prepared is None or self.state.mode_distance > _ANOTHER_MODE:
             tuned = self.find(start, temperature)
             self.state.unreported_passes += tuned.data_passes
@@ -259,18 +259,23 @@ class Beginning:
             getattr(self.windows.scheme, "probabilities", None),
         )
 
-    def _distance(self, start: Array, prepared: Tuned) -> float:
-        """Return how far from the prepared mode a climb from ``start`` ends, in sds per parameter.
+    def _distances(self, starts: list[Array], prepared: Tuned) -> list[float]:
+        """Return how far from the prepared mode climbs end, in sds per parameter.
 
-        Both climbs are on one small sample of the rows, and in its wider posterior sds.
+        All of them are on one small sample of the rows, and in its wider posterior sds.
         """
-        function = self.block_function
+        function, factor = self.block_function, None
+        if prepared.covariance is not None:
+            factor = np.linalg.cholesky(prepared.covariance)
         rows = sample_rows(function, _ROWS_TO_COMPARE, self.generator)
-        ends = [climb(function, rows, one, self.generator) for one in (start, prepared.mode)]
+        ends = [
+            climb(function, rows, one, self.generator, factor=factor)
+            for one in (prepared.mode, *starts)
+        ]
         self.state.unreported_passes += sum(end.data_passes for end in ends)
-        share = sum(map(len, rows)) / sum(function.total_sizes)
-        moved = prepared.mode + ends[0].position - ends[1].position
-        return float(np.sqrt(share) * _apart(moved, prepared))
+        share = np.sqrt(sum(map(len, rows)) / sum(function.total_sizes))
+        home = ends[0].position - prepared.mode
+        return [float(share * _apart(end.position - home, prepared)) for end in ends[1:]]
 
     def other_mode(self, start: Array, prepared: Tuned) -> tuple[float, float]:
         """Climb from a few dispersed starts; return how far another mode lies, and data passes.
@@ -280,9 +285,9 @@ class Beginning:
         """
         passes = -self.state.unreported_passes
         far = 0.0
-        for _ in range(_STARTS_BESIDE):
-            where = self.jittered(start)
-            if self._distance(where, prepared) > _ANOTHER_MODE:
+        starts = [self.jittered(start) for _ in range(_STARTS_BESIDE)]
+        for where, distance in zip(starts, self._distances(starts, prepared), strict=True):
+            if distance > _ANOTHER_MODE:
                 # the small climb may have stopped on its way: a search on all rows decides
                 found = find_laplace(self.block_function, where, self.generator)
                 self.state.unreported_passes += found.data_passes

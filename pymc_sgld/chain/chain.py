@@ -394,6 +394,11 @@ class Chain:
         return trajectory * max(1, int(np.ceil(enough / trajectory)))
 
     @property
+    def passes_per_draw(self) -> float:
+        """Data passes of a draw with the steps that were given."""
+        return (self.settings.steps_per_draw or 1) * self._passes_per_step
+
+    @property
     def _passes_per_step(self) -> float:
         axes = self.settings.axes
         gradients = axes.rule.gradients_per_step * axes.estimator.gradients_per_batch
