@@ -25,6 +25,8 @@ class Randomness(NamedTuple):
 class UpdateRule(Protocol):
     """One step of a sampler: a pure symbolic function with its noise as an argument.
 
+    An object that does not change, such as a frozen dataclass: what is compiled of it is kept.
+
     ``extra_state`` names the state beyond the position, each a vector of shape (n_dim,);
     ``nonlinear_state`` those of them, such as a thermostat, that are not affine in the others on a
     Gaussian target.
@@ -51,6 +53,10 @@ class UpdateRule(Protocol):
     noise_vectors: ClassVar[int]
     gradients_per_step: ClassVar[int]
     largest_step: ClassVar[float]
+
+    def __hash__(self) -> int:
+        """Equal for equal rules."""
+        ...
 
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the extra state to begin with, from standard normal numbers, shape (n_dim,)."""

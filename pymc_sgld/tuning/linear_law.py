@@ -5,7 +5,7 @@ graph that is compiled into the sampling loop, so that what is predicted of a sa
 sampler does cannot drift apart.
 """
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,8 +45,8 @@ class LinearLaw:
         known_noise: float | None = None,
     ) -> StepMatrices:
         """Return the matrices of a step; ``known_noise`` is what the rule compensates for."""
-        n_state, n_noise = len(self._moving), self.rule.noise_vectors
-        function = self._plain if known_noise is None else self._compensated
+        n_state, n_noise = len(_moving(self.rule)), self.rule.noise_vectors
+        function = _one_step(self.rule, compensated=known_noise is not None)
         numbers = [step_size, curvature, temperature, known_noise or 0.0]
 
         def push(state: Array, noise: Array, error: float) -> Array:
@@ -135,36 +135,34 @@ class LinearLaw:
         extra = (n for n in self.rule.extra_state if n not in self.rule.nonlinear_state)
         return ("position", *extra)
 
-    @cached_property
-    def _plain(self) -> Any:
-        return self._function(compensated=False)
 
-    @cached_property
-    def _compensated(self) -> Any:
-        return self._function(compensated=True)
+def _moving(rule: UpdateRule) -> tuple[str, ...]:
+    return ("position", *(n for n in rule.extra_state if n not in rule.nonlinear_state))
 
-    def _function(self, *, compensated: bool) -> Any:
-        """One step in one dimension, on PyTensor's Python linker: nothing to compile."""
-        step_size, curvature, temperature, known, error = pt.dscalars(5)
-        state = {name: pt.dscalar(name) for name in self._moving}
-        noise = [pt.dscalar() for _ in range(self.rule.noise_vectors)]
-        rest = self.rule.start(np.zeros(1), 1.0)
-        at_rest = {name: pt.constant(rest[name]) for name in self.rule.nonlinear_state}
-        extra = {"gradient_noise": known[None]} if compensated else {}
-        new = self.rule.update(
-            {**{name: scalar[None] for name, scalar in state.items()}, **at_rest},
-            lambda position: -curvature * position + error,
-            step_size=step_size,
-            temperature=temperature,
-            noise=pt.stack(noise)[:, None] if noise else pt.zeros((0, 1)),
-            **extra,
-        )
-        return pytensor.function(
-            [step_size, curvature, temperature, known, error, *state.values(), *noise],
-            [new[name][0] for name in self._moving],
-            mode="FAST_COMPILE",
-            on_unused_input="ignore",
-        )
+
+@lru_cache(maxsize=64)  # a run has several laws of one rule
+def _one_step(rule: UpdateRule, *, compensated: bool) -> Any:
+    """Return one step in one dimension, on PyTensor's Python linker: nothing to compile."""
+    step_size, curvature, temperature, known, error = pt.dscalars(5)
+    state = {name: pt.dscalar(name) for name in _moving(rule)}
+    noise = [pt.dscalar() for _ in range(rule.noise_vectors)]
+    rest = rule.start(np.zeros(1), 1.0)
+    at_rest = {name: pt.constant(rest[name]) for name in rule.nonlinear_state}
+    extra = {"gradient_noise": known[None]} if compensated else {}
+    new = rule.update(
+        {**{name: scalar[None] for name, scalar in state.items()}, **at_rest},
+        lambda position: -curvature * position + error,
+        step_size=step_size,
+        temperature=temperature,
+        noise=pt.stack(noise)[:, None] if noise else pt.zeros((0, 1)),
+        **extra,
+    )
+    return pytensor.function(
+        [step_size, curvature, temperature, known, error, *state.values(), *noise],
+        [new[name][0] for name in _moving(rule)],
+        mode="FAST_COMPILE",
+        on_unused_input="ignore",
+    )
 
 
 def solve_lyapunov(left: Array, right: Array, source: Array) -> Array:
