@@ -1,7 +1,9 @@
-"""The rows a step needs under four estimators of the gradient of a logistic regression.
+"""The rows a step needs under several estimators of the gradient of a logistic regression.
 
-Control variates of first order, as "auto" uses them, and of second order, which correct a row's
-gradient by its Hessian at the mode too; rows that come alike, and rows drawn in proportion to what
+Control variates of first order, as "auto" uses them; of second order, which correct a row's
+gradient by its Hessian at the mode too; with an earlier position in the place of the mode, common
+to all rows and moved once a pass (SVRG), or where each row was last seen (SAGA): by then, a chain
+that forgets in a few steps is anywhere. Rows that come alike, and rows drawn in proportion to what
 they leave of the noise. The noise is the average over draws from the Gaussian at the mode, summed
 over all rows: nothing is sampled but these draws. Run: python -m tests.benchmarks.row_noise
 """
@@ -18,7 +20,8 @@ from pymc_sgld.tuning import LinearLaw, fewest_rows, find_laplace
 PROBLEMS = ("logistic-1e4x20", "logistic-1e4x100", "a9a-normal")
 TO_CHOOSE, TO_MEASURE = 4, 30  # draws
 UNIFORM_SHARE = 0.1
-COST = {"first order": 2.0, "second order": 3.5}  # gradients a row
+# gradients a row; the pass that moves the centre of SVRG is as dear as the batches between two
+COST = {"first order": 2.0, "second order": 3.5, "SVRG": 4.0, "SAGA": 1.0}
 
 
 def left_of_rows(design, mode, factor, draws):
@@ -30,7 +33,13 @@ def left_of_rows(design, mode, factor, draws):
     here = probability(design @ mode)
     moved = (design @ factor) @ draws.T
     first = probability((design @ mode)[:, None] + moved) - here[:, None]
-    return {"first order": first, "second order": first - (here * (1 - here))[:, None] * moved}
+    earlier = first - np.roll(first, 1, axis=1)
+    return {
+        "first order": first,
+        "second order": first - (here * (1 - here))[:, None] * moved,
+        "SVRG": earlier,
+        "SAGA": earlier,
+    }
 
 
 def table_of(name):
