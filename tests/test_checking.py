@@ -238,6 +238,58 @@ def test_scores_from_batches_have_no_bias_and_keep_to_the_budget(model, exact, c
     assert (noise.std(axis=0) < 1).all() == (centre != "none") and (noise.std(axis=0) > 0.01).all()
 
 
+@pytest.fixture(scope="module")
+def linear():
+    """A normal posterior of two groups of rows, whose gradients are linear; and its mode."""
+    rng = np.random.default_rng(0)
+    y, more = rng.normal(size=(60, 2)), rng.normal(size=45)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 1, 0.1, shape=2)
+        pm.Normal("y", mean, 2, observed=y)
+        pm.Normal("more", mean[0], 1, observed=more)
+    pull = 100 + y.sum(axis=0) / 4 + np.array([more.sum(), 0])
+    return model, pull / (100 + 60 / 4 + np.array([45, 0]))
+
+
+@pytest.mark.parametrize("centre", ["made", "given"])
+def test_around_a_centre_batches_are_exact_where_gradients_are_linear(linear, centre):
+    """Far from the mode, where a wrong gradient at the centre or a prior counted twice would show.
+
+    That is an enumeration of all batches at once: every one of them must give the same.
+    """
+    function, labels = row_model(linear[0]).block_function("FAST_COMPILE"), ["mean[0]", "mean[1]"]
+    draws = 3 + np.random.default_rng(1).normal(size=(4, 200, 2))
+    given = None
+    if centre == "given":
+        none = [np.zeros(1, int)] * 2
+        at = np.array([2.0, 5.0])
+        given = at, function.full(at)[1] - function.batch(at, none, weights=[0.0, 0.0])[1]
+    found = score_estimates.affordable_scores(function, draws, labels, 50.0, centre=given)
+    assert found.data_passes <= 50 < found.scores.size / 2
+    at_all = [[function.full(q)[1] for q in chain] for chain in found.positions]
+    np.testing.assert_allclose(found.scores, at_all, rtol=1e-10)
+
+
+def test_at_another_temperature_draws_are_measured_as_if_they_were_narrower(linear):
+    """Draws of a normal posterior, stretched by the root of T, are at T what they were at 1."""
+    model, at_mode = linear
+    x = 0.1 * np.random.default_rng(2).normal(size=(4, 200, 2))
+
+    def checked(factor, temperature):
+        statistics = xr.Dataset(
+            {"temperature": (("chain", "draw"), np.full((4, 200), temperature))}
+        )
+        draws = xr.Dataset({"mean": (("chain", "draw", "side"), at_mode + factor * x)})
+        tree = xr.DataTree.from_dict({"posterior": draws, "sample_stats": statistics})
+        return psg.check(tree, model, draws=200)
+
+    wide, plain = checked(3.0, 9.0), checked(1.0, 1.0)
+    assert plain.attributes["kernel_stein_discrepancy"] > 0.05
+    for name in ("kernel_stein_discrepancy", "kernel_stein_of_exact_draws"):
+        assert wide.attributes[name] == pytest.approx(plain.attributes[name], rel=1e-9)
+    np.testing.assert_allclose(wide.measured.sd_ratio, plain.measured.sd_ratio, rtol=1e-9)
+
+
 @pytest.mark.slow
 def test_a_named_sampler_is_checked_at_its_end_for_a_tenth_of_its_gradients(model, caplog):
     """SGLD whose batches make it far too wide: it is said, in the result and in the log."""

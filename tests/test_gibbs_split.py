@@ -1,6 +1,7 @@
 """Hyperparameters drawn given all else: what they are, that no row is read, and the exact law."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import arviz as az
 import numpy as np
@@ -111,6 +112,26 @@ def test_the_hyperparameters_are_drawn_without_rows(hierarchy, read):
     assert (drawn[0][:2] != position[:2]).all() and (drawn[0][2:] == position[2:]).all()
 
 
+def test_a_draw_depends_on_what_was_learned_and_on_nothing_else(hierarchy, read):
+    """One compiled step serves all chains; when tuning ends, it learns no more."""
+    step, start = read[2], np.random.default_rng(0).normal(size=hierarchy.n_groups + 3)
+
+    def draw(learned, tuning, seed=1):
+        return step.draw(start, np.random.default_rng(seed), learned, tuning)
+
+    first, learned = draw(None, True)
+    for seed in range(30):
+        _, learned = draw(learned, True, seed)
+    again, _ = draw(None, True)
+    np.testing.assert_array_equal(first, again)
+    after, kept = draw(learned, False)
+    assert (after != first).any()  # the widths of slices that were learned
+    for seed in range(30):
+        _, kept = draw(kept, False, seed)
+    np.testing.assert_array_equal(draw(kept, False)[0], after)
+    np.testing.assert_array_equal(draw(learned, False)[0], after)
+
+
 def test_the_draw_of_the_hyperparameters_leaves_the_prior_alone(hierarchy, read):
     """Effects from their prior given hyperparameters, and these given the effects: the prior.
 
@@ -206,6 +227,65 @@ def test_a_test_on_all_rows_corrects_a_wrong_quadratic(step):
     off = wrong.rows.value(new) - wrong.rows.value(old)
     assert wrong.log_ratio(function, density, old, new) == pytest.approx(rows[0] - rows[1] - off)
     assert moves.log_ratio(function, density, old, new) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_tested_move_is_taken_with_the_probability_of_its_ratio(step, monkeypatch):
+    """A ratio of 1 / e: the share of 4000 moves, within four of its standard errors."""
+    moves = replace(step.chain.interweaving, tested=True)
+    monkeypatch.setattr(type(moves), "propose", lambda self, position, generator: position + 1)
+    monkeypatch.setattr(type(moves), "log_ratio", lambda *arguments: -1.0)
+    rng, start = np.random.default_rng(8), np.zeros(2)
+    taken = [moves.move(start, None, None, rng) for _ in range(4000)]
+    assert {passes for _, passes in taken} == {2.0}
+    share = np.mean([position[0] for position, _ in taken])
+    expected = np.exp(-1)
+    assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / 4000)
+
+
+def test_tests_on_many_rows_come_rarely(step, monkeypatch):
+    """Two passes over 35,000 rows in the time of 3.5 draws; they are counted where they come."""
+    chain = step.chain
+    moves = chain.interweaving
+    monkeypatch.setattr(type(moves), "log_ratio", lambda *arguments: -1.0)
+    large = SimpleNamespace(dtype="float64", total_sizes=(30_000, 5000))
+    rare, _ = judged(
+        replace(moves), large, None, chain.prepared.draws, 0.05, np.random.default_rng(0)
+    )
+    assert rare.tested and rare.every == 4 and rare.error == 1
+    monkeypatch.setattr(chain, "interweaving", rare)
+    chain.restart((1, 2), 0, 9)
+    position, passes = chain.begin(np.array(chain.prepared.mode)), []
+    for _ in range(9):
+        drawn = chain.draw(position)
+        position = drawn.position
+        passes.append(drawn.data_passes)
+    extra = np.array(passes[1:]) - min(passes)
+    np.testing.assert_allclose(extra, [0, 0, 2, 0, 0, 0, 2, 0], atol=1e-12)
+
+
+def test_noise_of_batches_is_told_in_the_coordinates_of_the_hyperparameters(step, monkeypatch):
+    """Along the coordinate of an effect, in terms of noise in parameters, as of L' N L.
+
+    Where there are many effects each has a coordinate of its own, which moves it alone.
+    """
+    chain, rng = step.chain, np.random.default_rng(9)
+    prepared = chain.prepared
+    curvature = replace(prepared.curvature, single=np.arange(8), border=np.array([8]))
+    monkeypatch.setattr(chain, "prepared", replace(prepared, curvature=curvature))
+    chain.restart((1, 2), 0, 3)
+    position = chain.begin(np.array(prepared.mode))
+    of_parameter, of_border = np.linspace(2, 3, 11), np.full(11, 7.0)
+    chain.state.conditional_noise = of_parameter, of_border
+    for log_tau in (-3.0, 0.5):
+        position[1] = log_tau
+        chain._condition(position, rng)
+        noise, factor = chain.state.gradient_noise, chain.state.metric.matrix()
+        expected = np.diag(factor.T @ np.diag(of_parameter) @ factor)[2:10]
+        np.testing.assert_allclose(noise[2:10], expected, rtol=1e-12)
+        # a hundred rows of variance one in each group, and the prior
+        precision = 100 + np.exp(-2 * log_tau)
+        np.testing.assert_allclose(noise[2:10], of_parameter[2:10] / precision, rtol=1e-4)
+        assert noise[-1] == 7
 
 
 @pytest.mark.parametrize("n_single", [0, 6])

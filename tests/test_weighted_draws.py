@@ -17,7 +17,12 @@ def falling():
     return xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset({"x": (("chain", "draw", "side"), x)}),
-            "sample_stats": xr.Dataset({"step_size_weight": (("chain", "draw"), weights)}),
+            "sample_stats": xr.Dataset(
+                {
+                    "step_size_weight": (("chain", "draw"), weights),
+                    "energy": (("chain", "draw"), x[..., 0] ** 2),
+                }
+            ),
             "observed_data": xr.Dataset({"y": ("row", np.zeros(4))}),
         }
     )
@@ -37,6 +42,8 @@ def test_plain_moments_of_resampled_draws_are_the_weighted_ones(falling):
     assert list(found["posterior"]["draw"].values) == list(range(2000))
     assert "observed_data" in found.children and "step_size_weight" in found["sample_stats"]
     assert set(plain[0, :, 0]) <= set(x[0, :, 0])
+    # statistics are those of the draws that were taken
+    np.testing.assert_array_equal(found["sample_stats"]["energy"], plain[..., 0] ** 2)
 
 
 def test_equal_weights_change_nothing(falling):

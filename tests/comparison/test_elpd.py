@@ -89,9 +89,10 @@ def test_a_model_that_is_scaled_on_minibatches_has_the_same_elpd(whole, results)
 
 
 def test_a_sample_of_rows_is_arvizs_difference_estimator(results):
-    found = compare_elpd(
+    both = compare_elpd(
         results, gaussian(), "exact", draws=CHAINS * DRAWS, most_whole=50, sampled=60, seed=5
-    ).loc[("exact", "y")]
+    )
+    found, again = both.loc[("exact", "y")], both.loc[("again", "y")]
     rows = np.sort(np.random.default_rng(5).choice(N, 60, replace=False))
     stored = results["exact"].copy()
     pm.compute_log_likelihood(
@@ -108,6 +109,9 @@ def test_a_sample_of_rows_is_arvizs_difference_estimator(results):
     np.testing.assert_allclose(found["se"], expected.se, rtol=1e-8)
     assert found["rows"] == N and found["rows_looked_at"] == 60
     np.testing.assert_allclose(found["elpd"], closed_form().sum(), atol=0.3)
+    # the estimator is linear in the rows, so that of differences is the difference
+    assert again["difference"] == pytest.approx(again["elpd"] - found["elpd"], abs=1e-9)
+    assert abs(again["difference"]) < 0.1 and 0 < again["difference_se"] < 0.1
 
 
 def test_axes_beside_the_rows_are_left_out_one_by_one():

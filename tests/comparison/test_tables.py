@@ -351,6 +351,16 @@ def test_weights_count_as_repetitions():
     assert 0.6 < weighted["ess_bulk"] / (0.9 * CHAINS * DRAWS) < 1.5
 
 
+def test_errors_with_weights_that_are_equal_are_those_without():
+    """Monte Carlo errors of mean and sd, by ArviZ and by the formulas for weights."""
+    flat = flat_posterior(posterior(3), ["a", "b"])
+    plain = moments(flat, None)
+    weighted = moments(flat, np.full((CHAINS, DRAWS), 1 / (CHAINS * DRAWS)))
+    np.testing.assert_allclose(weighted["mcse_mean"], plain["mcse_mean"], rtol=0.05)
+    np.testing.assert_allclose(weighted["mcse_sd"], plain["mcse_sd"], rtol=0.1)
+    np.testing.assert_allclose(weighted["mean"], plain["mean"], atol=1e-12)
+
+
 def test_resampled_draws_are_plain_ones_of_the_same_law():
     plain = resampled(weighted_results()["weighted"])["posterior"]["a"].to_numpy()
     values, counts = np.unique(plain, return_counts=True)

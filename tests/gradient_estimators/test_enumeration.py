@@ -13,6 +13,7 @@ from pymc_sgld.compiled_loops.scan_loop import loop_constants, sampling_mode
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.tuning import LocalGaussian, control_variate_noise, local_gaussian
+from pymc_sgld.tuning.remaining_noise import _covariance
 from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean, logistic_model
 
@@ -190,3 +191,30 @@ def test_weighted_batches_enumerated(rare_column):
     picture = LocalGaussian(np.eye(2), of_row[None], 0.0)
     expected = picture.gradient_noise(np.array([6]), np.array([2]), with_replacement=True)
     np.testing.assert_allclose(variance, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_noise_from_weighted_samples_is_unbiased():
+    """Over all 64 samples of 3 of 4 rows: E[w l l'] of the batches, less the square of the mean."""
+    rng = np.random.default_rng(0)
+    scores, p, q = 1 + rng.normal(size=(4, 2)), *rng.dirichlet(np.full(4, 3.0), size=2)
+    mean = 0.0
+    for sample in itertools.product(range(4), repeat=3):
+        rows = list(sample)
+        found = _covariance(scores[rows], 1 / (4 * p[rows]), 1 / (4 * q[rows]))
+        mean = mean + p[rows].prod() * found
+    of_mean = scores.mean(axis=0)
+    expected = (scores.T / (16 * q)) @ scores - np.outer(of_mean, of_mean)
+    np.testing.assert_allclose(mean, expected, rtol=1e-12)
+
+
+def test_rows_come_in_proportion_to_their_part():
+    """With one column the part of a row is its square, at every point: a tenth is uniform."""
+    x = np.append(0.1 + np.random.default_rng(0).random(199), 20.0)
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("slope") * x, 1, observed=x)
+    function = psg.row_model(model).block_function("FAST_COMPILE")
+    found = control_variate_noise(
+        function, np.array([0.7]), np.array([[0.04]]), np.random.default_rng(0)
+    )
+    expected = 0.1 / 200 + 0.9 * x**2 / (x**2).sum()
+    np.testing.assert_allclose(found.uneven.probabilities, expected, rtol=1e-9)

@@ -1,9 +1,10 @@
 """Random models are split exactly or refused: never wrongly, and never by another error."""
 
 import numpy as np
+import pytensor
 import pytest
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given, seed, settings
 from pytensor.compile.mode import Mode
 
 from pymc_sgld.model_graph import RowError, row_model, verify
@@ -27,7 +28,8 @@ def check(drawn):
         assert drawn.mixes_rows or drawn.has_latent, f"refused without need: {error}"
         return
     event("accepted")
-    assert not drawn.mixes_rows, "rows are mixed, and it was not noticed"
+    # Entries of a parameter, picked like those of a table, may be mixed: a step reads them anyway.
+    assert not drawn.mixes_rows or drawn.has_latent, "rows are mixed, and it was not noticed"
     assert verify(split, MODE, rng=np.random.default_rng(0)) < 1e-9
 
 
@@ -38,7 +40,16 @@ def test_random_models_are_split_exactly_or_refused(drawn):
 
 
 @pytest.mark.statistical
-@given(models())
-@settings(max_examples=600, derandomize=True, **CALM)
-def test_many_random_models_are_split_exactly_or_refused(drawn):
-    check(drawn)
+@pytest.mark.parametrize("first", range(4))
+def test_many_random_models_are_split_exactly_or_refused(first):
+    """Six hundred in four parts, each from a seed of its own and a minute or two long."""
+
+    @seed(first)
+    @settings(max_examples=150, **CALM)
+    @given(models())
+    def many(drawn):
+        check(drawn)
+
+    # where in the source each node was made is kept for messages, and costs a fifth of the time
+    with pytensor.config.change_flags(traceback__limit=0):
+        many()
