@@ -225,7 +225,7 @@ def _share(tuned: TunedGibbs) -> float:
     """Return the rows' median share of the precision of those that hyperparameters act on."""
     curvature = tuned.curvature
     assert curvature is not None and tuned.draws is not None
-    row, column, _ = curvature.entries
+    row, column = curvature.entries.row, curvature.entries.column
     diagonal = row[row == column]
     spread = [curvature.of_prior(draw)[row == column] for draw in tuned.draws[:_DRAWS_LOOKED_AT]]
     acted_on = diagonal[np.std(spread, axis=0) > 0]

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pymc as pm
 
+# Of smaller scales there are few draws, far away: no sample has their part of the variance.
+LEAST_LOG_SCALE = -6.0
+
 
 @dataclass(frozen=True)
 class GaussianHierarchy:
@@ -47,11 +50,11 @@ class GaussianHierarchy:
         return mean, covariance, evidence
 
     def posterior(self):
-        """Mean and sd of (mu, u, b) and of log tau, by quadrature over log tau."""
+        """Mean and sd of (mu, u, b) and of log tau, clipped from below, by quadrature over it."""
         if self.known_scale:
             mean, covariance, _ = self.given_scale(self.known_scale)
             return mean, np.sqrt(np.diag(covariance)), np.nan, np.nan
-        grid = np.linspace(-7, 2, 400)
+        grid = np.linspace(-12, 2, 600)
         found = [self.given_scale(scale) for scale in np.exp(grid)]
         log_weight = np.array([one[2] for one in found]) - np.exp(2 * grid) / 2 + grid
         weight = np.exp(log_weight - log_weight.max())
@@ -59,6 +62,7 @@ class GaussianHierarchy:
         means = np.array([one[0] for one in found])
         squares = np.array([np.diag(one[1]) for one in found]) + means**2
         mean = weight @ means
+        grid = np.maximum(grid, LEAST_LOG_SCALE)
         log_tau = weight @ grid
         return (
             mean,

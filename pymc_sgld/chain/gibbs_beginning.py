@@ -17,17 +17,21 @@ from pymc_sgld.tuning import (
     LinearChain,
     LinearLaw,
     LocalGaussian,
+    Scores,
     conditional_curvature,
     find_laplace,
     given_the_rest,
     information_of_all_rows,
+    look_at_scores,
     pilot,
     with_noise_left,
 )
 from pymc_sgld.types import Array
 
-_FIRST_DRAWS, _DRAWS = 300, 1000  # of the two runs without data
+_FIRST_DRAWS, _DRAWS = 300, 800  # of the runs without data, and of the last
 _LEFT_OUT = 0.2  # of a run, at its beginning
+_MOST_ROUNDS = 4
+_SETTLED = 0.3  # posterior sds of each hyperparameter
 _NO_SPREAD = 1e-9
 _OWN_VARIANCE = 0.1  # share of the diagonal in a covariance of few draws
 
@@ -100,7 +104,7 @@ class TunedGibbs(Tuned):
     def _spread(self) -> tuple[Array, Array]:
         """Entries that have a curvature of their own in the prior, and sds of its log scale."""
         assert self.curvature is not None and self.draws is not None
-        row, column, _ = self.curvature.entries
+        row, column = self.curvature.entries.row, self.curvature.entries.column
         diagonal = row == column
         values = np.array([self.curvature.of_prior(draw)[diagonal] for draw in self.draws])
         usable = (values > 0).all(axis=0)
@@ -128,22 +132,26 @@ class GibbsBeginning:
         Freed at once they would run off: with effects at their common mean a scale goes to zero.
         So the effects are looked for at the hyperparameters of the start, and what the rows say
         of them is kept as a quadratic, on which a whole Gibbs sampler runs without data. From its
-        mean both are done again.
+        mean both are done again, until no hyperparameter's mean is far, in its own sds, from where
+        the effects were looked for.
         """
         generator = self.beginning.generator
-        found, curvature, draws, _ = self._round(start, _FIRST_DRAWS)
-        passes = found.data_passes + 1
-        typical = self._at(draws.mean(axis=0), start.dtype)
-        found, curvature, draws, slope = self._round(typical, _DRAWS)
-        passes += found.data_passes + 1
+        found, curvature, slope, draws = self._settled(start)
+        passes = found.data_passes
         function, moving = self.beginning.block_function, self.hierarchy.moving
-        centre = self._at(draws.mean(axis=0), start.dtype)
+        centre = draws.mean(axis=0).astype(start.dtype)
+        conditional_function = given_the_rest(function, centre, moving)
         metric = curvature.metric(centre)
         factor = metric.matrix()[moving]
         covariance = shrunk_covariance(draws)
+        estimator = self.beginning.settings.axes.estimator
+        if not estimator.reference_distance:  # all of the rows' noise is left, that at the centre
+            scores = look_at_scores(conditional_function, centre[moving], generator)
+            noise, passes = scores.noise, passes + scores.data_passes
+            found = found._replace(gaussian=found.gaussian._replace(row_noise=noise))
         gaussian = with_noise_left(
-            given_the_rest(function, centre, moving),
-            self.beginning.settings.axes.estimator,
+            conditional_function,
+            estimator,
             centre[moving],
             found.gaussian._replace(
                 precision=np.linalg.inv(covariance[np.ix_(moving, moving)]), data_passes=0.0
@@ -155,7 +163,7 @@ class GibbsBeginning:
         conditional = factor[:, moving] @ factor[:, moving].T
         found = found._replace(gaussian=gaussian._replace(precision=np.linalg.inv(conditional)))
         parameters: tuple[Array, ...] = ()
-        if self.beginning.settings.axes.estimator.needs_mode:
+        if estimator.needs_mode:
             parameters, passes = centre_parameters(function, centre), passes + 1
         return TunedGibbs(
             mode=centre,
@@ -170,6 +178,25 @@ class GibbsBeginning:
             draws=draws,
             slope=slope,
         )
+
+    def _settled(self, start: Array) -> tuple[Laplace, ConditionalCurvature, Array, Array]:
+        """Return what is found where the hyperparameters are typical, and draws without data."""
+        entries = self.hierarchy.hyperparameters.entries
+        position, passes, learned = start, 0.0, None
+        scores: Scores | None = None
+        for _ in range(_MOST_ROUNDS):
+            found, curvature, slope = self._at_hyperparameters(position, scores)
+            scores, passes = found.scores, passes + found.data_passes + 1
+            mode = curvature.reference
+            draws, learned = self._pilot(curvature, mode, mode, slope, _FIRST_DRAWS, learned)
+            draws = draws[int(_LEFT_OUT * len(draws)) :]
+            moved = np.abs(draws.mean(axis=0) - position)[entries]
+            position = draws.mean(axis=0).astype(start.dtype)
+            if (moved <= _SETTLED * draws.std(axis=0)[entries]).all():
+                break
+        last = draws[-1].astype(start.dtype)
+        draws, _ = self._pilot(curvature, last, mode, slope, _DRAWS, learned)
+        return found._replace(data_passes=passes), curvature, slope, draws
 
     def with_batches(self, tuned: TunedGibbs) -> TunedGibbs:
         """Return what was found, with the noise of the batches of this beginning."""
@@ -186,14 +213,14 @@ class GibbsBeginning:
         picture = replace(picture, known_noise=np.diag(picture.noise))
         return replace(tuned, picture=picture, noise=known)
 
-    def _round(
-        self, start: Array, n_draws: int
-    ) -> tuple[Laplace, ConditionalCurvature, Array, Array]:
-        """Find the mode of what moves at the hyperparameters of the start; run a pilot from it."""
+    def _at_hyperparameters(
+        self, start: Array, scores: Scores | None
+    ) -> tuple[Laplace, ConditionalCurvature, Array]:
+        """Find the mode of what moves at the hyperparameters of the start, curvature and slope."""
         hierarchy, function = self.hierarchy, self.beginning.block_function
         moving, generator = hierarchy.moving, self.beginning.generator
         conditional: BlockFunction = given_the_rest(function, start, moving)
-        found = find_laplace(conditional, start[moving], generator)
+        found = find_laplace(conditional, start[moving], generator, scores)
         replace(self.beginning, block_function=conditional, labels=self._labels()).check(found)
         mode = np.array(start)
         mode[moving] = found.position
@@ -213,16 +240,26 @@ class GibbsBeginning:
             generator,
         )
         slope = function.full(mode)[1] - hierarchy.prior(mode, np.zeros_like(mode))[0]
-        learned: list[Any] = [None]
+        return found, curvature, slope
+
+    def _pilot(
+        self,
+        curvature: ConditionalCurvature,
+        start: Array,
+        mode: Array,
+        slope: Array,
+        n_draws: int,
+        learned: Any,
+    ) -> tuple[Array, Any]:
+        """Run the Gibbs sampler without data; return draws, and what the step method learned."""
+        hierarchy, generator, latest = self.hierarchy, self.beginning.generator, [learned]
 
         def update(position: Array) -> Array:
-            moved, learned[0] = hierarchy.hyperparameters.draw(
-                position, generator, learned[0], True
-            )
+            moved, latest[0] = hierarchy.hyperparameters.draw(position, generator, latest[0], True)
             return moved
 
-        draws = pilot(curvature, mode, mode, slope[moving], update, n_draws, generator)
-        return found, curvature, draws[int(_LEFT_OUT * n_draws) :], slope
+        slope = slope[hierarchy.moving]
+        return pilot(curvature, start, mode, slope, update, n_draws, generator), latest[0]
 
     def _labels(self) -> tuple[str, ...]:
         labels = self.beginning.labels
@@ -238,10 +275,6 @@ class GibbsBeginning:
 
     def _units(self, position: Array) -> Array:
         return np.asarray(np.eye(len(position), dtype=position.dtype)[self.hierarchy.moving])
-
-    @staticmethod
-    def _at(position: Array, dtype: Any) -> Array:
-        return position.astype(dtype)
 
     def _picture(self, found: Laplace, factor: Array) -> LinearChain:
         """Return the steps on what moves, in its coordinates at typical hyperparameters."""

@@ -15,7 +15,7 @@ from pymc_sgld.model_graph.modes import is_jax
 if TYPE_CHECKING:
     from pymc_sgld.model_graph.row_model import RowModel
 
-_WORTH_COMPILING = 200_000  # rows: one by one they take as long
+_WORTH_COMPILING = 100_000  # rows: one by one they take as long
 
 
 @dataclass(eq=False)

@@ -20,7 +20,9 @@ from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
     LocalGaussian,
+    Scores,
     local_gaussian,
+    look_at_scores,
     typical_precision,
 )
 from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_rows
@@ -37,6 +39,7 @@ __all__ = [
     "LocalGaussian",
     "ModeSearch",
     "SamplerPicture",
+    "Scores",
     "UnevenRows",
     "batch_noise",
     "climb",
@@ -52,6 +55,7 @@ __all__ = [
     "information_of_all_rows",
     "is_better_centre",
     "local_gaussian",
+    "look_at_scores",
     "on_all_rows",
     "pilot",
     "sample_rows",

@@ -14,6 +14,7 @@ import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction, RowGradients
 from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
+from pymc_sgld.tuning.coloured_differences import Colouring, coloured, minus_hessian
 from pymc_sgld.types import Array
 
 _LARGEST_BORDER = 150  # parameters; beyond, only a border of the smaller variables is dense
@@ -110,8 +111,8 @@ class ConditionalCurvature:
         Of the rows.
     directions : array, shape (n_directions, n_dim)
         Sums of unit vectors from which the entries of the prior's Hessian can be read.
-    entries : tuple of three arrays of int
-        Row and column within ``moving`` of these entries, and their direction.
+    entries : Colouring
+        Where, within ``moving``, the entries are, and where in the products they are read.
     """
 
     prior: Callable[[Array, Array], tuple[Array, Array]]
@@ -122,15 +123,15 @@ class ConditionalCurvature:
     border: Array
     information: Array
     directions: Array
-    entries: tuple[Array, Array, Array]
+    entries: Colouring
 
     def of_prior(self, position: Array) -> Array:
         """Return the entries of minus the prior's Hessian, at the position's hyperparameters."""
         at = self.reference.copy()
         at[self.hyperparameters] = position[self.hyperparameters]
         products = np.array([self.prior(at, one)[1] for one in self.directions])
-        row, _, which = self.entries
-        return np.asarray(products[which, self.moving[row]], dtype=float)
+        read = self.entries
+        return np.asarray(products[read.product, self.moving[read.place]], dtype=float)
 
     def metric(self, position: Array) -> ConditionalMetric:
         """Return the coordinates at the position's hyperparameters, with the position's centre."""
@@ -159,7 +160,7 @@ class ConditionalCurvature:
     @cached_property
     def _places(self) -> "_Places":
         """Where in these parts the entries of the prior's Hessian belong."""
-        row, column, _ = self.entries
+        row, column = self.entries.row, self.entries.column
         in_single, in_border = np.full((2, len(self.moving)), -1)
         in_single[self.single] = np.arange(len(self.single))
         in_border[self.border] = np.arange(len(self.border))
@@ -177,7 +178,7 @@ class ConditionalCurvature:
 
     def shares(self, position: Array) -> Array:
         """Return for each parameter the rows' share of its precision."""
-        row, column, _ = self.entries
+        row, column = self.entries.row, self.entries.column
         values, diagonal = self.of_prior(position), np.zeros(len(self.moving))
         diagonal[row[row == column]] = values[row == column]
         information = np.diag(self.information)
@@ -215,9 +216,8 @@ def conditional_curvature(
     hessian = np.array([prior(shaken, unit)[1][moving] for unit in units])
     size = np.sqrt(np.abs(np.diag(hessian)))
     pattern = np.abs(hessian) > _NEGLIGIBLE * np.outer(size, size)
-    colour = _colours(pattern)
-    directions = np.array([units[colour == one].sum(axis=0) for one in range(colour.max() + 1)])
-    row, column = np.nonzero(pattern)
+    colouring = coloured(pattern)
+    directions = colouring.directions(np.ones(len(moving), dtype=position.dtype)) @ units
     single, border = _border(np.repeat(np.arange(len(sizes)), sizes)[moving])
     return ConditionalCurvature(
         prior=prior,
@@ -228,7 +228,7 @@ def conditional_curvature(
         border=border,
         information=information,
         directions=directions,
-        entries=(row, column, colour[column]),
+        entries=colouring,
     )
 
 
@@ -237,9 +237,8 @@ def information_of_all_rows(
 ) -> tuple[Array, float]:
     """Return minus the Hessian of the log-likelihood of all rows, and data passes.
 
-    A sample of the rows shows which entries there are. Columns that share no row are measured
-    together, by a central difference on all rows; where that would take many, the sample's is
-    returned.
+    A sample of the rows shows which entries there are. They are measured by a few central
+    differences on all rows; where it would take many, the sample's is returned.
 
     Parameters
     ----------
@@ -252,39 +251,12 @@ def information_of_all_rows(
         Minus the Hessian of the prior there.
     """
     size = np.sqrt(np.abs(np.diag(information)))
-    pattern = np.abs(information) > _NO_ENTRY * np.outer(size, size)
-    np.fill_diagonal(pattern, True)
-    colour = _colours(pattern)
-    if colour.max() >= _MOST_DIFFERENCES:
+    colouring = coloured(np.abs(information) > _NO_ENTRY * np.outer(size, size))
+    if colouring.n_products > _MOST_DIFFERENCES:
         return information, 0.0
     step = _DIFFERENCE / np.sqrt(np.maximum(np.diag(information + of_prior), 1e-300))
-    found = np.zeros_like(information)
-    for one in range(colour.max() + 1):
-        columns = np.flatnonzero(colour == one)
-        direction = np.where(colour == one, step, 0.0)
-        ahead = block_function.full((position + direction).astype(position.dtype))[1]
-        behind = block_function.full((position - direction).astype(position.dtype))[1]
-        change = np.asarray(behind, dtype=float) - ahead
-        for column in columns:
-            rows = pattern[:, column]
-            found[rows, column] = change[rows] / (2 * step[column]) - of_prior[rows, column]
-    return (found + found.T) / 2, 2.0 * (colour.max() + 1)
-
-
-def _colours(pattern: Array) -> Array:
-    """Give columns that share no row the same number, greedily."""
-    colour = np.zeros(len(pattern), dtype=int)
-    taken: list[Array] = []  # rows that the columns of each number have
-    for column in range(len(pattern)):
-        rows = pattern[:, column]
-        free = [number for number, used in enumerate(taken) if not (used & rows).any()]
-        if free:
-            colour[column] = free[0]
-            taken[free[0]] = taken[free[0]] | rows
-        else:
-            colour[column] = len(taken)
-            taken.append(rows.copy())
-    return colour
+    found = minus_hessian(lambda at: block_function.full(at)[1], position, step, colouring)
+    return found - of_prior, 2.0 * colouring.n_products
 
 
 def _border(variable: Array) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian
+from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussian, look_at_scores
 from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
 from pymc_sgld.types import Array
 
@@ -29,10 +29,14 @@ class Laplace(NamedTuple):
     covariance: Array  # (n_dim, n_dim)
     score: float  # root mean square of L' gradient: distance from the mode, in posterior sds
     data_passes: float
+    scores: Scores | None = None  # of single rows, from near by
 
 
 def find_laplace(
-    block_function: BlockFunction, start: Array, generator: np.random.Generator
+    block_function: BlockFunction,
+    start: Array,
+    generator: np.random.Generator,
+    scores: Scores | None = None,
 ) -> Laplace:
     r"""Find a mode and the Gaussian picture there.
 
@@ -50,15 +54,21 @@ def find_laplace(
         Decides which mode is found.
     generator : numpy.random.Generator
         Chooses the samples.
+    scores : Scores, optional
+        Of single rows, where they are known from near by.
     """
     n_rows = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * len(start))
     rows = sample_rows(block_function, n_rows, generator)
     mode = climb(block_function, rows, start, generator, _ROUGHLY)
-    found = _polished(block_function, mode.position, mode.data_passes, generator)
+    passes = mode.data_passes
+    if scores is None:
+        scores = look_at_scores(block_function, mode.position, generator)
+        passes += scores.data_passes
+    found = _polished(block_function, mode.position, passes, generator, scores)
     for _ in range(_MOST_ROUNDS):
         if not _ARRIVED < found.score < np.inf:
             break
-        found = _polished(block_function, found.position, found.data_passes, generator)
+        found = _polished(block_function, found.position, found.data_passes, generator, scores)
     if found.score < _ARRIVED:
         return found
     mode = find_mode(block_function, found.position, generator)
@@ -68,15 +78,19 @@ def find_laplace(
 
 
 def _polished(
-    block_function: BlockFunction, position: Array, passes: float, generator: np.random.Generator
+    block_function: BlockFunction,
+    position: Array,
+    passes: float,
+    generator: np.random.Generator,
+    scores: Scores | None = None,
 ) -> Laplace:
     """Take Newton steps on all rows, shortened where the gradient grows."""
-    gaussian = local_gaussian(block_function, position, generator)
+    gaussian = local_gaussian(block_function, position, generator, scores)
     logp, gradient = block_function.full(position)
     passes += gaussian.data_passes + 1
     if not (np.isfinite(gaussian.precision).all() and np.isfinite(gradient).all()):
         nothing = np.full_like(gaussian.precision, np.nan)
-        return Laplace(position, logp, gaussian, nothing, np.inf, passes)
+        return Laplace(position, logp, gaussian, nothing, np.inf, passes, scores)
     covariance = np.linalg.inv(gaussian.precision)
     score, shorter = _size(gradient, covariance), 1.0
     for _ in range(_MOST_STEPS):
@@ -90,7 +104,7 @@ def _polished(
             position, logp, gradient, score, shorter = ahead, value, slope, size, 1.0
         else:
             shorter /= 4
-    return Laplace(position, float(logp), gaussian, covariance, score, passes)
+    return Laplace(position, float(logp), gaussian, covariance, score, passes, scores)
 
 
 def _size(gradient: Array, covariance: Array) -> float:

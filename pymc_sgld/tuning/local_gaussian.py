@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.coloured_differences import agrees, coloured, minus_hessian
 from pymc_sgld.tuning.mode_search import (
     ROWS_OF_A_SAMPLE,
     sample_rows,
@@ -14,6 +15,7 @@ from pymc_sgld.tuning.mode_search import (
 )
 from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
+from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
 from pymc_sgld.types import Array
 
 # Beyond this many parameters second derivatives by differences are too dear.
@@ -59,8 +61,21 @@ class LocalGaussian(NamedTuple):
         return noise
 
 
+class Scores(NamedTuple):
+    """What the gradients of single rows say at a point."""
+
+    noise: Array  # (n_groups, n_dim, n_dim), their covariance by group
+    information: Array  # (n_dim, n_dim), summed over all rows
+    together: Array  # (n_dim, n_dim), which parameters have a row in common
+    rare: bool  # whether some parameters are in few rows, so that all were looked at
+    data_passes: float
+
+
 def local_gaussian(
-    block_function: BlockFunction, position: Array, generator: np.random.Generator
+    block_function: BlockFunction,
+    position: Array,
+    generator: np.random.Generator,
+    scores: Scores | None = None,
 ) -> LocalGaussian:
     """Measure curvature and gradient noise at a position, on samples of the rows.
 
@@ -71,17 +86,21 @@ def local_gaussian(
         The mode, or where the chain is.
     generator : numpy.random.Generator
         Chooses the samples.
+    scores : Scores, optional
+        Where they are known, from near by.
     """
-    n_dim = len(position)
-    noise, information, passes = _scores(block_function, position, generator)
+    n_dim, passes = len(position), 0.0
+    if scores is None:
+        scores = look_at_scores(block_function, position, generator)
+        passes += scores.data_passes
     # where there is no usable Hessian: information of the scores, and of a standard normal prior
-    precision, flat = information + np.eye(n_dim), None
+    precision, flat = scores.information + np.eye(n_dim), None
     if n_dim <= _LARGEST_HESSIAN:
-        hessian, evaluated = _curvature(block_function, position, generator)
+        hessian, evaluated = _curvature(block_function, position, scores, generator)
         passes += evaluated
         flat = _flat_direction(hessian)
         precision = hessian if _safely_positive(hessian) else precision
-    return LocalGaussian(precision, noise, passes, flat=flat)
+    return LocalGaussian(precision, scores.noise, passes, flat=flat)
 
 
 def typical_precision(
@@ -129,54 +148,92 @@ def typical_precision(
     return vectors @ np.diag(sizes) @ vectors.T, passes
 
 
-def _scores(
+class _Seen(NamedTuple):
+    """What the scores of some rows of one group say."""
+
+    square: Array  # (n_dim, n_dim), sum over rows of the outer products
+    total: Array  # (n_dim,), sum over rows
+    counts: Array  # (n_dim,), rows with a score other than zero
+    together: Array  # (n_dim, n_dim), which parameters have a row in common
+    n_rows: int
+
+    @property
+    def covariance(self) -> Array:
+        """Of the scores."""
+        mean = self.total / self.n_rows
+        return np.asarray(self.square / self.n_rows - np.outer(mean, mean))
+
+
+def look_at_scores(
     block_function: BlockFunction, position: Array, generator: np.random.Generator
-) -> tuple[Array, Array, float]:
-    """Return by group the covariance of row gradients, their summed information, and passes."""
+) -> Scores:
+    """Look at the gradients of a sample of the rows, of all where some parameters are in few.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+    position : array, shape (n_dim,)
+    generator : numpy.random.Generator
+        Chooses the sample.
+    """
     n_dim = len(position)
     rows = sample_rows(block_function, max(_LEAST_SCORES, 20 * n_dim), generator)
     noise = np.empty((len(rows), n_dim, n_dim))
-    information = np.zeros((n_dim, n_dim))
+    information, together = np.zeros((n_dim, n_dim)), np.zeros((n_dim, n_dim), dtype=bool)
+    rare = False
     for group, chosen in enumerate(rows):
-        scores = np.asarray(block_function.row_gradients(position, group, chosen), dtype=float)
-        if _misses_rare_rows(scores, block_function.total_sizes[group]):
-            chosen = np.arange(min(block_function.total_sizes[group], _MOST_ROWS))
-            rows[group] = chosen
-            scores = np.asarray(block_function.row_gradients(position, group, chosen), dtype=float)
-        centred = scores - scores.mean(axis=0)
-        noise[group] = centred.T @ centred / len(chosen)
-        information += block_function.total_sizes[group] * noise[group]
-    return noise, information, share_of(block_function, rows) if rows else 0.0
+        total = block_function.total_sizes[group]
+        seen = _seen(block_function, position, group, chosen)
+        # such as the column of a rare level: a sample that misses it says nothing of it
+        if len(chosen) < total and (seen.counts < _FEWEST_SEEN).any():
+            rare, rows[group] = True, np.arange(min(total, _MOST_ROWS))
+            seen = _seen(block_function, position, group, rows[group])
+        noise[group] = seen.covariance
+        information += total * noise[group]
+        together |= seen.together
+    passes = share_of(block_function, rows) if rows else 0.0
+    return Scores(noise, information, together, rare, passes)
 
 
-def _misses_rare_rows(scores: Array, total_size: int) -> bool:
-    """Whether some parameter is seen by so few of the sampled rows that others must be looked at.
-
-    Such is the column of a rare level: a sample that happens to miss it says nothing of it.
-    """
-    seen = (scores != 0).sum(axis=0)
-    return len(scores) < total_size and bool((seen < _FEWEST_SEEN).any())
+def _seen(block_function: BlockFunction, position: Array, group: int, rows: Array) -> _Seen:
+    n_dim = len(position)
+    square, total, counts = np.zeros((n_dim, n_dim)), np.zeros(n_dim), np.zeros(n_dim)
+    together = np.zeros((n_dim, n_dim), dtype=bool)
+    for some in pieces(rows, n_dim):
+        scores = lean(block_function.row_gradients(position, group, some))
+        square += gram(scores)
+        total += scores.sum(axis=0)
+        counts += (scores != 0).sum(axis=0)
+        together |= pattern(scores)
+    return _Seen(square, total, counts, together, len(rows))
 
 
 def _curvature(
-    block_function: BlockFunction, position: Array, generator: np.random.Generator
+    block_function: BlockFunction,
+    position: Array,
+    known: Scores,
+    generator: np.random.Generator,
 ) -> tuple[Array, float]:
     """Return minus the Hessian of the log-posterior, and the passes it took.
 
-    By central differences of the gradient; where those would take many passes, from two
-    directions a row first, which is kept if it proves right.
+    By central differences of the gradient; by few, where most parameters have no row in common.
+    Where they would take many passes, from two directions a row first, which is kept if it proves
+    right.
     """
     n_dim = len(position)
-    rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
     scales = unit_information_scales(block_function, position, generator)
-    dear, passes = 2 * n_dim * share_of(block_function, rows), 0.0
+    hessian, passes = _from_few(block_function, position, known, scales, generator)
+    if hessian is not None:
+        return hessian, passes
+    rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
+    dear = 2 * n_dim * share_of(block_function, rows)
     if rows and dear > _MOST_PASSES_OF_DIFFERENCES:
         everything = sample_rows(
             block_function, _MOST_ROWS if dear > 100 else len(rows[0]), generator
         )
         own = low_rank_hessian(block_function, position, everything, scales, generator)
         hessian = own + _minus_hessian_of_prior(block_function, position, scales)
-        passes = (EVALUATIONS + 2) * share_of(block_function, everything)
+        passes += (EVALUATIONS + 2) * share_of(block_function, everything)
         if _safely_positive(hessian):
             factor = np.linalg.cholesky(np.linalg.inv(hessian))
             if is_hessian(hessian, block_function, position, everything, factor, generator):
@@ -186,6 +243,33 @@ def _curvature(
         return block_function.batch(at, rows)[1]
 
     return _differences(gradient, position, scales), passes + dear
+
+
+def _from_few(
+    block_function: BlockFunction,
+    position: Array,
+    known: Scores,
+    scales: Array,
+    generator: np.random.Generator,
+) -> tuple[Array | None, float]:
+    """Return minus the Hessian from few differences, None where there are no few; and passes."""
+    colouring = coloured(known.together)
+    most = _MOST_ROWS if known.rare else ROWS_OF_A_SAMPLE
+    rows = sample_rows(block_function, most, generator)
+    passes = 2 * (colouring.n_products + 1) * share_of(block_function, rows)
+    if colouring.n_products == len(position) or passes > _MOST_PASSES_OF_DIFFERENCES:
+        return None, 0.0
+    blocks = block_function.read(rows)
+    weights = [n / len(one) for n, one in zip(block_function.total_sizes, rows, strict=True)]
+
+    def of_rows(at: Array) -> Array:
+        return block_function.on_blocks(at, blocks, prior_weight=0.0, weights=weights)[1]
+
+    sizes = _DIFFERENCE * scales
+    found = minus_hessian(of_rows, position, sizes, colouring)
+    if not agrees(found, of_rows, position, sizes, generator):
+        return None, passes
+    return found + _minus_hessian_of_prior(block_function, position, scales), passes
 
 
 def _minus_hessian_of_prior(block_function: BlockFunction, position: Array, scales: Array) -> Array:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.row_scores import lean, pieces
 from pymc_sgld.types import Array
 
 _FEWEST_POINTS = 100  # of the posterior
@@ -91,7 +92,7 @@ class _Measure:
         generator: np.random.Generator,
     ) -> None:
         self.function, self.centre, self.group = block_function, centre, group
-        self.factor = np.linalg.cholesky(covariance)
+        self.covariance, self.factor = covariance, np.linalg.cholesky(covariance)
         self.generator = generator
         self.total = int(block_function.total_sizes[group])
         self.evaluated = 0
@@ -117,20 +118,25 @@ class _Measure:
             left = self._left(rows)
             to_mean = 1 / (self.total * drawn_by[rows])
             in_batch = 1 / (self.total * of_batches[rows])
-            noise += _covariance(left, to_mean, in_batch) / n_points
-            parts.append(to_mean * in_batch * ((left @ self.factor) ** 2).sum(axis=1))
+            # of hundreds of group effects a few rows see a few
+            used = np.flatnonzero(left.any(axis=0))
+            left = left[:, used]
+            noise[np.ix_(used, used)] += _covariance(left, to_mean, in_batch) / n_points
+            whitened = ((left @ self.covariance[np.ix_(used, used)]) * left).sum(axis=1)
+            parts.append(to_mean * in_batch * whitened)
         shares = np.concatenate(parts)
         return noise, float(shares.max() / max(shares.sum(), 1e-300))
 
     def by_size(self) -> Array:
         """Look at every row; return probabilities by the size of its part, in posterior sds."""
-        everything = np.arange(self.total)
+        points = [self._point() for _ in range(_LOOKS)]
         square = np.zeros(self.total)
-        at_centre = self.function.row_gradients(self.centre, self.group, everything)
         self.evaluated += self.total * (_LOOKS + 1)
-        for _ in range(_LOOKS):
-            left = self.function.row_gradients(self._point(), self.group, everything) - at_centre
-            square += ((left @ self.factor) ** 2).sum(axis=1)
+        for rows in pieces(np.arange(self.total), len(self.centre)):
+            here = self.function.row_gradients(self.centre, self.group, rows)
+            for point in points:
+                left = lean(self.function.row_gradients(point, self.group, rows) - here)
+                square[rows] += ((left @ self.factor) ** 2).sum(axis=1)
         size = np.sqrt(square)
         return np.asarray(_UNIFORM_SHARE / self.total + (1 - _UNIFORM_SHARE) * size / size.sum())
 
