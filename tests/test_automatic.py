@@ -17,6 +17,8 @@ from pymc_sgld.checking import check_run
 from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.model_graph import unconstrained_positions
 from pymc_sgld.nuts_choice import reason_for_nuts
+from pymc_sgld.samplers import Baoa
+from pymc_sgld.tuning import LinearLaw
 from tests.targets import linear_regression
 
 QUIET = {"progressbar": False, "cores": 1, "random_seed": 1}
@@ -100,6 +102,18 @@ def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):
         assert found.attributes["data_passes"] <= 0.1 * float(
             idata.sample_stats["data_passes"].sum()
         )
+    # half of the draws are too wide, and have next to no weight
+    draws, weights = np.array(idata.posterior["theta"]), np.ones((4, 1500))
+    draws[:, :750] = mean.values + 1.6 * (draws[:, :750] - mean.values)
+    weights[:, :750] = 1e-9
+    half = idata.copy()
+    half["posterior"] = idata.posterior.to_dataset().assign(
+        theta=(idata.posterior["theta"].dims, draws)
+    )
+    half["sample_stats"] = idata.sample_stats.to_dataset().assign(
+        step_size_weight=(("chain", "draw"), weights)
+    )
+    assert check_run(step, model, half).measured.sd_ratio == pytest.approx(1, abs=0.12)
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not(target):
@@ -169,6 +183,15 @@ def test_rare_rows_come_more_often_and_the_posterior_is_right():
     assert off.max() < 4 / np.sqrt(len(draws) / 2)
     np.testing.assert_allclose(draws.std(axis=0) / sd, 1, atol=0.05 + 3 / np.sqrt(len(draws)))
     assert tuning["batch_size"] < 500  # rows that come alike take about 2000
+    # the fewest rows, each drawn from all, that keep to the bias at the rule's largest step
+    choice = psg.Auto(model=model, rng=0, verify=False, target_bias=0.001).choice
+    assert choice.batches == "weighted" and choice.batch_size > 500
+    law = LinearLaw(Baoa(np.inf))
+    widest = [
+        np.sqrt(law.variance(law.rule.largest_step, 1.0, choice.row_noise / rows))
+        for rows in (choice.batch_size, 0.985 * choice.batch_size)
+    ]
+    assert widest[0] <= 1.001 < widest[1]
 
 
 @pytest.mark.parametrize("target_bias", [0, 1, -0.1, 2])

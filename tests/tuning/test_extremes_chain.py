@@ -110,6 +110,19 @@ def test_the_posterior_of_a_model_too_large_for_a_matrix(monkeypatch):
     np.testing.assert_allclose(draws.std(axis=0) / sd, 1, atol=0.05 + 4 / np.sqrt(len(draws)))
 
 
+def test_the_picture_is_that_of_the_batches_that_were_chosen(monkeypatch):
+    """Their noise is that of one row over their number, however many rows it was measured on."""
+    for module in (automatic, beginning, step_arguments):
+        monkeypatch.setattr(module, "LARGEST_MEASURED", 5)
+    model = linear_regression(n_rows=20_000, n_dim=6).model()
+    step = psg.Auto(model=model, rng=0, verify=False)
+    picture, n_rows = step.chain.prepared.picture, step.choice.batch_size
+    assert n_rows < 20_000
+    assert picture.noise_eigenvalue * n_rows == pytest.approx(step.choice.row_noise, rel=1e-6)
+    variance = picture.law.variance(1.2, 1.0, picture.noise_eigenvalue)
+    assert np.sqrt(variance) <= 1.05 + 1e-9
+
+
 def test_a_step_size_is_chosen_for_other_samplers_too(monkeypatch):
     for module in (automatic, beginning, step_arguments):
         monkeypatch.setattr(module, "LARGEST_MEASURED", 5)
