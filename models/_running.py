@@ -131,7 +131,8 @@ def run(name: str, options: Options) -> Result:
     data = module.load_data(options.rows)
     with module.build_model(data):
         draws = psg.sample(**options.sampling(getattr(module, "SAMPLING", None)))
-    result = Result({"parameters": parameters(module, draws, data)}, draws=draws)
+    table = parameters(module, draws, data)
+    result = Result({"parameters": table}, notes=_worst(table), draws=draws)
     if hasattr(module, "tables"):
         result.tables |= module.tables(draws, data)
     if hasattr(module, "show"):
@@ -140,10 +141,13 @@ def run(name: str, options: Options) -> Result:
 
 
 def parameters(module: ModuleType, draws: DataTree, data: Any) -> pd.DataFrame:
-    """Return the moments of the draws by parameter, and beside them those of the reference."""
-    summary = az.summary(
-        draws, var_names=_variables(module), kind="all", round_to="none", fmt="wide"
-    )
+    """Return the moments of the draws by parameter, and beside them those of the reference.
+
+    Variables with few entries come first: of long tables the first rows are printed.
+    """
+    posterior = draws["posterior"]
+    shown = sorted(_variables(module) or posterior.data_vars, key=lambda name: posterior[name].size)
+    summary = az.summary(draws, var_names=shown, kind="all", round_to="none", fmt="wide")
     table = pd.DataFrame(summary)[["mean", "sd", *_ADDED]].astype(float).rename(columns=_ADDED)
     if draws["posterior"].sizes["chain"] == 1:
         table = table.drop(columns=_ADDED["r_hat"])  # ArviZ says NaN
@@ -155,6 +159,18 @@ def parameters(module: ModuleType, draws: DataTree, data: Any) -> pd.DataFrame:
     table["gap in its sds"] = gap / table["reference sd"]
     table["sd ratio"] = table["sd"] / table["reference sd"]
     return table
+
+
+def _worst(table: pd.DataFrame) -> list[str]:
+    """Return the least favourable figures of a table that is too long to be printed whole."""
+    if len(table) <= MOST_ROWS:
+        return []
+    said = []
+    for column, words in (("R-hat", "at most"), ("bulk ESS", "at least")):
+        if column in table:
+            label = table[column].idxmax() if words == "at most" else table[column].idxmin()
+            said.append(f"{column} {words} {_cell(table.loc[label, column])} ({label})")
+    return [f"Over all {len(table):,} parameters: {', '.join(said)}."]
 
 
 def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.Comparison:

@@ -1,5 +1,7 @@
 from pathlib import Path
+from types import SimpleNamespace
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -117,6 +119,18 @@ def test_long_tables_are_cut_and_said(capsys):
     frame = pd.DataFrame({"value": np.arange(50) / 7})
     Result({"long": frame}).print()
     assert "and 10 rows more" in capsys.readouterr().out
+
+
+def test_a_long_table_begins_with_the_fewest_entries_and_says_the_worst():
+    rng = np.random.default_rng(1)
+    many, few = rng.normal(size=(2, 50, 60)), rng.normal(size=(2, 50))
+    many[1, :, 7] += 10  # the chains disagree
+    draws = az.from_dict({"posterior": {"many": many, "few": few}})
+    table = parameters(SimpleNamespace(), draws, None)
+    assert list(table.index[:2]) == ["few", "many[0]"] and len(table) == 61
+    (said,) = _running._worst(table)
+    assert "61 parameters" in said and said.count("(many[7])") == 2
+    assert _running._worst(table.head(40)) == []
 
 
 def test_missing_data_end_without_a_traceback(tmp_path, monkeypatch):
