@@ -26,10 +26,11 @@ def main(arguments: list[str] | None = None) -> None:
         command.run(options)
     else:
         from models._datasets import MissingData
+        from models._running import NotAModel
 
         try:
             {"run": _run, "compare": _compare}[options.command](options)
-        except MissingData as error:
+        except (MissingData, NotAModel) as error:
             sys.exit(str(error))
 
 

@@ -1,6 +1,7 @@
 """What ``python -m models run`` and ``compare`` do with the files of this folder."""
 
 import contextlib
+import re
 import sys
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +30,10 @@ MOST_ROWS = 40  # of a printed table
 _SIZES = ("draws", "tune", "chains")
 _ADDED = {"r_hat": "R-hat", "ess_bulk": "bulk ESS"}  # column of ArviZ: heading
 Item = TypeVar("Item")
+
+
+class NotAModel(ValueError):
+    """A file of this folder declares no model."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class Result:
             figure.savefig(written[-1], dpi=120)
             plt.close(figure)
         for title, frame in self.tables.items():
-            written.append(folder / f"{title.replace(' ', '_').replace('/', '_')}.csv")
+            written.append(folder / f"{re.sub(r'[^\w-]+', '_', title)}.csv")
             frame.to_csv(written[-1])
         if self.draws is not None:
             written += save_draws({"draws": self.draws}, folder)
@@ -177,7 +182,7 @@ def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.C
     """Run several samplers on a model."""
     module = models.load(name)
     if not hasattr(module, "build_model"):
-        raise ValueError(
+        raise NotAModel(
             f"{name} is an experiment of its own, not a model to compare samplers on. Write "
             f"python -m models run {name}."
         )

@@ -140,6 +140,7 @@ def simulate(data: pd.DataFrame, step_size: float, batch_size: int, **options: A
         batch_size=batch_size,
         batches="replacement",
         compute_convergence_checks=False,
+        check=False,  # it would say at every step size what the experiment is about
         **{**defaults, **options},
     )
     return np.asarray(draws.posterior["slope"].to_numpy())
@@ -199,10 +200,14 @@ def figure_of_widths(table: pd.DataFrame) -> Any:
         label="measured",
     )  # fmt: skip
     for name, style in zip(table.columns[2:], ("--", "-.", "-"), strict=True):
-        axis.plot(steps, table[name], style, label=name)
+        axis.plot(steps, table[name], style, label=f"formula {name}")
     axis.axhline(1, color="0.7", linewidth=0.8)
+    axis.annotate(
+        "as wide as the posterior", (steps[-1], 1.05), ha="right", color="0.4", fontsize=8
+    )
     axis.set(xscale="log", yscale="log", xlabel="step size h")
     axis.set_xticks(steps, [f"{one:g}" for one in steps])
+    axis.set_yticks(ticks := [0.5, 1, 2, 5, 10, 20], [f"{one:g}" for one in ticks])
     axis.minorticks_off()
     axis.set_ylabel("variance over that of the posterior")
     axis.legend(frameon=False, fontsize=8)

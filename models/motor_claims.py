@@ -5,11 +5,14 @@ them without a claim; the time that each was in force is the exposure, and enter
 first two digits of the postcode are the area, 80 of them with 246 to 6,291 policies. Their levels
 come from one normal distribution whose sd is learnt, so that small areas borrow from the others.
 
-The levels are written centred, ``level ~ Normal(mu, between)``: with many rows in a group the two
-parameters above the levels then only enter the prior, which is exact on any batch. Written as
-``mu + between * raw`` they are sampled in the same form: the library finds it. It takes
-many rows: with an eighth of the policies the data leave ``between`` open, the density has no usable
-mode, and "auto" warns that its draws are not to be trusted. There NUTS is the sampler to take.
+The levels are written centred, ``level ~ Normal(mu, between)``: the two parameters above the levels
+then only enter the prior, which is exact on any batch. Written as ``mu + between * raw`` they are
+sampled in the same form: the library finds it.
+
+With fewer policies the rows say less of an area than its neighbours do. The mode of all
+parameters together is then no place to start from: the density grows without bound as ``between``
+goes to 0 and the levels to ``mu``. "auto" measures this, and draws ``mu`` and ``between`` given the
+levels, without reading a row.
 """
 
 from typing import Any, NamedTuple
@@ -154,6 +157,8 @@ def _show_factors(draws: Any) -> Any:
 def _show_areas(draws: Any, data: Claims) -> Any:
     import matplotlib.pyplot as plt
 
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
     posterior = draws["posterior"]
     effect = np.exp(posterior["level"] - posterior["mu"]).mean(("chain", "draw")).to_numpy()
     spread = (posterior["level"] - posterior["mu"]).std(("chain", "draw")).to_numpy()
@@ -173,7 +178,8 @@ def _show_areas(draws: Any, data: Claims) -> Any:
     bars: dict[str, Any] = {"fmt": "o", "markersize": 3, "linewidth": 0.8}
     right.errorbar(size, effect, yerr=2 * spread * effect, label="posterior, 2 sds", **bars)
     right.set(xscale="log", xlabel="policies in the area", ylabel="factor", ylim=(0, 2.5))
-    right.set_xticks(ticks := [250, 500, 1000, 2000, 4000], [f"{tick:,}" for tick in ticks])
+    right.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    right.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     right.minorticks_off()
     right.set_title("Small areas are drawn to the mean", fontsize=10)
     right.legend()

@@ -113,6 +113,8 @@ def test_an_experiment_runs_itself_and_is_not_compared(tmp_path, monkeypatch, ca
     assert (tmp_path / "steps_taken.csv").exists()
     with pytest.raises(ValueError, match=r"experiment of its own.*models run health_visits"):
         _running.compare("health_visits", Options(), None, "nuts")
+    with pytest.raises(SystemExit, match="experiment of its own"):
+        main(["compare", "health_visits"])
 
 
 def test_long_tables_are_cut_and_said(capsys):
