@@ -319,7 +319,8 @@ def show(draws: Any, data: Ratings) -> dict[str, Any]:
         error = [np.sqrt(square[group == one].mean()) for one in range(len(edges) - 1)]
         left.plot(np.sqrt((edges[:-1] + 1) * (edges[1:] + 1)), error, "o-", label=name)
     left.set(xscale="log", xlabel="ratings of the item", ylabel="held-out RMSE, stars")
-    left.legend()
+    left.margins(y=0.2)
+    left.legend(loc="upper right", ncols=3, fontsize=8)
     sums = values.cumsum(axis=0) / np.arange(1, len(values) + 1)[:, None]
     right.plot(np.arange(1, len(sums) + 1), [rmse(one, test) for one in sums], label="their mean")
     right.plot(np.arange(1, len(sums) + 1), [rmse(one, test) for one in values], ".", alpha=0.4,
