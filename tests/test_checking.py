@@ -11,6 +11,7 @@ import pymc_sgld as psg
 
 from pymc_sgld import score_estimates
 from pymc_sgld.auto_report import widths
+from pymc_sgld.checking import check_others
 from pymc_sgld.model_graph import RowError, parameter_labels, row_model
 
 CHAINS, DRAWS = 4, 1000
@@ -132,6 +133,24 @@ def test_one_chain_is_judged_with_a_note(model, exact):
     found = psg.check(as_idata(mean[:1], scale[:1]), model)
     assert [one.verdict for one in found.verdicts] == ["fine", "fine"]
     assert any("One chain" in note for note in found.notes)
+    drifted = mean[:1].copy()
+    drifted[:, DRAWS // 2 :, 0] += 0.3
+    found = psg.check(as_idata(drifted, scale[:1]), model)
+    assert found.verdicts[0].told.startswith("not mixed: R-hat")
+    assert found.verdicts[0].at.startswith("mean[0]")
+
+
+def test_a_run_of_nuts_is_checked_for_a_tenth_of_its_gradients(model, exact):
+    """Of 2000 gradients 200 are left; with fewer than a hundred nothing is said."""
+    mean, scale = (one[:, :500] for one in exact)
+    one_each = np.ones((CHAINS, 500), dtype=int)
+    result = as_idata(mean, scale, n_steps=one_each)
+    found = check_others(model, result)
+    assert found.attributes["data_passes"] == 200
+    assert [one.verdict for one in found.verdicts] == ["fine", "fine"] and "check" in result
+    assert check_others(model, as_idata(mean, scale, energy=scale)) is None
+    few = as_idata(mean[:, :240], scale[:, :240], n_steps=one_each[:, :240])
+    assert check_others(model, few) is None and "check" not in few
 
 
 def test_draws_that_do_not_move_or_are_not_finite(model, exact):

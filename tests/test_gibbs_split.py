@@ -16,6 +16,7 @@ import pymc_sgld as psg
 
 from pymc_sgld.chain import hyperparameter_step, judged
 from pymc_sgld.model_graph import (
+    QuadraticRows,
     compile_prior,
     entries_of,
     hyperparameters_of,
@@ -288,6 +289,25 @@ def test_noise_of_batches_is_told_in_the_coordinates_of_the_hyperparameters(step
         precision = 100 + np.exp(-2 * log_tau)
         np.testing.assert_allclose(noise[2:10], of_parameter[2:10] / precision, rtol=1e-4)
         assert noise[-1] == 7
+
+
+def test_the_quadratic_that_stands_for_the_rows():
+    """Of an arrowhead with three effects, two coefficients and a hyperparameter, as a matrix."""
+    rng = np.random.default_rng(10)
+    single, border, own = np.array([1, 3, 4]), np.array([5, 0]), np.array([2.0, 3.0, 4.0])
+    cross, inner = rng.normal(size=(3, 2)), np.array([[5.0, 1.0], [1.0, 6.0]])
+    whole = np.zeros((6, 6))
+    whole[single, single] = own
+    whole[np.ix_(single, border)] = cross
+    whole[np.ix_(border, single)] = cross.T
+    whole[np.ix_(border, border)] = inner
+    centre, score, position = rng.normal(size=(3, 6))
+    rows = QuadraticRows(centre, score, single, border, own, cross, inner)
+    apart = position - centre
+    expected = score @ apart - apart @ whole @ apart / 2
+    assert rows.value(position) == pytest.approx(expected, rel=1e-12)
+    graph = rows.value(pt.constant(position)).eval(mode="FAST_COMPILE")
+    assert float(graph) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("n_single", [0, 6])

@@ -16,7 +16,7 @@ from pymc_sgld.comparison import compare, running, summarise
 from pymc_sgld.comparison.figures import data_passes
 from pymc_sgld.comparison.parameters import errors, flat_posterior, moments
 from pymc_sgld.comparison.verdicts import verdicts
-from pymc_sgld.comparison.weights import resampled
+from pymc_sgld.comparison.weights import resampled, weights_of
 
 CHAINS, DRAWS = 4, 100
 
@@ -349,6 +349,21 @@ def test_weights_count_as_repetitions():
     assert any("weighted by it" in note for note in found.notes)
     # Independent draws of which (sum w)^2 / sum w^2 = 0.9 n count.
     assert 0.6 < weighted["ess_bulk"] / (0.9 * CHAINS * DRAWS) < 1.5
+
+
+def test_chains_count_alike_whatever_their_step_sizes():
+    tree = weighted_results()["weighted"]
+    weights = tree["sample_stats"]["step_size_weight"]
+    larger = tree.copy()
+    larger["sample_stats"] = DataTree(
+        xr.Dataset(
+            {"step_size_weight": weights * xr.DataArray([1.0, 10.0, 0.1, 3.0], dims="chain")}
+        )
+    )
+    found = weights_of(larger)
+    np.testing.assert_allclose(found, weights_of(tree), rtol=1e-12)
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(found[:, -1], 2 * found[:, 0], rtol=1e-12)
 
 
 def test_errors_with_weights_that_are_equal_are_those_without():
