@@ -325,6 +325,18 @@ def test_wasserstein_noise_is_that_of_two_samples_of_one_law():
     np.testing.assert_allclose(noise, expected, rtol=0.15)
 
 
+def test_standard_errors_of_both_are_put_together():
+    """Of a difference of means, and of a ratio of sds to first order."""
+    columns = ["mean", "mcse_mean", "sd", "mcse_sd"]
+    own = pd.DataFrame([[1.0, 0.3, 2.0, 0.2]], ["a"], columns)
+    other = pd.DataFrame([[0.0, 0.4, 4.0, 0.3]], ["a"], columns)
+    draws = flat_posterior(posterior(1), ["a"])
+    found = errors(own, other, (draws, draws), (None, None)).loc["a"]
+    assert (found["mean_error"], found["sd_ratio"]) == (0.25, 0.5)
+    assert found["mean_error_se"] == pytest.approx(0.5 / 4)
+    assert found["sd_ratio_se"] == pytest.approx(0.5 * np.sqrt(0.1**2 + 0.075**2))
+
+
 def weighted_results():
     """Return the same draws twice: with weights 1 and 2, and with the second kind repeated."""
     values = standard_noise(7)
