@@ -126,7 +126,7 @@ def _refuse_reading_outside(row_model: RowModel, position: np.ndarray) -> None:
     rows = [np.unique([0, n // 2, n - 1]) for n in checked.total_sizes]
     try:
         checked.batch(position, rows)
-    except IndexError as error:
+    except (IndexError, ValueError) as error:  # of an index, or of the shape that it gives
         raise RowError(
             "Identity check failed: the log-density by rows reads outside of an array "
             f"({str(error).splitlines()[0]}). This is a bug in pymc_sgld; please report the model. "

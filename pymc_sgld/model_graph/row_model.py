@@ -12,6 +12,8 @@ import pytensor.tensor as pt
 
 from pymc.model import Model
 from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.rewriting.utils import rewrite_graph
 
 from pymc_sgld.model_graph.block_function import BlockFunction, compile_block_function
 from pymc_sgld.model_graph.describe import describe
@@ -238,7 +240,13 @@ class RowModel:
         -------
         TensorVariable, shape (n_dim,)
         """
-        parts = pytensor.grad(cost, list(self.slices), disconnected_inputs="ignore")
+        apart = {part: part.type(name=part.name) for part in self.slices}
+        # stabilised first, as PyMC does: log(1 - sigmoid(x)) has no gradient where sigmoid is 1
+        stable = rewrite_graph(
+            graph_replace([cost], apart, strict=False)[0], include=("canonicalize", "stabilize")
+        )
+        parts = pytensor.grad(stable, list(apart.values()), disconnected_inputs="ignore")
+        parts = graph_replace(parts, {one: part for part, one in apart.items()}, strict=False)
         flat = [pt.cast(g.reshape((-1,)), self.position.type.dtype) for g in parts]
         return flat[0] if len(flat) == 1 else pt.concatenate(flat)
 

@@ -7,6 +7,7 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussian, look_at_scores
 from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
+from pymc_sgld.tuning.prior_width import log_prior, smoothed_slope
 from pymc_sgld.types import Array
 
 _ROUGHLY = 0.5  # tolerance of the first climb
@@ -65,6 +66,8 @@ def find_laplace(
         scores = look_at_scores(block_function, mode.position, generator)
         passes += scores.data_passes
     found = _polished(block_function, mode.position, passes, generator, scores)
+    if found.gaussian.widths is not None and found.gaussian.widths.any():
+        return _at_kinks(block_function, found, generator, scores)
     for _ in range(_MOST_ROUNDS):
         if not _ARRIVED < found.score < np.inf:
             break
@@ -77,27 +80,52 @@ def find_laplace(
     return (again if again.score < found.score else found)._replace(data_passes=passes)
 
 
+def _at_kinks(
+    block_function: BlockFunction,
+    found: Laplace,
+    generator: np.random.Generator,
+    scores: Scores | None,
+) -> Laplace:
+    """Go on by L-BFGS on all rows: where a prior has kinks, Newton steps leap over them."""
+    everything = [np.arange(size) for size in block_function.total_sizes]
+    factor = np.linalg.cholesky(found.covariance)
+    mode = climb(block_function, everything, found.position, generator, factor=factor)
+    passes = found.data_passes + mode.data_passes
+    return _polished(block_function, mode.position, passes, generator, scores, most_steps=0)
+
+
 def _polished(
     block_function: BlockFunction,
     position: Array,
     passes: float,
     generator: np.random.Generator,
     scores: Scores | None = None,
+    most_steps: int = _MOST_STEPS,
 ) -> Laplace:
-    """Take Newton steps on all rows, shortened where the gradient grows."""
+    """Take Newton steps on all rows, shortened where the gradient grows.
+
+    A prior with a kink is smoothed over the width of the posterior.
+    """
     gaussian = local_gaussian(block_function, position, generator, scores)
-    logp, gradient = block_function.full(position)
+    widths = np.zeros(len(position)) if gaussian.widths is None else gaussian.widths
+    prior = log_prior(block_function)
+
+    def smoothed(at: Array) -> tuple[float, Array]:
+        value, slope = block_function.full(at)
+        return value, slope + smoothed_slope(prior, at, widths)
+
+    logp, gradient = smoothed(position)
     passes += gaussian.data_passes + 1
     if not (np.isfinite(gaussian.precision).all() and np.isfinite(gradient).all()):
         nothing = np.full_like(gaussian.precision, np.nan)
         return Laplace(position, logp, gaussian, nothing, np.inf, passes, scores)
     covariance = np.linalg.inv(gaussian.precision)
     score, shorter = _size(gradient, covariance), 1.0
-    for _ in range(_MOST_STEPS):
+    for _ in range(most_steps):
         if score < _ARRIVED:
             break
         ahead = (position + shorter * (covariance @ gradient)).astype(position.dtype)
-        value, slope = block_function.full(ahead)
+        value, slope = smoothed(ahead)
         passes += 1
         size = _size(slope, covariance)
         if np.isfinite(value) and size < score:

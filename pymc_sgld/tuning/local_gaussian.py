@@ -13,6 +13,7 @@ from pymc_sgld.tuning.mode_search import (
     share_of,
     unit_information_scales,
 )
+from pymc_sgld.tuning.prior_width import log_prior, over_the_width
 from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
 from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
@@ -40,6 +41,7 @@ class LocalGaussian(NamedTuple):
     common_noise: Array | None = None  # (n_dim, n_dim), beside that of the rows, of each batch
     flat: Array | None = None  # (n_dim,), a direction in which there is no curvature
     uneven: UnevenRows | None = None  # where some rows have much of the noise
+    widths: Array | None = None  # (n_dim,), over which the prior's curvature was taken; 0: none
 
     def gradient_noise(
         self, total_sizes: Array, batch_sizes: Array, *, with_replacement: bool = False
@@ -94,13 +96,16 @@ def local_gaussian(
         scores = look_at_scores(block_function, position, generator)
         passes += scores.data_passes
     # where there is no usable Hessian: information of the scores, and of a standard normal prior
-    precision, flat = scores.information + np.eye(n_dim), None
+    precision, flat, widths = scores.information + np.eye(n_dim), None, None
     if n_dim <= _LARGEST_HESSIAN:
-        hessian, evaluated = _curvature(block_function, position, scores, generator)
+        scales = unit_information_scales(block_function, position, generator)
+        of_rows, evaluated = _of_rows(block_function, position, scores, scales, generator)
+        of_prior, widths = _of_prior(block_function, position, scales, of_rows)
+        hessian = of_rows + of_prior
         passes += evaluated
         flat = _flat_direction(hessian)
         precision = hessian if _safely_positive(hessian) else precision
-    return LocalGaussian(precision, scores.noise, passes, flat=flat)
+    return LocalGaussian(precision, scores.noise, passes, flat=flat, widths=widths)
 
 
 def typical_precision(
@@ -208,20 +213,20 @@ def _seen(block_function: BlockFunction, position: Array, group: int, rows: Arra
     return _Seen(square, total, counts, together, len(rows))
 
 
-def _curvature(
+def _of_rows(
     block_function: BlockFunction,
     position: Array,
     known: Scores,
+    scales: Array,
     generator: np.random.Generator,
 ) -> tuple[Array, float]:
-    """Return minus the Hessian of the log-posterior, and the passes it took.
+    """Return minus the Hessian of the log-likelihood, and the passes it took.
 
     By central differences of the gradient; by few, where most parameters have no row in common.
     Where they would take many passes, from two directions a row first, which is kept if it proves
     right.
     """
     n_dim = len(position)
-    scales = unit_information_scales(block_function, position, generator)
     hessian, passes = _from_few(block_function, position, known, scales, generator)
     if hessian is not None:
         return hessian, passes
@@ -232,15 +237,15 @@ def _curvature(
             block_function, _MOST_ROWS if dear > 100 else len(rows[0]), generator
         )
         own = low_rank_hessian(block_function, position, everything, scales, generator)
-        hessian = own + _minus_hessian_of_prior(block_function, position, scales)
         passes += (EVALUATIONS + 2) * share_of(block_function, everything)
-        if _safely_positive(hessian):
-            factor = np.linalg.cholesky(np.linalg.inv(hessian))
-            if is_hessian(hessian, block_function, position, everything, factor, generator):
-                return hessian, passes
+        whole = own + _of_prior(block_function, position, scales, own)[0]
+        if _safely_positive(whole):
+            factor = np.linalg.cholesky(np.linalg.inv(whole))
+            if is_hessian(own, block_function, position, everything, factor, generator):
+                return own, passes
 
     def gradient(at: Array) -> Array:
-        return block_function.batch(at, rows)[1]
+        return block_function.batch(at, rows, prior_weight=0.0)[1]
 
     return _differences(gradient, position, scales), passes + dear
 
@@ -252,7 +257,7 @@ def _from_few(
     scales: Array,
     generator: np.random.Generator,
 ) -> tuple[Array | None, float]:
-    """Return minus the Hessian from few differences, None where there are no few; and passes."""
+    """Return minus the Hessian of rows from few differences, or None, and the passes it took."""
     colouring = coloured(known.together)
     most = _MOST_ROWS if known.rare else ROWS_OF_A_SAMPLE
     rows = sample_rows(block_function, most, generator)
@@ -269,17 +274,16 @@ def _from_few(
     found = minus_hessian(of_rows, position, sizes, colouring)
     if not agrees(found, of_rows, position, sizes, generator):
         return None, passes
-    return found + _minus_hessian_of_prior(block_function, position, scales), passes
+    return found, passes
 
 
-def _minus_hessian_of_prior(block_function: BlockFunction, position: Array, scales: Array) -> Array:
-    nothing = [0.0] * len(block_function.total_sizes)
-    one_row = [np.zeros(1, dtype=np.int64)] * len(nothing)
-
-    def gradient(at: Array) -> Array:
-        return block_function.batch(at, one_row, weights=nothing)[1]
-
-    return _differences(gradient, position, scales)
+def _of_prior(
+    block_function: BlockFunction, position: Array, scales: Array, of_rows: Array
+) -> tuple[Array, Array]:
+    """Return minus the Hessian of the log-prior, and the widths it was taken over, 0: a point."""
+    prior = log_prior(block_function)
+    local = _differences(lambda at: prior(at)[1], position, scales)
+    return over_the_width(prior, position, _DIFFERENCE * scales, local, of_rows)
 
 
 def _differences(gradient: Callable[[Array], Array], position: Array, scales: Array) -> Array:

@@ -14,6 +14,7 @@ _ROWS_FOR_SCALES = 500
 _REFUSED = 1e100  # value of a point where the log-posterior is not finite
 GRADIENT_IN_SDS = 0.05  # at the mode: slope over a posterior sd, of a drop of 1/2
 _MOST_ROUNDS = 20
+_LEAST_GAIN = 0.01  # of log-density, in a round
 
 
 class ModeSearch(NamedTuple):
@@ -129,16 +130,12 @@ def climb(
     def on_rows(position: Array) -> tuple[float, Array]:
         return block_function.on_blocks(position, blocks, prior_weight=1.0, weights=weights)
 
-    evaluations = 0
-    if factor is not None:
-        result = _round(on_rows, start, factor, tolerance)
-        start = (start + factor @ result.x).astype(start.dtype)
-        evaluations = int(result.nfev)
-    if factor is None or not _has_arrived(on_rows, block_function, start, generator, tolerance):
-        start, more = _climb(on_rows, block_function, start, generator, tolerance)
-        evaluations += more
-    logp, _ = on_rows(start)
-    return ModeSearch(start, float(logp), (evaluations + 1) * share)
+    if factor is None:
+        position, evaluations = _climb(on_rows, block_function, start, generator, tolerance)
+    else:
+        position, evaluations = _climb_whitened(on_rows, start, factor, tolerance)
+    logp, _ = on_rows(position)
+    return ModeSearch(position, float(logp), (evaluations + 1) * share)
 
 
 def _climb(
@@ -153,29 +150,39 @@ def _climb(
     Each round works in rough posterior sds measured where it begins: those of a far-away start
     can be wrong by orders of magnitude, and with them the rule for when to stop.
     """
-    position, evaluations = start, 0
+    position, evaluations, value = start, 0, -np.inf
     for _ in range(_MOST_ROUNDS):
         scales = unit_information_scales(block_function, position, generator)
         result = _round(value_and_gradient, position, scales, tolerance)
         position = (position + scales * result.x).astype(start.dtype)
         evaluations += int(result.nfev)
-        if result.nit == 0 or _has_arrived(
-            value_and_gradient, block_function, position, generator, tolerance
-        ):
+        arrived = unit_information_scales(block_function, position, generator)
+        _, gradient = value_and_gradient(position)
+        before, value = value, -float(result.fun)
+        # at a kink, as of a Laplace prior, the gradient is never small
+        little = result.nit == 0 or value - before < _LEAST_GAIN
+        if little or np.abs(arrived * gradient).max() < tolerance:
             break
     return position, evaluations
 
 
-def _has_arrived(
+def _climb_whitened(
     value_and_gradient: Callable[[Array], tuple[float, Array]],
-    block_function: BlockFunction,
-    position: Array,
-    generator: np.random.Generator,
+    start: Array,
+    factor: Array,
     tolerance: float,
-) -> bool:
-    scales = unit_information_scales(block_function, position, generator)
-    _, gradient = value_and_gradient(position)
-    return bool(np.abs(scales * gradient).max() < tolerance)
+) -> tuple[Array, int]:
+    """Maximise in coordinates of unit posterior sd, until there is nothing to gain."""
+    position, evaluations, value = start, 0, -np.inf
+    for _ in range(_MOST_ROUNDS):
+        # L-BFGS creeps along kinks
+        result = _round(value_and_gradient, position, factor, tolerance, tolerance**2 / 2)
+        position = (position + factor @ result.x).astype(start.dtype)
+        evaluations += int(result.nfev)
+        before, value = value, -float(result.fun)
+        if result.success or value - before < _LEAST_GAIN:
+            break
+    return position, evaluations
 
 
 def _round(
@@ -183,6 +190,7 @@ def _round(
     start: Array,
     scales: Array,
     tolerance: float,
+    least_gain: float = 0.0,
 ) -> Any:
     """Run L-BFGS from ``start`` in units of ``scales``, or in coordinates that a matrix whitens."""
     one_each = scales.ndim == 1
@@ -195,10 +203,11 @@ def _round(
         slope = np.asarray(gradient, dtype=float)
         return -float(value), -(scales * slope if one_each else scales.T @ slope)
 
+    relative = least_gain / max(abs(objective(np.zeros(len(start)))[0]), 1.0) if least_gain else 0.0
     return scipy.optimize.minimize(
         objective,
         np.zeros(len(start)),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": 100, "ftol": 1e-13, "gtol": tolerance / 2},
+        options={"maxiter": 100, "ftol": max(relative, 1e-13), "gtol": tolerance / 2},
     )

@@ -65,23 +65,23 @@ def is_hessian(
     factor: Array,
     generator: np.random.Generator,
 ) -> bool:
-    """Whether a precision agrees with differences of the gradient along a random direction.
+    """Whether the curvature of rows agrees with differences of gradients along a random direction.
 
     Parameters
     ----------
     hessian : array, shape (n_dim, n_dim)
-        Minus the Hessian of the log-posterior to be tested.
+        Minus the Hessian of the log-likelihood to be tested.
     block_function, position, rows, generator
         As in :func:`low_rank_hessian`.
     factor : array, shape (n_dim, n_dim)
-        Square root of the inverse of ``hessian``: the direction is of unit scale, and so is what
-        is compared.
+        Square root of the covariance of the posterior: the direction is of unit scale, and so is
+        what is compared.
     """
     normal = generator.standard_normal(len(position))
     direction = factor @ normal
     step = _DIFFERENCE / np.sqrt(len(position)) * 10
-    ahead = block_function.batch(position + step * direction, rows)[1]
-    behind = block_function.batch(position - step * direction, rows)[1]
+    ahead = block_function.batch(position + step * direction, rows, prior_weight=0.0)[1]
+    behind = block_function.batch(position - step * direction, rows, prior_weight=0.0)[1]
     product = (np.asarray(behind, float) - np.asarray(ahead, float)) / (2 * step)
     error = factor.T @ (product - hessian @ direction)
     return bool(np.linalg.norm(error) < _TOLERANCE * np.linalg.norm(normal))

@@ -128,6 +128,32 @@ def test_a_point_of_the_wrong_shape_is_refused(split):
         split("linear_constants").ravel({"b": np.zeros(3)})
 
 
+def saturated(family):
+    """Rows with predictors so large that a probability rounds to 0 or 1."""
+    with pm.Model() as model:
+        b = pm.Normal("b", 0, 10, shape=3)
+        eta = (X * b).sum(axis=1)
+        if family == "bernoulli":
+            pm.Bernoulli("y", logit_p=eta, observed=np.arange(N) % 2)
+        elif family == "binomial":
+            pm.Binomial("y", n=5, logit_p=eta, observed=np.arange(N) % 6)
+        else:
+            pm.NegativeBinomial("y", mu=pm.math.exp(eta), alpha=2, observed=np.arange(N))
+    return model
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "binomial", "negative binomial"])
+def test_gradients_are_finite_where_probabilities_round(family, python_mode):
+    """Without PyMC's stabilising rewrites before the gradient is taken, it was nan."""
+    model = saturated(family)
+    far = np.array([40.0, -30.0, 60.0])
+    value, gradient = row_model(model).block_function(python_mode).full(far)
+    expected = reference(model, far, python_mode)
+    assert np.isfinite(gradient).all() and np.abs(X @ far).max() > 60
+    np.testing.assert_allclose(value, expected[0], rtol=1e-10)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-10)
+
+
 def test_single_precision(python_mode):
     with pytensor.config.change_flags(floatX="float32"):
         with pm.Model() as model:

@@ -20,7 +20,7 @@ def test_a_wrong_index_is_refused_before_anything_compiled_runs():
     [term] = right.terms
     outside = right.position[pt.arange(term.logp.shape[0]) + 4]
     wrong = replace(right, terms=(replace(term, logp=term.logp + 1e-30 * outside),), _compiled={})
-    with pytest.raises(RowError, match=r"reads outside of an array \(.*out of bounds"):
+    with pytest.raises(RowError, match=r"reads outside of an array \("):
         verify(wrong, "NUMBA", rng=np.random.default_rng(0))
 
 

@@ -62,9 +62,6 @@ def test_a_climb_in_whitened_coordinates_ends_at_the_same_mode_sooner(regression
     sd = np.sqrt(np.diag(regression.covariance))
     assert np.abs((whitened.position - plain.position) / sd).max() < 0.02
     assert whitened.data_passes < plain.data_passes
-    # a factor that does not whiten at all costs time and finds the same
-    misled = climb(of_regression, rows, start, rng, 1e-3, np.diag([1e-6, 1.0, 1e3]))
-    assert np.abs((misled.position - plain.position) / sd).max() < 0.02
 
 
 def negative_binomial(n_rows=400, n_dim=4):
@@ -95,8 +92,8 @@ def test_two_directions_a_row_give_the_hessian_of_rows_of_rank_two():
     np.testing.assert_allclose(found, exact, rtol=2e-3, atol=2e-3 * np.abs(exact).max())
     whole = local_gaussian(function, position, rng).precision
     factor = np.linalg.cholesky(np.linalg.inv(whole))
-    assert is_hessian(whole, function, position, rows, factor, rng)
-    assert not is_hessian(1.05 * whole, function, position, rows, factor, rng)
+    assert is_hessian(found, function, position, rows, factor, rng)
+    assert not is_hessian(1.05 * found, function, position, rows, factor, rng)
 
 
 def test_the_smallest_batch_meets_the_target_and_no_smaller_one_does():
