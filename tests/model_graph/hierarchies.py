@@ -60,7 +60,7 @@ def subtracted_and_divided():
 @hierarchy(z=("gamma", "tau"))
 def group_predictor():
     gamma, tau, z = pm.Normal("gamma", shape=2), pm.HalfNormal("tau"), pm.Normal("z", shape=G)
-    level = pm.Deterministic("level", OF_GROUP @ gamma + z * tau)
+    level = pm.Deterministic("level", z * tau + (OF_GROUP @ gamma - gamma[0]))
     pm.Normal("y", level[GROUP], 1.0, observed=REAL)
 
 
