@@ -5,6 +5,10 @@ scale then hardly moves. Given :math:`z = (u - m(\phi)) / s(\phi)` it moves free
 it, but the rows must be asked. They are asked by a quadratic that stands for them, so that no row
 is read; where that is not good enough a Metropolis test against all rows corrects it now and then.
 
+Where some effects are known from their rows and others are not, as the first and the last terms of
+a smooth curve, neither is of use alone: the former hold the hyperparameters fast if they are
+standardised, the latter if they are not. Then moves with only the latter standardised are made too.
+
 References
 ----------
 .. [1] Yu, Y. and Meng, X.-L. (2011). To center or not to center: that is not the question. JCGS 20.
@@ -22,6 +26,7 @@ import pymc as pm
 
 from pymc_sgld.chain.gibbs_beginning import TunedGibbs
 from pymc_sgld.model_graph import (
+    HELD,
     STANDARD,
     BlockFunction,
     QuadraticRows,
@@ -33,6 +38,7 @@ from pymc_sgld.model_graph import (
 from pymc_sgld.types import Array
 
 _MOVES = 4  # of one hyperparameter each, chosen at random, so that their reverse is as likely
+_KNOWN_BY_ROWS = 0.5  # share of the precision of an effect
 _WIDTH = 2.0  # of a slice, in sds
 _TRIALS = 20  # tests on draws of the run without data
 _ROWS_IN_THE_TIME_OF_A_DRAW = 20_000  # a test of all rows comes so rarely that it takes as long
@@ -50,8 +56,10 @@ class Interweaving:
         All hyperparameters.
     entries : sequence of array of int
         Where in the position each is.
+    held : array, shape (n_sets, n_dim)
+        1 at the effects that are standardised, 0 elsewhere; a move takes one of these sets.
     shift_and_scale : callable
-        Hyperparameters to m and s, arrays of shape (n_dim,).
+        One of these, and hyperparameters, to m and s, arrays of shape (n_dim,).
     rows : QuadraticRows
     every : int
         Draws between two moves, 1 if they are not tested.
@@ -64,6 +72,7 @@ class Interweaving:
     slices: Sequence[Any]
     names: Sequence[str]
     entries: Sequence[Array]
+    held: Array
     shift_and_scale: Any
     rows: QuadraticRows
     every: int = 1
@@ -77,17 +86,19 @@ class Interweaving:
             name: position[where].reshape(shape)
             for name, where, shape in zip(self.names, self.entries, self._shapes, strict=True)
         }
-        shift, scale = self.shift_and_scale(*point.values())
-        point[STANDARD] = (position - shift) / scale
+        moved = np.array(position)
         for _ in range(_MOVES):
+            held = self.held[int(generator.integers(len(self.held)))]
+            shift, scale = self.shift_and_scale(held, *(point[name] for name in self.names))
+            point |= {HELD: held, STANDARD: (moved - shift) / scale}
             chosen = self.slices[int(generator.integers(len(self.slices)))]
             chosen.setup_chain(generator, 0, 1)
             point, _ = chosen.step(point)
-        hyperparameters = [point[name] for name in self.names]
-        shift, scale = self.shift_and_scale(*hyperparameters)
-        moved = shift + scale * point[STANDARD]
-        for where, value in zip(self.entries, hyperparameters, strict=True):
-            moved[where] = np.ravel(value)
+            hyperparameters = [point[name] for name in self.names]
+            shift, scale = self.shift_and_scale(held, *hyperparameters)
+            moved = shift + scale * point[STANDARD]
+            for where, value in zip(self.entries, hyperparameters, strict=True):
+                moved[where] = np.ravel(value)
         return np.asarray(moved.astype(position.dtype))
 
     def log_ratio(self, function: BlockFunction, prior: Any, old: Array, new: Array) -> float:
@@ -154,9 +165,21 @@ def interweaving(
             for name in numbers
         ]
     function = compile_shift_and_scale(model, shift, scale, list(shapes))
+    held = _sets(tuned)
     return Interweaving(
-        slices, list(shapes), entries, function, rows, _shapes=list(shapes.values())
+        slices, list(shapes), entries, held, function, rows, _shapes=list(shapes.values())
     )
+
+
+def _sets(tuned: TunedGibbs) -> Array:
+    """Return all effects that have a scale, and those of them that rows say little of."""
+    curvature, acted_on = tuned.curvature, tuned.acted_on
+    assert curvature is not None
+    shares, every = np.ones(len(tuned.mode)), np.zeros_like(tuned.mode)
+    shares[curvature.moving] = curvature.shares(tuned.mode)
+    every[acted_on] = 1.0
+    few = every * (shares < _KNOWN_BY_ROWS).astype(every.dtype)
+    return np.array([every, few] if 0 < few.sum() < every.sum() else [every])
 
 
 def judged(

@@ -21,6 +21,7 @@ from pymc_sgld.model_graph.row_gradients import RowGradients
 from pymc_sgld.model_graph.row_model import RowModel, RowTerm
 from pymc_sgld.model_graph.sites import Recentre, Site
 from pymc_sgld.model_graph.standardised import (
+    HELD,
     STANDARD,
     QuadraticRows,
     compile_shift_and_scale,
@@ -34,6 +35,7 @@ from pymc_sgld.model_graph.unconstrained import (
 from pymc_sgld.model_graph.weighted_rows import with_row_weights
 
 __all__ = [
+    "HELD",
     "STANDARD",
     "BlockFunction",
     "CannotTakeRows",

@@ -16,6 +16,7 @@ from pytensor.graph.replace import graph_replace
 from pymc_sgld.model_graph.row_model import RowModel
 
 STANDARD = "standardised effects"
+HELD = "which effects are standardised"
 
 
 class QuadraticRows(NamedTuple):
@@ -49,8 +50,8 @@ def standardised_model(
     r"""Return a model of the hyperparameters and of what is left of the effects without them.
 
     With m and s the mode and the width of the effects' prior, that is
-    :math:`z = (u - m(\phi)) / s(\phi)` for the entries ``acted_on``, all else as it is. The density
-    is that of the position with the Jacobian :math:`\prod s(\phi)`, and no row is in it.
+    :math:`z = (u - m(\phi)) / s(\phi)` for some of the entries ``acted_on``, all else as it is. The
+    density is that of the position with the Jacobian :math:`\prod s(\phi)`, and no row is in it.
 
     Parameters
     ----------
@@ -66,10 +67,11 @@ def standardised_model(
     Returns
     -------
     model : pm.Model
-        Of the hyperparameters, and of one vector ``STANDARD`` with all entries of the position,
-        those of hyperparameters unused.
+        Of the hyperparameters, of one vector ``STANDARD`` with all entries of the position, those
+        of hyperparameters unused, and of ``HELD``, which has 1 at the entries that are
+        standardised and 0 at the others.
     shift, scale : TensorVariable, shape (n_dim,)
-        Graphs of the model's hyperparameters.
+        Graphs of the model's hyperparameters and of ``HELD``.
     """
     n_dim, moves = row_model.n_dim, np.zeros(row_model.n_dim, dtype=bool)
     moves[acted_on] = True
@@ -81,13 +83,14 @@ def standardised_model(
             for var, shape in zip(row_model.value_vars, row_model.shapes, strict=True)
             if var.name in names
         }
-        standard = pm.Flat(STANDARD, shape=n_dim)
+        standard, held = pm.Flat(STANDARD, shape=n_dim), pm.Flat(HELD, shape=n_dim)
         there = _position(row_model, free, pt.constant(reference))
         slope, precision = graph_replace(
             [gradient, curved], {row_model.position: there}, strict=False
         )
-        scale = pt.switch(moves, 1 / pt.sqrt(pt.switch(moves, precision, 1.0)), 1.0)
-        shift = pt.switch(moves, reference + slope * scale**2, 0.0)
+        chosen = moves & pt.gt(held, 0.5)
+        scale = pt.switch(chosen, 1 / pt.sqrt(pt.switch(moves, precision, 1.0)), 1.0)
+        shift = pt.switch(chosen, reference + slope * scale**2, 0.0)
         position = _position(row_model, free, shift + scale * standard)
         [prior] = graph_replace([row_model.prior], {row_model.position: position}, strict=False)
         pm.Potential("density", prior + pt.log(scale).sum() + rows.value(position))
@@ -107,8 +110,9 @@ def _position(row_model: RowModel, free: dict[str, Variable], rest: Variable) ->
 def compile_shift_and_scale(
     model: pm.Model, shift: Variable, scale: Variable, names: Sequence[str]
 ) -> pytensor.compile.Function:
-    """Compile the hyperparameters, in the order of ``names``, to shift and scale."""
-    inputs = [model[name].type() for name in names]
-    replace = {model[name]: one for name, one in zip(names, inputs, strict=True)}
+    """Compile ``HELD`` and the hyperparameters, in the order of ``names``, to shift and scale."""
+    given = [model[name] for name in (HELD, *names)]
+    inputs = [one.type() for one in given]
+    replace = dict(zip(given, inputs, strict=True))
     outputs = graph_replace([shift, scale], replace, strict=False)
     return pytensor.function(inputs, outputs, on_unused_input="ignore")

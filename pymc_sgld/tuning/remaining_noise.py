@@ -14,6 +14,9 @@ _ROWS_PER_PARAMETER = 60  # the largest eigenvalue is then over-estimated by a q
 # A row whose part in the noise is larger than this share of all that were looked at: there are
 # others like it that were not looked at, as where levels of a feature are rare.
 _LARGEST_SHARE = 0.02
+# Mean square of the rows' parts over their squared mean: many rows have little of the noise, as
+# those of large groups beside small ones. It is pi / 2 where all have the same.
+_UNEVEN = 3.0
 _MOST_ROWS = 200_000
 _LOOKS = 4
 _UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
@@ -70,8 +73,8 @@ def control_variate_noise(
         if probabilities is not None:
             noise[group], _ = measure.over_points(probabilities, probabilities)
         else:
-            noise[group], largest = measure.over_points(uniform, uniform)
-            if largest > _LARGEST_SHARE and total <= _MOST_ROWS:
+            noise[group], parts = measure.over_points(uniform, uniform)
+            if _is_uneven(parts) and total <= _MOST_ROWS:
                 by_size = measure.by_size()
                 noise[group], _ = measure.over_points(by_size, uniform)
                 left, _ = measure.over_points(by_size, by_size)
@@ -97,8 +100,8 @@ class _Measure:
         self.total = int(block_function.total_sizes[group])
         self.evaluated = 0
 
-    def over_points(self, drawn_by: Array, of_batches: Array) -> tuple[Array, float]:
-        """Return the noise of one row of a batch, averaged, and the largest share of a row in it.
+    def over_points(self, drawn_by: Array, of_batches: Array) -> tuple[Array, Array]:
+        """Return the noise of one row of a batch, averaged, and the parts that rows had in it.
 
         Parameters
         ----------
@@ -124,8 +127,7 @@ class _Measure:
             noise[np.ix_(used, used)] += _covariance(left, to_mean, in_batch) / n_points
             whitened = ((left @ self.covariance[np.ix_(used, used)]) * left).sum(axis=1)
             parts.append(to_mean * in_batch * whitened)
-        shares = np.concatenate(parts)
-        return noise, float(shares.max() / max(shares.sum(), 1e-300))
+        return noise, np.concatenate(parts)
 
     def by_size(self) -> Array:
         """Look at every row; return probabilities by the size of its part, in posterior sds."""
@@ -152,6 +154,19 @@ class _Measure:
         here = self.function.row_gradients(self.centre, self.group, rows)
         left: Array = np.asarray(there, dtype=float) - np.asarray(here, dtype=float)
         return left
+
+
+def _is_uneven(parts: Array) -> bool:
+    """Whether some rows, drawn with equal probabilities, have much more of the noise than others.
+
+    Parameters
+    ----------
+    parts : array
+        Squares, of the rows that were looked at.
+    """
+    total = max(float(parts.sum()), 1e-300)
+    of_typical = float(np.sqrt(np.maximum(parts, 0)).mean()) ** 2 * len(parts)
+    return bool(parts.max() > _LARGEST_SHARE * total or total > _UNEVEN * of_typical > 0)
 
 
 def _covariance(left: Array, to_mean: Array, in_batch: Array) -> Array:
