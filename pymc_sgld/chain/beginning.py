@@ -45,7 +45,8 @@ _JITTER_RETRIES = 10
 _NO_MODE = 100.0  # posterior sds of slope
 _NAMED = 3  # parameters that a message names
 _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
-_STARTS_BESIDE = 4  # from which another mode is looked for, beside those of the chains
+_STARTS_BESIDE = 6  # from which another mode is looked for, beside those of the chains
+_WIDE_JITTER = 2.0  # of these
 _ANOTHER_MODE = 1.0  # posterior sds of that sample, root mean square over the parameters
 _FEWEST_TUNE_DRAWS = 20  # to choose a centre by
 _LARGEST_BETWEEN = 200  # parameters; beyond, annealing knows the curvature at a mode only
@@ -64,10 +65,10 @@ class Beginning:
     generator: np.random.Generator
     labels: tuple[str, ...] = ()  # of the parameters, for messages
 
-    def jittered(self, position: Array) -> Array:
+    def jittered(self, position: Array, half_width: float = _JITTER) -> Array:
         """Disperse the chains: PyMC starts all of them at one point on this path."""
         for _ in range(_JITTER_RETRIES):
-            offset = self.generator.uniform(-_JITTER, _JITTER, len(position))
+            offset = self.generator.uniform(-half_width, half_width, len(position))
             moved = (position + offset).astype(position.dtype)
             value, gradient = self.block_function.full(moved)
             self.state.unreported_passes += 1
@@ -82,7 +83,7 @@ class Beginning:
         """
         tuned = prepared
         if prepared is not None:
-            (self.state.mode_distance,) = self._distances([start], prepared)
+            [(start, self.state.mode_distance)] = self._ends([start], prepared)
         if prepared is None or self.state.mode_distance > _ANOTHER_MODE:
             tuned = self.find(start, temperature)
             self.state.unreported_passes += tuned.data_passes
@@ -259,8 +260,8 @@ class Beginning:
             getattr(self.windows.scheme, "probabilities", None),
         )
 
-    def _distances(self, starts: list[Array], prepared: Tuned) -> list[float]:
-        """Return how far from the prepared mode climbs end, in sds per parameter.
+    def _ends(self, starts: list[Array], prepared: Tuned) -> list[tuple[Array, float]]:
+        """Return where climbs end, and how far from the prepared mode, in sds per parameter.
 
         All of them are on one small sample of the rows, and in its wider posterior sds.
         """
@@ -275,7 +276,8 @@ class Beginning:
         self.state.unreported_passes += sum(end.data_passes for end in ends)
         share = np.sqrt(sum(map(len, rows)) / sum(function.total_sizes))
         home = ends[0].position - prepared.mode
-        return [float(share * _apart(end.position - home, prepared)) for end in ends[1:]]
+        places = [end.position for end in ends[1:]]
+        return [(place, float(share * _apart(place - home, prepared))) for place in places]
 
     def other_mode(self, start: Array, prepared: Tuned) -> tuple[float, float]:
         """Climb from a few dispersed starts; return how far another mode lies, and data passes.
@@ -285,8 +287,10 @@ class Beginning:
         """
         passes = -self.state.unreported_passes
         far = 0.0
-        starts = [self.jittered(start) for _ in range(_STARTS_BESIDE)]
-        for where, distance in zip(starts, self._distances(starts, prepared), strict=True):
+        one_side = [self.jittered(start, _WIDE_JITTER) for _ in range(_STARTS_BESIDE // 2)]
+        # in pairs on either side: a mode and its mirror image are then seen more surely
+        starts = [*one_side, *(2 * start - one for one in one_side)]
+        for where, distance in self._ends(starts, prepared):
             if distance > _ANOTHER_MODE:
                 # the small climb may have stopped on its way: a search on all rows decides
                 found = find_laplace(self.block_function, where, self.generator)
