@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymc.exceptions import SamplingError
+
 from pymc_sgld import schedules
 from pymc_sgld.chain import (
     LARGEST_MEASURED,
@@ -123,7 +125,12 @@ def in_two_blocks(
     settings = replace(parts.settings, axes=axes, steps_per_draw=steps)
     parts = parts._replace(settings=settings, hierarchy=_hierarchy(parts, names))
     start = parts.rows_model.ravel(parts.rows_model.model.initial_point())
-    tuned = _beginning(parts, rng).find(start.astype(parts.block_function.dtype), 1.0)
+    try:
+        tuned = _beginning(parts, rng).find(start.astype(parts.block_function.dtype), 1.0)
+    except SamplingError:
+        if wanted == "gibbs":
+            raise
+        return None, None
     share = _share(tuned)
     log_scale_sd = _log_scale_sd(parts, names, tuned)
     if wanted == "auto" and log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE:

@@ -10,6 +10,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
+from pymc.exceptions import SamplingError
 from pytensor.graph.traversal import ancestors
 
 import pymc_sgld as psg
@@ -23,7 +24,7 @@ from pymc_sgld.model_graph import (
     prior_model,
     row_model,
 )
-from pymc_sgld.preconditioners import conditional_metric
+from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
 from pymc_sgld.samplers import RestartedLangevin
 from pymc_sgld.tuning import conditional_curvature, pilot
 from tests.gaussian_hierarchy import LEAST_LOG_SCALE, gaussian_hierarchy
@@ -449,6 +450,19 @@ def test_a_saved_state_gives_the_same_next_draw(model, step):
 def test_what_is_not_possible_is_refused(regression, arguments, told):
     with pytest.raises(ValueError, match=told), regression.model():
         psg.Auto(verify=False, **arguments)
+
+
+def test_effects_without_a_gaussian_picture_are_told_or_moved_with_all_else(model, monkeypatch):
+    """As effects that are multiplied with each other: the curvature is not positive."""
+
+    def no_whitening(self, slope):
+        return np.full_like(slope, np.nan)
+
+    monkeypatch.setattr(ConditionalMetric, "whitened", no_whitening)
+    with model, pytest.raises(SamplingError, match="no Gaussian picture at their mode"):
+        psg.Auto(verify=False, rng=0, hyperparameters="gibbs")
+    with model:
+        assert psg.Auto(verify=False, rng=0).choice.hyperparameters == ""
 
 
 def test_temperature_and_preconditioner_of_ones_own(model):

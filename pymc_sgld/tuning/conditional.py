@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pymc.exceptions import SamplingError
+
 from pymc_sgld.model_graph import BlockFunction, RowGradients
 from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
 from pymc_sgld.tuning.coloured_differences import Colouring, coloured, minus_hessian
@@ -302,6 +304,11 @@ def pilot(
     Returns
     -------
     array, shape (n_draws, n_dim)
+
+    Raises
+    ------
+    SamplingError
+        Where the curvature given the hyperparameters is not positive.
     """
     moving, nothing = curvature.moving, np.zeros_like(position)
     draws = np.empty((n_draws, len(position)))
@@ -312,6 +319,12 @@ def pilot(
         slope[moving] += score - curvature.information @ apart
         normal = generator.standard_normal(len(position))
         moved = metric.to_position(metric.whitened(slope) + normal, *metric.parameters())
+        if not np.isfinite(moved).all():
+            raise SamplingError(
+                "Given the hyperparameters, the effects have no Gaussian picture at their mode: "
+                "its curvature is not positive, as where effects are multiplied with each other. "
+                "Give hyperparameters='joint', or another sampler, such as 'sghmc'."
+            )
         position = update(moved.astype(position.dtype))
         draws[number] = position
     return draws

@@ -112,7 +112,8 @@ def _polished(
 
     def smoothed(at: Array) -> tuple[float, Array]:
         value, slope = block_function.full(at)
-        return value, slope + smoothed_slope(prior, at, widths)
+        with np.errstate(invalid="ignore", over="ignore"):  # far away; the caller looks
+            return value, slope + smoothed_slope(prior, at, widths)
 
     logp, gradient = smoothed(position)
     passes += gaussian.data_passes + 1
