@@ -18,7 +18,7 @@ import numpy as np
 
 from pymc_sgld.types import Array
 
-_TOLERANCE = 0.02  # of the product with a random direction
+_TOLERANCE = 1e-3  # of the product with a random direction: a few entries in a hundred are noticed
 
 
 class Colouring(NamedTuple):

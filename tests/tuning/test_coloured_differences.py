@@ -59,6 +59,23 @@ def test_a_pattern_that_lacks_entries_is_noticed():
     assert not agrees(found, lambda at: -matrix @ at, np.zeros(40), sizes, RNG)
 
 
+def test_a_few_cells_that_no_sampled_row_is_in_are_noticed():
+    """Two crossed factors of 50 and 12 levels; a sample of the rows misses 4 of the 600 cells."""
+    weights = RNG.poisson(100, size=(50, 12)).astype(float)
+    matrix = np.block([[np.diag(weights.sum(1)), weights], [weights.T, np.diag(weights.sum(0))]])
+    seen = matrix > 0
+    for first, second in zip(RNG.integers(0, 50, 4), RNG.integers(0, 12, 4), strict=True):
+        seen[first, 50 + second] = seen[50 + second, first] = False
+    sizes = 1e-3 / np.sqrt(np.diag(matrix))
+
+    def gradient(at):
+        return -matrix @ at
+
+    for pattern_known, right in ((matrix > 0, True), (seen, False)):
+        found = minus_hessian(gradient, np.zeros(62), sizes, coloured(pattern_known))
+        assert agrees(found, gradient, np.zeros(62), sizes, np.random.default_rng(3)) == right
+
+
 def test_products_of_sparse_scores_are_those_of_whole_ones():
     scores = np.where(RNG.random((200, 50)) < 0.03, RNG.normal(size=(200, 50)), 0.0)
     whole = RNG.normal(size=(200, 50))
