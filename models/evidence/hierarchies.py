@@ -84,7 +84,7 @@ def groups(sizes: Array, tau: float, *, by_cell: bool = False, centred: bool = F
     return model
 
 
-def crossed(*, by_cell: bool = False) -> pm.Model:
+def crossed(*, by_cell: bool = False, centred: bool = False) -> pm.Model:
     """Poisson counts with two factors that cross, 50 and 12 levels."""
     rng = np.random.default_rng(12)
     columns = {"first": rng.integers(0, 50, _N_ROWS), "second": rng.integers(0, 12, _N_ROWS)}
@@ -93,6 +93,12 @@ def crossed(*, by_cell: bool = False) -> pm.Model:
     rows = Rows(columns, rng.poisson(np.exp(eta)), np.ones(_N_ROWS))
     with pm.Model() as model:
         mu, t1, t2 = pm.Normal("mu", 0, 1), pm.HalfNormal("t1", 1), pm.HalfNormal("t2", 1)
+        if centred:
+            u1, u2 = pm.Normal("u1", 0, t1, shape=50), pm.Normal("u2", mu, t2, shape=12)
+            pm.Deterministic("z1", u1 / t1)
+            pm.Deterministic("z2", (u2 - mu) / t2)
+            observe(lambda c: u1[c["first"]] + u2[c["second"]], rows, "poisson", by_cell)
+            return model
         z1, z2 = pm.Normal("z1", 0, 1, shape=50), pm.Normal("z2", 0, 1, shape=12)
         observe(lambda c: mu + t1 * z1[c["first"]] + t2 * z2[c["second"]], rows, "poisson", by_cell)
     return model
@@ -192,8 +198,8 @@ def _groups(name: str, sizes: Array, tau: float, *, centred: bool) -> Problem:
 
 
 def _other(name: str, build: Callable[..., pm.Model], **options: Any) -> Problem:
-    cells = partial(build, by_cell=True)
-    return Problem(name, build, reference="nutpie", rewritten=cells, **options)
+    cells = {"rewritten": partial(build, by_cell=True)}
+    return Problem(name, build, reference="nutpie", **(cells | options))
 
 
 PROBLEMS = [
@@ -201,7 +207,12 @@ PROBLEMS = [
     _groups("groups-500-unequal", _UNEQUAL, 0.7, centred=True),
     _groups("groups-8-small-scale", _FEW, 0.02, centred=False),
     _groups("groups-50-small-scale", _EQUAL, 0.05, centred=False),
-    _other("crossed-50x12", crossed),
+    _other(
+        "crossed-50x12",
+        crossed,
+        rewritten=partial(crossed, by_cell=True, centred=True),
+        var_names=("mu", "t1", "t2", "z1", "z2"),
+    ),
     _other("nested-100-in-15", nested),
     _other("lkj-slopes-50", slopes, var_names=("mean", "chol", "z", "effect")),
     _other("hsgp-12", smooth),
