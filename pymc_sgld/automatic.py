@@ -145,7 +145,9 @@ class Auto(StochasticGradientStep):
     def _choose_split(self, split: Split, chooses_batch_size: bool) -> Parts:
         """Choose the rows of the steps between which the hyperparameters are drawn."""
         parts, need = split_rows(split, chooses_batch_size, self.rng)
-        self.choice = _told(parts, need)._replace(hyperparameters=split.told())
+        self.choice = _told(parts, need)._replace(
+            hyperparameters=split.told(), other_mode=split.other_mode
+        )
         return parts
 
     def _choose_by_ends(

@@ -50,6 +50,7 @@ class Split(NamedTuple):
     names: tuple[str, ...]  # of the hyperparameters, as written
     log_scale_sd: float
     share: float
+    other_mode: float = 0.0  # how far another mode was found, in posterior sds; 0: none
 
     def told(self) -> str:
         """Return in words what is drawn apart, and why."""
@@ -136,12 +137,13 @@ def in_two_blocks(
     if wanted == "auto" and log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE:
         return None, tuned.mode
     parts, passes = _interwoven(parts, names, tuned, rng)
-    tuned = replace(tuned, data_passes=tuned.data_passes + passes)
+    far, also = _beginning(parts, rng).other_mode(start, tuned)
+    tuned = replace(tuned, data_passes=tuned.data_passes + passes + also)
     model = parts.rows_model.model
     written = tuple(
         model.values_to_rvs[var].name for var in parts.rows_model.value_vars if var.name in names
     )
-    return Split(parts._replace(prepared=tuned), written, log_scale_sd, share), None
+    return Split(parts._replace(prepared=tuned), written, log_scale_sd, share, far), None
 
 
 def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedGibbs) -> float:

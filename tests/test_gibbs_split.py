@@ -416,6 +416,24 @@ def test_auto_moves_all_together_where_scales_are_known_well(hierarchy):
     assert psg.Auto(model=known, rng=0, verify=False).choice.hyperparameters == ""
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("two", [False, True])
+def test_another_mode_of_what_rows_see_is_told(two):
+    """The rows see the square of a coefficient, or the coefficient itself."""
+    rng = np.random.default_rng(8)
+    group, x = np.repeat(np.arange(8), 100), rng.normal(size=800)
+    effects = 0.1 * rng.normal(size=8)
+    y = effects[group] + x + 0.5 * rng.normal(size=800)
+    with pm.Model() as model:
+        mu, tau = pm.Normal("mu", 0, 1), pm.HalfNormal("tau", 1)
+        u, b = pm.Normal("u", mu, tau, shape=8), pm.Normal("b", 1, 1)
+        pm.Normal("y", u[group] + (b**2 if two else b) * x, 0.5, observed=y)
+    choice = psg.Auto(model=model, rng=0, verify=False, hyperparameters="gibbs").choice
+    # b lies at 1 and at -1, two in 0.5 / sqrt(800) / 2 apart, and eight effects beside it do not
+    sds = 2 / (0.5 / np.sqrt(800) / 2) / np.sqrt(9)
+    assert choice.other_mode == (pytest.approx(sds, rel=0.2) if two else 0)
+
+
 @pytest.mark.statistical
 @pytest.mark.parametrize("arguments", [{"gradient": "full"}, {"batch_size": 200}])
 @pytest.mark.parametrize("known_scale", [0.1, None])

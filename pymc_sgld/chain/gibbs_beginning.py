@@ -179,6 +179,18 @@ class GibbsBeginning:
             slope=slope,
         )
 
+    def other_mode(self, start: Array, tuned: TunedGibbs) -> tuple[float, float]:
+        """Look for another mode of what moves, the hyperparameters as they were in the search.
+
+        Returns how far it lies, and data passes: see :meth:`Beginning.other_mode`.
+        """
+        assert tuned.curvature is not None and tuned.laplace is not None
+        at, moving = tuned.curvature.reference, self.hierarchy.moving
+        conditional = given_the_rest(self.beginning.block_function, at, moving)
+        known = Tuned(at[moving], tuned.laplace.covariance, tuned.metric, None)
+        start = start.astype(at.dtype)[moving]
+        return replace(self.beginning, block_function=conditional).other_mode(start, known)
+
     def _settled(self, start: Array) -> tuple[Laplace, ConditionalCurvature, Array, Array]:
         """Return what is found where the hyperparameters are typical, and draws without data."""
         entries = self.hierarchy.hyperparameters.entries

@@ -12,6 +12,7 @@ from pymc_sgld.types import Array
 
 _ROUGHLY = 0.5  # tolerance of the first climb
 _ARRIVED = 0.1  # root mean square of the gradient over the parameters, in posterior sds
+_EACH_ARRIVED = 0.3  # posterior sds of any parameter from the mode: an average hides one of many
 _MOST_STEPS = 5  # with the Hessian of one place
 _MOST_ROUNDS = 2
 _FEWEST_ROWS = 2000  # of the first sample
@@ -31,6 +32,12 @@ class Laplace(NamedTuple):
     score: float  # root mean square of L' gradient: distance from the mode, in posterior sds
     data_passes: float
     scores: Scores | None = None  # of single rows, from near by
+    farthest: float = 0.0  # distance of any parameter from its mode, in its own posterior sds
+
+    @property
+    def arrived(self) -> bool:
+        """Whether all parameters together, and each of them, are at the mode."""
+        return self.score < _ARRIVED and self.farthest < _EACH_ARRIVED
 
 
 def find_laplace(
@@ -69,7 +76,7 @@ def find_laplace(
     if found.gaussian.widths is not None and found.gaussian.widths.any():
         return _at_kinks(block_function, found, generator, scores)
     for _ in range(_MOST_ROUNDS):
-        if not _ARRIVED < found.score < np.inf:
+        if found.arrived or not np.isfinite(found.score):
             break
         found = _polished(block_function, found.position, found.data_passes, generator, scores)
     if found.score < _ARRIVED:
@@ -121,19 +128,28 @@ def _polished(
         nothing = np.full_like(gaussian.precision, np.nan)
         return Laplace(position, logp, gaussian, nothing, np.inf, passes, scores)
     covariance = np.linalg.inv(gaussian.precision)
-    score, shorter = _size(gradient, covariance), 1.0
+    found = Laplace(position, float(logp), gaussian, covariance, np.inf, passes, scores)
+    found, shorter = _at(found, gradient), 1.0
     for _ in range(most_steps):
-        if score < _ARRIVED:
+        if found.arrived:
             break
-        ahead = (position + shorter * (covariance @ gradient)).astype(position.dtype)
+        ahead = (found.position + shorter * (covariance @ gradient)).astype(position.dtype)
         value, slope = smoothed(ahead)
-        passes += 1
-        size = _size(slope, covariance)
-        if np.isfinite(value) and size < score:
-            position, logp, gradient, score, shorter = ahead, value, slope, size, 1.0
+        tried = _at(found._replace(position=ahead, logp=float(value)), slope)
+        if np.isfinite(value) and tried.score < found.score:
+            found, gradient, shorter = tried, slope, 1.0
         else:
             shorter /= 4
-    return Laplace(position, float(logp), gaussian, covariance, score, passes, scores)
+        passes += 1
+    return found._replace(data_passes=passes)
+
+
+def _at(found: Laplace, gradient: Array) -> Laplace:
+    """Return what was found with its distances from the mode, for the gradient at its position."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        away = found.covariance @ gradient / np.sqrt(np.diag(found.covariance))
+    farthest = float(np.abs(away).max(initial=0.0))
+    return found._replace(score=_size(gradient, found.covariance), farthest=farthest)
 
 
 def _size(gradient: Array, covariance: Array) -> float:

@@ -51,6 +51,18 @@ def test_newton_steps_reach_the_mode_of_all_rows(monkeypatch, regression, of_reg
     assert np.abs((found.position - regression.mean) / sd).max() < 0.2
 
 
+def test_one_parameter_of_many_that_is_off_is_not_averaged_away():
+    """A flat direction of 400: one posterior sd from the mode is a root mean square of .05."""
+    covariance = np.diag([4.0, *np.ones(399)])
+    away = np.zeros(400)
+    away[0] = 2.0
+    found = laplace.Laplace(away, 0.0, None, covariance, np.inf, 0.0)
+    there = laplace._at(found, np.linalg.solve(covariance, away))
+    assert there.score == pytest.approx(0.05) and there.farthest == pytest.approx(1)
+    assert not there.arrived
+    assert laplace._at(found, np.linalg.solve(covariance, 0.2 * away)).arrived
+
+
 def test_a_climb_in_whitened_coordinates_ends_at_the_same_mode_sooner(regression, of_regression):
     """A posterior with a correlation of .99, far stiffer one way than the other."""
     rng = np.random.default_rng(0)
