@@ -13,6 +13,8 @@ import numpy as np
 import pymc as pm
 import pytensor
 
+from pymc.stats.convergence import log_warnings, run_convergence_checks
+
 from pymc_sgld.auto_report import report, report_check
 from pymc_sgld.automatic import Auto
 from pymc_sgld.checking import check_others, check_run
@@ -162,6 +164,10 @@ def _nuts(draws: int, reason: str, options: dict[str, Any], check: bool) -> Any:
     """Run NUTS as PyMC would, write down why, and check the draws as those of any sampler."""
     result = pm.sample(draws, **{name: one for name, one in options.items() if one is not None})
     if getattr(result, "posterior", None) is not None:
+        wanted = options.get("compute_convergence_checks", True)
+        if wanted and result.posterior.attrs.get("inference_library", "pymc") != "pymc":
+            # pm.sample looks at the draws of its own NUTS, not at those of nutpie
+            log_warnings(run_convergence_checks(result, options["model"]))
         result.posterior.attrs.update(sampler="nuts", reason=reason)
         if check:
             report_check(check_others(options["model"], result))

@@ -3,6 +3,7 @@
 import io
 import logging
 
+import arviz as az
 import numpy as np
 import pymc as pm
 import pytest
@@ -127,6 +128,20 @@ def test_few_rows_are_left_to_nuts_and_many_are_not(target):
     with pm.Model() as no_rows:
         pm.Normal("x")
     assert "no observed rows" in reason_for_nuts(no_rows, draws=1000, tune=None)
+
+
+@pytest.mark.parametrize("library", ["nutpie", "pymc"])
+def test_convergence_of_a_run_that_pymc_does_not_look_at(library, monkeypatch, caplog):
+    """pm.sample checks the draws of its own NUTS, and says nothing of those of nutpie."""
+    model = linear_regression(n_rows=100).model()
+    rng = np.random.default_rng(0)
+    apart = np.arange(4)[:, None, None] + 0.01 * rng.normal(size=(4, 200, 3))
+    found = az.from_dict({"posterior": {"theta": apart}})
+    found["posterior"].attrs["inference_library"] = library
+    monkeypatch.setattr(pm, "sample", lambda *_, **__: found)
+    with model, caplog.at_level(logging.INFO, logger="pymc"):
+        psg.sample(check=False)
+    assert ("effective sample size per chain is smaller" in caplog.text) == (library == "nutpie")
 
 
 @pytest.fixture(scope="module")
