@@ -20,7 +20,7 @@ from pymc_sgld.validate import check_one_of
 
 _STEPS_PER_DRAW = 3
 _NAMED = 3  # parameters that a message names
-_TUNE_PASSES = 10.0  # of a chain, where a draw is dear
+_TUNE_PASSES = 8.0  # of a chain, where a draw is dear
 _FEWEST_TUNE_DRAWS = 40  # half of which a better centre is made of
 
 

@@ -77,14 +77,14 @@ def test_a_smaller_target_takes_larger_batches(target):
     assert sizes[1] > 2 * sizes[0]
 
 
-def test_chains_tune_for_ten_passes_where_a_draw_is_dear(target):
+def test_chains_tune_for_eight_passes_where_a_draw_is_dear(target):
     """They begin with draws from the Gaussian at the mode; 200 draws where these cost little."""
     found = [
         psg.Auto(model=target.model(), rng=0, verify=False, batch_size=size).default_tune_steps
         for size in (128, 500, 4000)
     ]
     # three steps, two gradients of a row, on 20,000 rows
-    assert found == [200, int(10 / (3 * 2 * 500 / 20_000)), 40]
+    assert found == [200, int(8 / (3 * 2 * 500 / 20_000)), 40]
 
 
 def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):

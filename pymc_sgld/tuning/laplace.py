@@ -13,7 +13,8 @@ from pymc_sgld.types import Array
 _ROUGHLY = 0.5  # tolerance of the first climb
 _ARRIVED = 0.1  # root mean square of the gradient over the parameters, in posterior sds
 _EACH_ARRIVED = 0.3  # posterior sds of any parameter from the mode: an average hides one of many
-_MOST_STEPS = 5  # with the Hessian of one place
+_MOST_STEPS = 5  # with the Hessian of one place, and more while they shrink the slope
+_SLOW = 0.7
 _MOST_ROUNDS = 2
 _FEWEST_ROWS = 2000  # of the first sample
 _ROWS_PER_PARAMETER = 20
@@ -130,9 +131,12 @@ def _polished(
     covariance = np.linalg.inv(gaussian.precision)
     found = Laplace(position, float(logp), gaussian, covariance, np.inf, passes, scores)
     found, shorter = _at(found, gradient), 1.0
-    for _ in range(most_steps):
+    # a step is a pass, and another Hessian many
+    most_steps = max(most_steps, int(gaussian.data_passes / 2)) if most_steps else 0
+    for number in range(most_steps):
         if found.arrived:
             break
+        before = found.score
         ahead = (found.position + shorter * (covariance @ gradient)).astype(position.dtype)
         value, slope = smoothed(ahead)
         tried = _at(found._replace(position=ahead, logp=float(value)), slope)
@@ -141,6 +145,8 @@ def _polished(
         else:
             shorter /= 4
         passes += 1
+        if number + 1 >= _MOST_STEPS and found.score > _SLOW * before:
+            break
     return found._replace(data_passes=passes)
 
 
