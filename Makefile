@@ -21,7 +21,7 @@ compare: $(VENV)/.installed
 	$(BIN)/python -m models compare health_visits
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 15 --durations-min 3
 
 statistical: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow or statistical"

@@ -2,6 +2,8 @@
 
 import importlib.util
 
+from collections import Counter
+
 import pytest
 
 import pymc_sgld as psg
@@ -45,3 +47,17 @@ def make_step():
         return made[full_key]
 
     return build
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the files that took longest: a run is as long as those that one worker has."""
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    slow = [(name, took) for name, took in seconds.most_common(12) if took > 10]
+    if slow:
+        terminalreporter.section("slowest files")
+        for name, took in slow:
+            terminalreporter.write_line(f"{took:6.0f} s  {name}")
