@@ -4,7 +4,6 @@ from pymc_sgld import schedules
 from pymc_sgld.annealing import Annealing, anneal
 from pymc_sgld.auto_report import tuning_table
 from pymc_sgld.automatic import Auto
-from pymc_sgld.checking import Check, check
 from pymc_sgld.comparison import Comparison, compare
 from pymc_sgld.model_graph import (
     RowError,
@@ -14,10 +13,16 @@ from pymc_sgld.model_graph import (
     row_log_likelihood,
     row_model,
 )
-from pymc_sgld.posterior_scores import NoScoreError, PosteriorScores, posterior_scores
+from pymc_sgld.posterior import (
+    Check,
+    NoScoreError,
+    PosteriorScores,
+    check,
+    posterior_scores,
+    resample,
+)
 from pymc_sgld.presets import SGLD, register
 from pymc_sgld.sampling import sample, samplers
-from pymc_sgld.weighted_draws import resample
 
 __version__ = "0.1.0"
 

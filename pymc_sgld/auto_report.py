@@ -12,8 +12,8 @@ from rich import box
 from rich.table import Table
 
 from pymc_sgld.automatic import Auto
-from pymc_sgld.checking import Check
-from pymc_sgld.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
+from pymc_sgld.posterior import Check
+from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
 
 _log = logging.getLogger("pymc.sgld")
 _ANOTHER_MODE = 1.0

@@ -17,8 +17,8 @@ from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld.auto_report import report, report_check
 from pymc_sgld.automatic import Auto
-from pymc_sgld.checking import check_others, check_run
 from pymc_sgld.nuts_choice import reason_for_nuts
+from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.step_methods import StochasticGradientStep
 from pymc_sgld.validate import check_integer, check_one_of
@@ -152,7 +152,7 @@ def sample(
     )
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
-        checked = check_run(step, model, result) if check else None
+        checked = check_run(step.score_source(), model, result) if check else None
         if isinstance(step, Auto):
             report(step, model, result, checked)
         else:

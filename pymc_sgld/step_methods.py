@@ -33,6 +33,7 @@ from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import BlockFunction, RowModel, position_labels
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
+from pymc_sgld.posterior import ScoreSource
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.row_sources import Independent, Weighted, Windows, windows_of
 from pymc_sgld.step_arguments import (
@@ -352,6 +353,20 @@ class StochasticGradientStep(BlockedStep):
         """Take over a pickle made in another process."""
         self.__dict__.update(state)
         self._process = os.getpid()
+
+    def score_source(self) -> ScoreSource:
+        """Return what the scores of the draws are to be taken from."""
+        prepared = self.chain.prepared
+        centre = None if prepared is None else prepared.estimator_parameters
+        if centre is not None and [one.shape for one in centre] != [(self.chain.n_dim,)] * 2:
+            centre = None
+        return ScoreSource(
+            self.chain.block_function,
+            list(self.labels),
+            self.positions,
+            centre,
+            self.chain.settings.target_bias,
+        )
 
     def positions(self, values: Array) -> Array:
         """Return the positions of ravelled value variables, shape (..., n_dim)."""

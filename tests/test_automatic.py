@@ -14,10 +14,10 @@ from rich.console import Console
 import pymc_sgld as psg
 
 from pymc_sgld import auto_report
-from pymc_sgld.checking import check_run
 from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.model_graph import unconstrained_positions
 from pymc_sgld.nuts_choice import reason_for_nuts
+from pymc_sgld.posterior import check_run
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.tuning import LinearLaw
 from tests.targets import linear_regression
@@ -96,7 +96,7 @@ def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):
         wide["posterior"] = idata.posterior.to_dataset().assign(
             theta=mean + factor * (idata.posterior["theta"] - mean)
         )
-        found = check_run(step, model, wide)
+        found = check_run(step.score_source(), model, wide)
         assert found.measured.sd_ratio == pytest.approx(factor, abs=0.12)
         wider = [one for one in found.warnings if "wider than the posterior" in one]
         assert bool(wider) == told and all("theta[" in one for one in wider)
@@ -114,7 +114,8 @@ def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):
     half["sample_stats"] = idata.sample_stats.to_dataset().assign(
         step_size_weight=(("chain", "draw"), weights)
     )
-    assert check_run(step, model, half).measured.sd_ratio == pytest.approx(1, abs=0.12)
+    found = check_run(step.score_source(), model, half)
+    assert found.measured.sd_ratio == pytest.approx(1, abs=0.12)
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not(target):

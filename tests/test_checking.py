@@ -9,10 +9,10 @@ import xarray as xr
 
 import pymc_sgld as psg
 
-from pymc_sgld import score_estimates
 from pymc_sgld.auto_report import widths
-from pymc_sgld.checking import check_others
 from pymc_sgld.model_graph import RowError, parameter_labels, row_model
+from pymc_sgld.posterior import check_others, score_estimates
+from pymc_sgld.posterior.score_estimates import ScoreSource, affordable_scores
 
 CHAINS, DRAWS = 4, 1000
 N_ROWS = 200
@@ -242,12 +242,12 @@ def test_scores_from_batches_have_no_bias_and_keep_to_the_budget(model, exact, c
     mean, scale = exact
     draws = np.concatenate([mean, np.log(scale)[..., None]], axis=2)
     labels = parameter_labels(model)
-    assert score_estimates.affordable_scores(function, draws, labels, 5.0) is None
+    assert affordable_scores(ScoreSource(function, labels), draws, 5.0) is None
     given = None
     if centre == "given":  # off the mode, where the gradient of all rows is far from zero
         at = draws.mean(axis=(0, 1)) + 2 * draws.std(axis=(0, 1))
         given = at, function.full(at)[1] - function.batch(at, [np.zeros(1, int)], weights=[0.0])[1]
-    found = score_estimates.affordable_scores(function, draws, labels, 50.0, centre=given)
+    found = affordable_scores(ScoreSource(function, labels, centre=given), draws, 50.0)
     assert 40 < found.data_passes <= 50 and np.isnan(found.log_density).all()
     at_all = np.array([[function.full(q)[1] for q in chain] for chain in found.positions])
     # in posterior sds; a Gaussian mean has no noise left around a centre but by the scale
@@ -283,7 +283,7 @@ def test_around_a_centre_batches_are_exact_where_gradients_are_linear(linear, ce
         none = [np.zeros(1, int)] * 2
         at = np.array([2.0, 5.0])
         given = at, function.full(at)[1] - function.batch(at, none, weights=[0.0, 0.0])[1]
-    found = score_estimates.affordable_scores(function, draws, labels, 50.0, centre=given)
+    found = affordable_scores(ScoreSource(function, labels, centre=given), draws, 50.0)
     assert found.data_passes <= 50 < found.scores.size / 2
     at_all = [[function.full(q)[1] for q in chain] for chain in found.positions]
     np.testing.assert_allclose(found.scores, at_all, rtol=1e-10)

@@ -9,7 +9,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
 from pymc_sgld.model_graph import RowError
-from pymc_sgld.posterior_scores import NoScoreError, posterior_scores
+from pymc_sgld.posterior import NoScoreError, posterior_scores
 
 CHAINS, DRAWS = 2, 30
 

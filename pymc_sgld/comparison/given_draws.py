@@ -8,7 +8,7 @@ import pymc as pm
 from xarray import DataTree
 
 from pymc_sgld.model_graph import RowError, posterior_of
-from pymc_sgld.posterior_scores import check_draws_of
+from pymc_sgld.posterior.scores import check_draws_of
 
 
 def check_draws_of_model(label: str, result: DataTree, model: pm.Model | None) -> None:

@@ -21,7 +21,7 @@ from pymc_sgld.comparison.stein import compare_stein
 from pymc_sgld.comparison.verdicts import TOLERANCE
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.outside_samplers import OUTSIDE
-from pymc_sgld.posterior_scores import NoScoreError
+from pymc_sgld.posterior import NoScoreError
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.sampling import sample
 from pymc_sgld.validate import check_integer, check_one_of, check_positive

@@ -9,7 +9,7 @@ from xarray import DataTree
 
 from pymc_sgld.comparison.stein import compare_stein
 from pymc_sgld.diagnostics import kernel_stein_discrepancy
-from pymc_sgld.posterior_scores import NoScoreError
+from pymc_sgld.posterior import NoScoreError
 
 Y = np.random.default_rng(0).normal(size=(40, 2))
 

@@ -29,18 +29,14 @@ from pymc_sgld.model_graph import (
     posterior_of,
     unconstrained_positions,
 )
-from pymc_sgld.posterior_scores import (
+from pymc_sgld.posterior.score_estimates import FEWEST_SCORED, ScoreSource, affordable_scores
+from pymc_sgld.posterior.scores import (
     NoScoreError,
     PosteriorScores,
     check_draws_of,
     posterior_scores,
 )
-from pymc_sgld.score_estimates import FEWEST_SCORED, affordable_scores
-from pymc_sgld.step_methods import StochasticGradientStep
-from pymc_sgld.tuning import TARGET_BIAS
-from pymc_sgld.types import Array
-from pymc_sgld.validate import check_number
-from pymc_sgld.verdicts import (
+from pymc_sgld.posterior.verdicts import (
     NOT_SEEN,
     VERDICTS,
     Measured,
@@ -49,7 +45,10 @@ from pymc_sgld.verdicts import (
     variable_verdicts,
     warnings_of,
 )
-from pymc_sgld.weighted_draws import count_alike, resample, step_weights
+from pymc_sgld.posterior.weighted_draws import count_alike, resample, step_weights
+from pymc_sgld.tuning import TARGET_BIAS
+from pymc_sgld.types import Array
+from pymc_sgld.validate import check_number
 
 _log = logging.getLogger("pymc.sgld")
 SHARE_OF_WORK = 0.1  # of the gradients of a run, for the check at its end
@@ -206,15 +205,13 @@ def check(
     return found
 
 
-def check_run(
-    step: StochasticGradientStep, model: pm.Model, result: Any, seed: int = 0
-) -> Check | None:
+def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) -> Check | None:
     """Check a run of this package, for at most a tenth of its gradients; write the group ``check``.
 
     Parameters
     ----------
-    step : StochasticGradientStep
-        Its compiled gradient is used again.
+    source : ScoreSource
+        From the step method: its compiled gradient is used again.
     model : pm.Model
     result : DataTree
     seed : int, default 0
@@ -227,21 +224,16 @@ def check_run(
         not all variables are in the result.
     """
     posterior = posterior_of(result)
-    if posterior.sizes["draw"] < _FEWEST_DRAWS or step.chain.n_dim > LARGEST_MEASURED:
+    if posterior.sizes["draw"] < _FEWEST_DRAWS or len(source.labels) > LARGEST_MEASURED:
         return None
-    chain, scored, why = step.chain, None, ""
+    scored, why = None, ""
     budget = SHARE_OF_WORK * float(result["sample_stats"]["data_passes"].sum())
     try:
         check_draws_of(model, posterior)
-        draws = step.positions(
+        draws = source.positions(
             unconstrained_positions(model, posterior_of(_weighted_alike(result)))
         )
-        centre = None if chain.prepared is None else chain.prepared.estimator_parameters
-        if centre is not None and [one.shape for one in centre] != [draws.shape[2:]] * 2:
-            centre = None
-        scored = affordable_scores(
-            chain.block_function, draws, list(step.labels), budget, centre=centre, seed=seed
-        )
+        scored = affordable_scores(source, draws, budget, seed=seed)
     except RowError as error:
         _log.info(f"The draws were not checked: {error}")
         return None
@@ -249,7 +241,7 @@ def check_run(
         why = str(error)
     if scored is None and not why:
         why = "A tenth of the run's gradients is too few to tell: call check() yourself."
-    found = _judged(result, model, scored, why, chain.settings.target_bias)
+    found = _judged(result, model, scored, why, source.target_bias)
     result["check"] = xr.DataTree(dataset=found.dataset)
     return found
 

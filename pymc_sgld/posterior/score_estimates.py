@@ -4,10 +4,14 @@ A batch is drawn after the draw it is evaluated at, and independently of it, so 
 unbiased and Stein's identities hold for it as they do for that of all rows.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.posterior_scores import PosteriorScores, check_finite, evenly_spaced, scores_at
+from pymc_sgld.posterior.scores import PosteriorScores, check_finite, evenly_spaced, scores_at
+from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
 
 FEWEST_SCORED = 100
@@ -21,29 +25,45 @@ _PASSES_FOR_A_CENTRE = 4.0  # a budget below is not spent on one
 Centre = tuple[Array, ...]
 
 
+@dataclass(frozen=True)
+class ScoreSource:
+    """What the scores of a run are taken from; made by its step method.
+
+    Parameters
+    ----------
+    function : BlockFunction
+        Compiled for the run.
+    labels : list of str
+        Of the entries of a position, for messages.
+    positions : callable, optional
+        From ravelled value variables, shape (..., n_dim), to the coordinates of the gradient.
+        Default: they are those.
+    centre : tuple of arrays, optional
+        Of a control variate, if one is known. Otherwise one is made at the mean of the draws, where
+        the budget allows for it.
+    target_bias : float
+        Relative excess of an sd that the run was to keep to.
+    """
+
+    function: BlockFunction
+    labels: list[str]
+    positions: Callable[[Array], Array] = np.asarray
+    centre: Centre | None = None
+    target_bias: float = TARGET_BIAS
+
+
 def affordable_scores(
-    function: BlockFunction,
-    draws: Array,
-    labels: list[str],
-    budget: float,
-    *,
-    centre: Centre | None = None,
-    seed: int = 0,
+    source: ScoreSource, draws: Array, budget: float, *, seed: int = 0
 ) -> PosteriorScores | None:
     """Return scores of thinned draws for a number of passes through the data.
 
     Parameters
     ----------
-    function : BlockFunction
+    source : ScoreSource
     draws : array, shape (n_chains, n_draws, n_dim)
-        In unconstrained space.
-    labels : list of str
-        Of the parameters, for messages.
+        Positions.
     budget : float
         Passes through the data: row gradients over the number of rows.
-    centre : tuple of arrays, optional
-        Of a control variate, if one is known. Otherwise one is made at the mean of the draws, where
-        the budget allows for it.
     seed : int, default 0
         Of the batches.
 
@@ -57,6 +77,7 @@ def affordable_scores(
     NoScoreError
         Where draws or gradients are not finite.
     """
+    function, labels, centre = source.function, source.labels, source.centre
     n_chains, n_draws = draws.shape[:2]
     most = min(_MOST_SCORED, n_chains * n_draws)
     if not function.total_sizes or budget >= min(_ENOUGH_WHOLE, most):
