@@ -3,6 +3,7 @@
 import ast
 import shutil
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,17 +73,22 @@ def room(module):
 
 def imported(path, for_types=True):
     """Return the full names that a file imports, wherever in it the import stands."""
+    return _imported(path.name, path.read_text(), for_types)
+
+
+@cache
+def _imported(file, text, for_types):
     names = set()
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(text)
     if not for_types:
         tree = WithoutTypeChecking().visit(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}:{node.lineno} has a relative import"
+            assert node.level == 0, f"{file}:{node.lineno} has a relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 class WithoutTypeChecking(ast.NodeTransformer):
@@ -155,11 +161,9 @@ def oversized(package):
         text = path.read_text()
         if (length := len(text.splitlines())) >= MAX_FILE:
             problems.append(f"{module} has {length} lines")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = node.end_lineno - _body_start(node) + 1
-                if length >= MAX_FUNCTION:
-                    problems.append(f"{module}.{node.name} has {length} lines")
+        for name, length in _functions(text):
+            if length >= MAX_FUNCTION:
+                problems.append(f"{module}.{name} has {length} lines")
     return problems
 
 
@@ -167,17 +171,37 @@ def oversized_classes(package, known=LARGE_CLASSES):
     """Name the classes over the bound, and those of the known ones that no longer are."""
     problems, large = [], set()
     for module, path in modules(package).items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.ClassDef):
-                continue
-            length = node.end_lineno - node.lineno + 1
-            methods = sum(isinstance(part, ast.FunctionDef) for part in node.body)
+        for own_name, length, methods in _classes(path.read_text()):
             if length >= MAX_CLASS or methods > MAX_METHODS:
-                large.add(name := f"{module}.{node.name}")
+                large.add(name := f"{module}.{own_name}")
                 if name not in known:
                     problems.append(f"{name} has {length} lines and {methods} methods")
     gone = sorted(set(known) - large)
     return problems + [f"{name} is within the bound: take it out of LARGE_CLASSES" for name in gone]
+
+
+@cache
+def _functions(text):
+    """Return the name and the length of each function, the signature and the docstring apart."""
+    return [
+        (node.name, node.end_lineno - _body_start(node) + 1)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+@cache
+def _classes(text):
+    """Return the name of each class, its length and how many methods it has."""
+    return [
+        (
+            node.name,
+            node.end_lineno - node.lineno + 1,
+            sum(isinstance(part, ast.FunctionDef) for part in node.body),
+        )
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+    ]
 
 
 def _body_start(node):
