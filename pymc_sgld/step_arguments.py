@@ -1,6 +1,5 @@
 """The arguments of a step method: checked, and made into the parts of a sampler."""
 
-import inspect
 import logging
 
 from collections.abc import Callable, Sequence
@@ -19,8 +18,8 @@ from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
 from pymc_sgld.model_graph import Recentre, RowError, RowModel, recentred, row_model
 from pymc_sgld.preconditioners import PRECONDITIONERS, Given, Preconditioner
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
+from pymc_sgld.samplers import Rule, ScaledRule, TestedRule
 from pymc_sgld.tuning import TARGET_BIAS
-from pymc_sgld.types import UpdateRule
 from pymc_sgld.validate import check_integer, check_one_of
 
 _log = logging.getLogger("pymc.sgld")
@@ -28,16 +27,15 @@ _DEFAULT_BATCH_SIZE = 256
 
 
 def make_rule(
-    name: str, rule_class: type[Any], defaults: dict[str, float], given: dict[str, float]
-) -> UpdateRule:
+    name: str, rule_class: type[Rule], defaults: dict[str, float], given: dict[str, float]
+) -> Rule:
     """Make the update rule with the arguments that are its own, such as the friction."""
     allowed = [one.name for one in fields(rule_class) if one.name not in defaults]
     for argument in given:
         if argument not in allowed:
             own = f"takes {', '.join(allowed)}" if allowed else "has no arguments of its own"
             raise TypeError(f"{argument!r} is not an argument of {name}; its rule {own}.")
-    rule: UpdateRule = rule_class(**{**defaults, **given})
-    return rule
+    return rule_class(**{**defaults, **given})
 
 
 def split_cycles(
@@ -68,7 +66,7 @@ def choose_estimator(
     why : str, optional
         The reason why it does not work with others.
     """
-    if not isinstance(gradient, str) and getattr(gradient, "name", None) in ESTIMATORS:
+    if isinstance(gradient, GradientEstimator):
         check_one_of(f"gradient of {name}", gradient.name, allowed, hint=why)
         return gradient
     return ESTIMATORS[check_one_of(f"gradient of {name}", gradient, allowed, hint=why)]
@@ -76,7 +74,7 @@ def choose_estimator(
 
 def choose_settings(
     name: str,
-    rule: UpdateRule,
+    rule: Rule,
     estimator: GradientEstimator,
     *,
     step_size: Any,
@@ -200,7 +198,7 @@ def choose_batch_sizes(
 def choose_scheme(
     name: str,
     batches: str,
-    rule: UpdateRule,
+    rule: Rule,
     estimator: GradientEstimator,
     noise_compensation: bool,
 ) -> Independent:
@@ -212,12 +210,12 @@ def choose_scheme(
         Of the sampler.
     batches : str
         A key of ``SCHEMES``.
-    rule : UpdateRule
+    rule : Rule
     estimator : GradientEstimator
     noise_compensation : bool
         Whether known noise is taken out of the injected noise.
     """
-    compensated = noise_compensation or getattr(rule, "needs_gradient_noise", False)
+    compensated = noise_compensation or rule.needs_gradient_noise
     scheme = SCHEMES[check_one_of("batches", batches, SCHEMES)]
     if batches == "epochs" and compensated:
         raise ValueError(
@@ -226,7 +224,7 @@ def choose_scheme(
             "epoch adds up to none, so it would be taken out a second time. Use "
             "batches='independent', or leave noise_compensation out."
         )
-    if batches == "epochs" and hasattr(rule, "settle"):
+    if batches == "epochs" and isinstance(rule, TestedRule):
         raise ValueError(
             f"{name} weighs a sequence of batches against its reverse, which must be as likely; "
             "with batches='epochs' it is not. Use batches='independent'."
@@ -281,9 +279,7 @@ def check_table(
     )
 
 
-def check_noise_left(
-    name: str, rule: UpdateRule, rows_model: RowModel, sizes: Sequence[int]
-) -> None:
+def check_noise_left(name: str, rule: Rule, rows_model: RowModel, sizes: Sequence[int]) -> None:
     """Refuse batches of all rows for a rule that lives on the noise of batches."""
     totals = [group.total_size for group in rows_model.groups]
     if rule.noise_vectors == 0 and list(totals) == list(sizes):
@@ -295,11 +291,10 @@ def check_noise_left(
 
 
 def _choose_preconditioner(
-    name: str, rule: UpdateRule, given: str | Preconditioner | None, step_given: bool
+    name: str, rule: Rule, given: str | Preconditioner | None, step_given: bool
 ) -> Preconditioner:
     """Return the preconditioner asked for, if the rule works with it, or the default."""
-    own = getattr(rule, "preconditioners", None)
-    allowed = (own(step_given) if own else ()) or tuple(PRECONDITIONERS)
+    allowed = rule.preconditioners(step_given) or tuple(PRECONDITIONERS)
     if given is None:
         usual = "identity" if step_given else "dense"
         given = usual if len(allowed) == len(PRECONDITIONERS) else allowed[0]
@@ -320,7 +315,7 @@ def _choose_preconditioner(
 
 def _check_size(
     n_dim: int,
-    rule: UpdateRule,
+    rule: Rule,
     step_given: bool,
     preconditioner: Preconditioner,
     compensated: bool,
@@ -331,7 +326,7 @@ def _check_size(
     reasons = []
     if preconditioner.name == "dense":
         reasons.append("preconditioner='dense' (take 'low_rank', 'diagonal', 'rmsprop' or 'adam')")
-    measurable = preconditioner.name == "low_rank" and not hasattr(rule, "own_scales")
+    measurable = preconditioner.name == "low_rank" and not isinstance(rule, ScaledRule)
     if not measurable and not step_given:
         reasons.append("the choice of step_size (give it, or take preconditioner='low_rank')")
     if not measurable and compensated:
@@ -345,17 +340,17 @@ def _check_size(
 
 
 def _choose_compensation(
-    name: str, rule: UpdateRule, estimator: GradientEstimator, wanted: bool, step_given: bool
+    name: str, rule: Rule, estimator: GradientEstimator, wanted: bool, step_given: bool
 ) -> bool:
     """Return whether the rule is told the variance of the gradient."""
-    if step_given and getattr(rule, "step_replaces_noise", False):
+    if step_given and rule.step_replaces_noise:
         if wanted:
             raise ValueError(
                 f"noise_compensation=True and step_size are given for {name}, whose step follows "
                 "from the noise of the gradient. Leave step_size out, or noise_compensation."
             )
         return False
-    needed = getattr(rule, "needs_gradient_noise", False)
+    needed = rule.needs_gradient_noise
     wanted = wanted or needed
     if wanted and estimator.steps_between(1) is not None:
         raise ValueError(
@@ -364,8 +359,7 @@ def _choose_compensation(
             "of the injected noise. Use gradient='control_variate' or 'minibatch', or leave "
             "noise_compensation out."
         )
-    able = "gradient_noise" in inspect.signature(rule.update).parameters
-    if wanted and not able:
+    if wanted and not rule.compensates:
         raise ValueError(
             f"noise_compensation=True is not possible for {name}: its rule has no closed form for "
             "it. Use sgld, sghmc, baoa or baoab, or leave it out."
@@ -390,11 +384,11 @@ def _check_target_bias(target_bias: float | None, step_size: Any) -> float:
     return float(target_bias)
 
 
-def _check_steps_per_draw(name: str, rule: UpdateRule, steps_per_draw: int | None) -> None:
+def _check_steps_per_draw(name: str, rule: Rule, steps_per_draw: int | None) -> None:
     if steps_per_draw is None:
         return
     check_integer("steps_per_draw", steps_per_draw, at_least=1)
-    trajectory = getattr(rule, "trajectory", 1)
+    trajectory = rule.trajectory
     if steps_per_draw % trajectory:
         raise ValueError(
             f"steps_per_draw={steps_per_draw} is not a multiple of the {trajectory} steps after "

@@ -35,7 +35,8 @@ from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.modes import is_jax
 from pymc_sgld.posterior import ScoreSource
 from pymc_sgld.preconditioners import Preconditioner
-from pymc_sgld.row_sources import Independent, Weighted, Windows, windows_of
+from pymc_sgld.row_sources import Independent, Windows, windows_of
+from pymc_sgld.samplers import Rule
 from pymc_sgld.step_arguments import (
     check_all_variables,
     check_noise_left,
@@ -84,7 +85,7 @@ class Parts(NamedTuple):
         """The batches."""
         function = self.block_function
         arrays = function.arrays
-        if isinstance(self.scheme, Weighted):  # the weights are the last
+        if self.scheme.weights is not None:  # they are the last of the arrays
             arrays = (*arrays[:-1], self.scheme.weights.astype(function.dtype))
         return windows_of(
             arrays,
@@ -167,9 +168,9 @@ class StochasticGradientStep(BlockedStep):
     """
 
     name: ClassVar[str]
-    rule_class: ClassVar[type[Any]]
+    rule_class: ClassVar[type[Rule]]
     rule_defaults: ClassVar[dict[str, float]] = {}
-    other_rules: ClassVar[tuple[type[Any], ...]] = ()  # that it may take instead
+    other_rules: ClassVar[tuple[type[Rule], ...]] = ()  # that it may take instead
     cycles_class: ClassVar[type[Cycles] | None] = None  # of a sampler with cycles
     gradients: ClassVar[tuple[str, ...]] = tuple(ESTIMATORS)  # those the sampler works with
     default_gradient: ClassVar[str] = "minibatch"
@@ -204,7 +205,7 @@ class StochasticGradientStep(BlockedStep):
     @classmethod
     def has_momentum(cls) -> bool:
         """Whether the rule moves a momentum, with unit masses in its coordinates."""
-        return "momentum" in getattr(getattr(cls, "rule_class", None), "extra_state", ())
+        return "momentum" in cls.rule_class.extra_state
 
     @classmethod
     def own_arguments(cls) -> set[str]:

@@ -3,7 +3,8 @@
 import difflib
 
 from collections.abc import Iterable
-from typing import Any
+from inspect import get_annotations
+from typing import Any, ClassVar, get_origin
 
 import numpy as np
 
@@ -48,6 +49,36 @@ def check_one_of(name: str, value: Any, allowed: Iterable[str], *, hint: str = "
     if near:
         message += f" Did you mean {near[0]!r}?"
     raise ValueError(_sentence(message, hint))
+
+
+def check_class_attributes(cls: type, kind: str) -> None:
+    """Raise if a class has public attributes that none of its bases has: they may be misspelt.
+
+    What is annotated, and not as a ``ClassVar``, is a field of its own.
+    """
+    annotations = get_annotations(cls)
+    fields = {name for name, type_ in annotations.items() if not _of_the_class(type_)}
+    known = {
+        name
+        for base in cls.__mro__[1:]
+        for name in (*vars(base), *get_annotations(base))
+        if not name.startswith("_")
+    }
+    for name in (*vars(cls), *annotations):
+        if name.startswith("_") or name in known or name in fields:
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        raise TypeError(
+            f"{cls.__name__} has {name!r}, which no {kind} has, so nobody asks for it."
+            + (f" Did you mean {near[0]!r}?" if near else "")
+            + " Begin the names of helpers with an underscore; a field needs a type."
+        )
+
+
+def _of_the_class(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return "ClassVar" in annotation
+    return annotation is ClassVar or get_origin(annotation) is ClassVar
 
 
 def _as_number(name: str, value: Any, allowed: str, hint: str) -> float:

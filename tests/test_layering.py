@@ -14,7 +14,6 @@ PACKAGE = Path(__file__).parents[1] / "pymc_sgld"
 # module or folder may otherwise import lower layers only.
 LAYERS = [
     {"types", "validate"},
-    {"metropolis"},
     {
         "schedules",
         "samplers",

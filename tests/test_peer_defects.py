@@ -19,6 +19,7 @@ from pymc_sgld.samplers import (
     NoseHooverThermostat,
     StochasticGradientHamiltonian,
     StochasticGradientLangevin,
+    TestedRule,
 )
 from pymc_sgld.tuning import LinearLaw
 from tests import peers
@@ -32,7 +33,7 @@ def rule_of(name):
 
 
 def is_affine(name):
-    return not (rule_of(name).nonlinear_state or hasattr(rule_of(name), "settle"))
+    return not (rule_of(name).nonlinear_state or isinstance(rule_of(name), TestedRule))
 
 
 def injects_noise(name):

@@ -18,6 +18,7 @@ from pymc_sgld.preconditioners import (
     Metric,
 )
 from pymc_sgld.row_sources import Windows
+from pymc_sgld.samplers import ScaledRule
 from pymc_sgld.tuning import (
     ExtremesChain,
     Laplace,
@@ -217,7 +218,7 @@ class Beginning:
             self.state.picture = self._picture(left, self.state.metric, temperature)
             self.state.unreported_passes += left.data_passes
 
-    def recentre(self, temperature: float) -> None:
+    def move_centre(self, temperature: float) -> None:
         """Move the centre of the control variate to the mean of draws, if that is the better one.
 
         The coordinates stay as they are, for the state of the rule is in them.
@@ -257,7 +258,7 @@ class Beginning:
             gaussian,
             temperature,
             self.generator,
-            getattr(self.windows.scheme, "probabilities", None),
+            self.windows.scheme.row_probabilities,
         )
 
     def _ends(self, starts: list[Array], prepared: Tuned) -> list[tuple[Array, float]]:
@@ -332,7 +333,7 @@ class Beginning:
     def start_of_rule(self, position: Array, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the extra state of the rule to begin with."""
         rule, state = self.settings.axes.rule, self.state
-        if not hasattr(rule, "start_from_squares"):
+        if not isinstance(rule, ScaledRule):
             return rule.start(normal, temperature)
         squares = state.expected_squares
         if squares is None:
@@ -341,8 +342,7 @@ class Beginning:
                 state.metric.pull_back(one, *parameters) for one in self.batch_gradients(position)
             ]
             squares = np.mean(np.square(gradients), axis=0)
-        found: dict[str, Array] = rule.start_from_squares(squares.astype(position.dtype))
-        return found
+        return rule.start_from_squares(squares.astype(position.dtype))
 
     def find_by_products(self, start: Array, temperature: float) -> Tuned:
         """Find a mode, and what is to be known of it, without any n_dim x n_dim matrix."""
@@ -442,7 +442,7 @@ class Beginning:
         self, gaussian: LocalGaussian, metric: Metric, temperature: float
     ) -> Array | None:
         """Return the squared gradients by coordinate, for a rule that asks for them."""
-        if not hasattr(self.settings.axes.rule, "start_from_squares"):
+        if not isinstance(self.settings.axes.rule, ScaledRule):
             return None
         return self._squares(gaussian, metric.matrix(), temperature)
 
@@ -450,7 +450,7 @@ class Beginning:
         """Return the sampler on the Gaussian picture, in the coordinates it moves in."""
         rule, noise = self.settings.axes.rule, self._noise_of_batches(gaussian)
         factor, time_scale = metric.matrix(), 1.0
-        if hasattr(rule, "own_scales"):
+        if isinstance(rule, ScaledRule):
             own = factor * rule.own_scales(self._squares(gaussian, factor, temperature))
             time_scale = float(1 / np.linalg.eigvalsh(own.T @ gaussian.precision @ own)[-1])
             factor = np.sqrt(time_scale) * own

@@ -16,6 +16,7 @@ from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Windows
+from pymc_sgld.samplers import TestedRule
 from pymc_sgld.types import Array, Randomness, Schedule
 
 _MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
@@ -132,7 +133,7 @@ class Chain:
         state = self.state
         compared_with = state.estimator_parameters
         if state.draw_number == state.tune and state.tune_draws:
-            self._beginning().recentre(self._temperature())
+            self._beginning().move_centre(self._temperature())
         steps = self._steps_of_draw()
         clock = self._clock(steps)
         step_sizes = schedules.evaluate("step_size", state.step_size, clock) * state.step_factor
@@ -221,8 +222,8 @@ class Chain:
                 current, first, step_sizes[piece].astype(dtype), temperatures[piece].astype(dtype)
             )
             done += n_steps
-            if self.settings.tested and (first + n_steps) % self.settings.trajectory == 0:
-                current, found = rule.settle(  # type: ignore[attr-defined]
+            if isinstance(rule, TestedRule) and (first + n_steps) % rule.trajectory == 0:
+                current, found = rule.settle(
                     before,
                     current,
                     self._log_density,
@@ -280,7 +281,7 @@ class Chain:
     def _keep_tune_draw(self, position: Array) -> None:
         """Keep some draws of the second half of the tune phase, where a centre may move to them."""
         state = self.state
-        if not (state.tuning and getattr(self.settings.axes.estimator, "recentre", False)):
+        if not (state.tuning and self.settings.axes.estimator.move_centre):
             return
         apart = max(1, state.tune // (2 * _TUNE_DRAWS))
         if 2 * state.draw_number >= state.tune and state.draw_number % apart == 0:
@@ -295,7 +296,8 @@ class Chain:
             state.step_factor /= 2
         elif self.settings.adapts_step_size:
             rule = self.settings.axes.rule
-            wanted = rule.target_acceptance  # type: ignore[attr-defined]
+            assert isinstance(rule, TestedRule) and rule.target_acceptance is not None
+            wanted = rule.target_acceptance
             rate = (state.draw_number + 1) ** -_ADAPTATION_DECAY
             state.step_factor *= float(np.exp(rate * (statistics["acceptance_rate"] - wanted)))
             first = schedules.evaluate("step_size", state.step_size, np.zeros(1))[0]

@@ -61,7 +61,7 @@ class GibbsChain(Chain):
         """Run the steps of one draw given the hyperparameters, then draw these."""
         state = self.state
         if state.draw_number == state.tune and state.tune_draws:
-            self._recentre()
+            self._move_centre()
         generator = self._streams().between_draws(state.draw_number)
         self._condition(position, generator)
         tuning, drawn = state.tuning, super().draw(position)
@@ -92,9 +92,9 @@ class GibbsChain(Chain):
         step_size = schedules.evaluate("step_size", state.step_size, step)[0] * state.step_factor
         normal = generator.standard_normal(self.n_dim).astype(position.dtype)
         rule = self.settings.axes.rule
-        state.extra_state = rule.restart(normal, float(step_size), self._temperature())  # type: ignore[attr-defined]
+        state.extra_state = rule.restart(normal, float(step_size), self._temperature())
 
-    def _recentre(self) -> None:
+    def _move_centre(self) -> None:
         """Move the centre of the control variate to the mean of draws, if that is better."""
         state, picture, draws = self.state, self.state.picture, np.array(self.state.tune_draws)
         state.tune_draws = ()
@@ -122,7 +122,7 @@ class GibbsChain(Chain):
             tuned.laplace.gaussian._replace(precision=spread, data_passes=0.0),
             1.0,
             generator,
-            getattr(self.windows.scheme, "probabilities", None),
+            self.windows.scheme.row_probabilities,
         )
         state.unreported_passes += 1 + left.data_passes
         gaussian = left._replace(precision=tuned.laplace.gaussian.precision)

@@ -8,6 +8,7 @@ import numpy as np
 from pymc_sgld.chain.cycles import CyclePlan, Cycles
 from pymc_sgld.compiled_loops.transition import Axes
 from pymc_sgld.preconditioners import PRECONDITIONERS, Averages, Metric
+from pymc_sgld.samplers import TestedRule
 from pymc_sgld.tuning import TARGET_BIAS, SamplerPicture
 from pymc_sgld.types import Array, Schedule
 
@@ -46,12 +47,12 @@ class Settings:
     @property
     def trajectory(self) -> int:
         """Steps between two tests of a rule with one; 1 for the others."""
-        return getattr(self.axes.rule, "trajectory", 1)
+        return self.axes.rule.trajectory
 
     @property
     def tested(self) -> bool:
         """Whether the rule stops to look at all rows."""
-        return hasattr(self.axes.rule, "settle")
+        return isinstance(self.axes.rule, TestedRule)
 
     @property
     def steps_per_piece(self) -> int | None:
@@ -61,7 +62,9 @@ class Settings:
     @property
     def adapts_step_size(self) -> bool:
         """Whether the step size follows the acceptance rate while tuning."""
-        return self.step_size is None and hasattr(self.axes.rule, "target_acceptance")
+        rule = self.axes.rule
+        follows = isinstance(rule, TestedRule) and rule.target_acceptance is not None
+        return self.step_size is None and follows
 
 
 @dataclass(frozen=True)

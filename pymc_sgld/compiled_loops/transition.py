@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from pymc_sgld.gradient_estimators import BatchGradients, GradientEstimator
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.types import Tensor, UpdateRule
+from pymc_sgld.samplers import Rule
+from pymc_sgld.types import Tensor
 
 FRESH = "fresh gradient"
 
@@ -16,7 +17,7 @@ FRESH = "fresh gradient"
 class Axes(NamedTuple):
     """The parts of a sampler that make up a step."""
 
-    rule: UpdateRule
+    rule: Rule
     estimator: GradientEstimator
     metric: Metric
     noise_compensation: bool = False

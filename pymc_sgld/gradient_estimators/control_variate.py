@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pymc_sgld.gradient_estimators.base import BatchGradients
+from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
 from pymc_sgld.types import Tensor
 
 
 @dataclass(frozen=True)
-class ControlVariate:
+class ControlVariate(GradientEstimator):
     r"""The full gradient at a centre, corrected by one batch at two points.
 
     .. math:: \hat g(\theta) = \nabla \log p(\theta) + \sum_{i=1}^N \nabla \log p(y_i \mid c)
@@ -22,7 +22,7 @@ class ControlVariate:
 
     Parameters
     ----------
-    recentre : bool, default True
+    move_centre : bool, default True
         At the end of the tune phase, move the centre from the mode to the mean of draws of the
         second half of it, if at these draws the noise with that centre is clearly smaller, by a
         tenth or more. One more pass through the data; the noise that is left is measured again.
@@ -39,19 +39,13 @@ class ControlVariate:
        stochastic gradient MCMC. Statistics and Computing 29. https://doi.org/10.1007/s11222-018-9826-2
     """
 
-    recentre: bool = True
+    move_centre: bool = True
 
     name: ClassVar[str] = "control_variate"
     parameters: ClassVar[tuple[str, ...]] = ("centre", "rows_at_centre")
-    whole: ClassVar[bool] = False
     needs_mode: ClassVar[bool] = True
-    remembers: ClassVar[bool] = False
     reference_distance: ClassVar[int] = 1
     gradients_per_batch: ClassVar[int] = 2
-
-    def steps_between(self, steps_per_pass: int) -> int | None:
-        """Follow no clock."""
-        return None
 
     def gradient(
         self, batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]

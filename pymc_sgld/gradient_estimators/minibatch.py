@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pymc_sgld.gradient_estimators.base import BatchGradients
+from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
 from pymc_sgld.types import Tensor
 
 
 @dataclass(frozen=True)
-class Minibatch:
+class Minibatch(GradientEstimator):
     r"""The gradient on one batch, its rows scaled up.
 
     .. math:: \hat g(\theta) = \nabla \log p(\theta)
@@ -25,16 +25,6 @@ class Minibatch:
     """
 
     name: ClassVar[str] = "minibatch"
-    parameters: ClassVar[tuple[str, ...]] = ()
-    whole: ClassVar[bool] = False
-    needs_mode: ClassVar[bool] = False
-    remembers: ClassVar[bool] = False
-    reference_distance: ClassVar[int] = 0
-    gradients_per_batch: ClassVar[int] = 1
-
-    def steps_between(self, steps_per_pass: int) -> int | None:
-        """Compare with nothing."""
-        return None
 
     def gradient(
         self, batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]

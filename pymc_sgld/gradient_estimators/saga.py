@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pymc_sgld.gradient_estimators.base import BatchGradients
+from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
 from pymc_sgld.types import Tensor
 from pymc_sgld.validate import check_integer
 
@@ -13,7 +13,7 @@ _BYTES = 10**9
 
 
 @dataclass(frozen=True)
-class Saga:
+class Saga(GradientEstimator):
     r"""The gradient of one block of rows, corrected by those remembered of all blocks.
 
     .. math:: \hat g(\theta) = \nabla \log p(\theta) + \sum_j p_j t_j
@@ -61,11 +61,8 @@ class Saga:
 
     name: ClassVar[str] = "saga"
     parameters: ClassVar[tuple[str, ...]] = ("mean_of_table",)
-    whole: ClassVar[bool] = False
-    needs_mode: ClassVar[bool] = False
     remembers: ClassVar[bool] = True
     reference_distance: ClassVar[int] = 2
-    gradients_per_batch: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Check the option."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pymc_sgld.gradient_estimators.base import BatchGradients
+from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
 from pymc_sgld.gradient_estimators.control_variate import corrected
 from pymc_sgld.types import Tensor
 from pymc_sgld.validate import check_integer
@@ -13,7 +13,7 @@ _FEWEST_STEPS = 20  # between two anchors left to be chosen; each stops the comp
 
 
 @dataclass(frozen=True)
-class Svrg:
+class Svrg(GradientEstimator):
     r"""The control variate of Baker et al., its centre moved to the chain on a clock.
 
     .. math:: \hat g(\theta) = \nabla \log p(\theta) + \sum_{i=1}^N \nabla \log p(y_i \mid c)
@@ -46,9 +46,6 @@ class Svrg:
 
     name: ClassVar[str] = "svrg"
     parameters: ClassVar[tuple[str, ...]] = ("anchor", "rows_at_anchor")
-    whole: ClassVar[bool] = False
-    needs_mode: ClassVar[bool] = False
-    remembers: ClassVar[bool] = False
     reference_distance: ClassVar[int] = 2
     gradients_per_batch: ClassVar[int] = 2
 

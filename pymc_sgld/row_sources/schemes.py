@@ -33,6 +33,16 @@ class Independent:
     name: ClassVar[str] = "independent"
     with_replacement: ClassVar[bool] = False
 
+    @property
+    def row_probabilities(self) -> Array | None:
+        """Probability of each row at each draw, shape (total_size,); None where all are alike."""
+        return None
+
+    @property
+    def weights(self) -> Array | None:
+        """Factor of each row in a batch, shape (total_size,); None where all are alike."""
+        return None
+
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
         return generator.permutation(total)
@@ -121,6 +131,11 @@ class Weighted(Replacement):
     probabilities: Array
 
     name: ClassVar[str] = "weighted"
+
+    @property
+    def row_probabilities(self) -> Array:
+        """Probability of each row at each draw, shape (total_size,)."""
+        return self.probabilities
 
     @cached_property
     def weights(self) -> Array:

@@ -1,5 +1,6 @@
 """Update rules, one a file: PyTensor only, never PyMC."""
 
+from pymc_sgld.samplers._base import MomentumRule, Rule, ScaledRule, TestedRule
 from pymc_sgld.samplers.amagold import Amagold
 from pymc_sgld.samplers.badodab import Badodab
 from pymc_sgld.samplers.baoa import Baoa
@@ -24,12 +25,16 @@ __all__ = [
     "ConstantSgd",
     "GradientGuidedMonteCarlo",
     "MetropolisAdjustedLangevin",
+    "MomentumRule",
     "NoseHooverThermostat",
     "Obabo",
     "PreconditionedLangevin",
     "ReplicaExchangeLangevin",
     "RestartedLangevin",
+    "Rule",
+    "ScaledRule",
     "StochasticGradientFisherScoring",
     "StochasticGradientHamiltonian",
     "StochasticGradientLangevin",
+    "TestedRule",
 ]

@@ -6,13 +6,14 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.metropolis import metropolis_test
+from pymc_sgld.samplers._base import MomentumRule, TestedRule
+from pymc_sgld.samplers._metropolis import metropolis_test
 from pymc_sgld.types import Array, Tensor
-from pymc_sgld.validate import check_integer, check_positive
+from pymc_sgld.validate import check_integer
 
 
 @dataclass(frozen=True)
-class Amagold:
+class Amagold(TestedRule, MomentumRule):
     r"""Hamiltonian steps with friction on batches, tested against all rows at times: exact.
 
     K steps, ``trajectory`` of them, one gradient each,
@@ -64,24 +65,21 @@ class Amagold:
     name: ClassVar[str] = "amagold"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "work")
     nonlinear_state: ClassVar[tuple[str, ...]] = ("work",)
-    noise_vectors: ClassVar[int] = 1
-    gradients_per_step: ClassVar[int] = 1
     # stable below 2 on a unit Gaussian; near it, the steps only swing from side to side
     largest_step: ClassVar[float] = 1.2
     exact: ClassVar[bool] = True
     target_acceptance: ClassVar[float] = 0.65
 
-    friction: float = 1.0
     trajectory: int = 10
 
     def __post_init__(self) -> None:
         """Check friction and trajectory."""
-        check_positive("friction", self.friction)
+        super().__post_init__()
         check_integer("trajectory", self.trajectory, at_least=1)
 
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the momentum at equilibrium, N(0, T I), and no work."""
-        return {"momentum": temperature**0.5 * normal, "work": 0 * normal}
+        return {**super().start(normal, temperature), "work": 0 * normal}
 
     def update(
         self,
@@ -92,7 +90,7 @@ class Amagold:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, old = state["position"], state["momentum"]
         half = step_size * self.friction / 2
         position = position + step_size / 2 * old
@@ -110,5 +108,5 @@ class Amagold:
         uniform: float,
         temperature: float,
     ) -> tuple[dict[str, Array], dict[str, float]]:
-        """Accept or reject; see :func:`pymc_sgld.metropolis.metropolis_test`."""
+        """Accept or reject; see :func:`pymc_sgld.samplers._metropolis.metropolis_test`."""
         return metropolis_test(before, after, log_density, uniform, temperature)

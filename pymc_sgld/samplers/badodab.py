@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
+from pymc_sgld.samplers._base import MomentumRule
 from pymc_sgld.types import Array, Tensor
-from pymc_sgld.validate import check_positive
 
 
 @dataclass(frozen=True)
-class Badodab:
+class Badodab(MomentumRule):
     r"""Adaptive Langevin dynamics: a thermostat, as in SGNHT, in a splitting of second order.
 
     .. math::
@@ -44,20 +44,13 @@ class Badodab:
     name: ClassVar[str] = "badodab"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "thermostat")
     nonlinear_state: ClassVar[tuple[str, ...]] = ("thermostat",)
-    noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 2
     largest_step: ClassVar[float] = 0.4
-
-    friction: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the friction."""
-        check_positive("friction", self.friction)
 
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the momentum at equilibrium, and the friction at rest."""
         thermostat = 0 * normal + self.friction
-        return {"momentum": temperature**0.5 * normal, "thermostat": thermostat}
+        return {**super().start(normal, temperature), "thermostat": thermostat}
 
     def update(
         self,
@@ -68,7 +61,7 @@ class Badodab:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum, thermostat = (
             state["position"],
             state["momentum"],

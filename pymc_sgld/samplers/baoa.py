@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.types import Array, Tensor
+from pymc_sgld.samplers._base import MomentumRule
+from pymc_sgld.types import Tensor
 from pymc_sgld.validate import check_positive
 
 
 @dataclass(frozen=True)
-class Baoa:
+class Baoa(MomentumRule):
     r"""Underdamped Langevin splitting: kick, half drift, friction and noise, half drift.
 
     .. math::
@@ -51,22 +52,13 @@ class Baoa:
     """
 
     name: ClassVar[str] = "baoa"
-    extra_state: ClassVar[tuple[str, ...]] = ("momentum",)
-    nonlinear_state: ClassVar[tuple[str, ...]] = ()
-    noise_vectors: ClassVar[int] = 1
-    gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 1.2
-
-    friction: float = 1.0
+    compensates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the friction."""
         if self.friction != float("inf"):
             check_positive("friction", self.friction)
-
-    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
-        """Return the momentum at equilibrium, N(0, T I)."""
-        return {"momentum": temperature**0.5 * normal}
 
     def update(
         self,
@@ -78,7 +70,7 @@ class Baoa:
         noise: Tensor,
         gradient_noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum = state["position"], state["momentum"]
         kept = pt.exp(-step_size * self.friction)
         heat = temperature

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pymc_sgld.types import Array, Tensor
+from pymc_sgld.samplers._base import Rule
+from pymc_sgld.types import Tensor
 
 
 @dataclass(frozen=True)
-class ConstantSgd:
+class ConstantSgd(Rule):
     r"""Gradient steps without injected noise: the noise of the batches does all the stirring.
 
     With the step size left out, in coordinates in which the posterior has unit curvature and the
@@ -49,11 +50,9 @@ class ConstantSgd:
     """
 
     name: ClassVar[str] = "constant_sgd"
-    extra_state: ClassVar[tuple[str, ...]] = ()
-    nonlinear_state: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 0
-    gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 1.0
+    compensates: ClassVar[bool] = True
     needs_gradient_noise: ClassVar[bool] = True
     step_replaces_noise: ClassVar[bool] = True
 
@@ -65,10 +64,6 @@ class ConstantSgd:
         """Return the step size where it is left out: a factor of the gain of each direction."""
         return 1.0
 
-    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
-        """Return no extra state."""
-        return {}
-
     def update(
         self,
         state: Mapping[str, Tensor],
@@ -79,7 +74,7 @@ class ConstantSgd:
         noise: Tensor,
         gradient_noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position = state["position"]
         gain = step_size
         if gradient_noise is not None:

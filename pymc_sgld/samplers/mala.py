@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.metropolis import metropolis_test
+from pymc_sgld.samplers._base import TestedRule
+from pymc_sgld.samplers._metropolis import metropolis_test
 from pymc_sgld.types import Array, Tensor
 
 
 @dataclass(frozen=True)
-class MetropolisAdjustedLangevin:
+class MetropolisAdjustedLangevin(TestedRule):
     r"""A Langevin step on all rows, accepted or rejected: exact at every step size.
 
     .. math:: \theta' = \theta + h\, g(\theta) + \sqrt{2 h T}\, \xi, \qquad \xi \sim N(0, I),
@@ -47,11 +48,9 @@ class MetropolisAdjustedLangevin:
     name: ClassVar[str] = "mala"
     extra_state: ClassVar[tuple[str, ...]] = ("work",)
     nonlinear_state: ClassVar[tuple[str, ...]] = ("work",)
-    noise_vectors: ClassVar[int] = 1
     gradients_per_step: ClassVar[int] = 2
     # h = 1 jumps to the mode of a unit Gaussian: beyond, a step overshoots it
     largest_step: ClassVar[float] = 1.0
-    trajectory: ClassVar[int] = 1
     exact: ClassVar[bool] = True
     target_acceptance: ClassVar[float] = 0.574
 
@@ -68,7 +67,7 @@ class MetropolisAdjustedLangevin:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the proposal; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the proposal; see :class:`pymc_sgld.samplers.Rule`."""
         position = state["position"]
         here = gradient(position)
         move = step_size * here + pt.sqrt(2 * step_size * temperature) * noise[0]
@@ -84,5 +83,5 @@ class MetropolisAdjustedLangevin:
         uniform: float,
         temperature: float,
     ) -> tuple[dict[str, Array], dict[str, float]]:
-        """Accept or reject; see :func:`pymc_sgld.metropolis.metropolis_test`."""
+        """Accept or reject; see :func:`pymc_sgld.samplers._metropolis.metropolis_test`."""
         return metropolis_test(before, after, log_density, uniform, temperature)

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.types import Array, Tensor
-from pymc_sgld.validate import check_positive
+from pymc_sgld.samplers._base import MomentumRule
+from pymc_sgld.types import Tensor
 
 
 @dataclass(frozen=True)
-class Obabo:
+class Obabo(MomentumRule):
     r"""Underdamped Langevin splitting: half friction, leapfrog step, half friction.
 
     .. math::
@@ -44,21 +44,9 @@ class Obabo:
     """
 
     name: ClassVar[str] = "obabo"
-    extra_state: ClassVar[tuple[str, ...]] = ("momentum",)
-    nonlinear_state: ClassVar[tuple[str, ...]] = ()
     noise_vectors: ClassVar[int] = 2
     gradients_per_step: ClassVar[int] = 2
     largest_step: ClassVar[float] = 4.0
-
-    friction: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the friction."""
-        check_positive("friction", self.friction)
-
-    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
-        """Return the momentum at equilibrium, N(0, T I)."""
-        return {"momentum": temperature**0.5 * normal}
 
     def update(
         self,
@@ -69,7 +57,7 @@ class Obabo:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum = state["position"], state["momentum"]
         kept = pt.exp(-step_size * self.friction / 2)
         spread = pt.sqrt(temperature * (1 - kept**2))

@@ -7,12 +7,13 @@ from typing import ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
+from pymc_sgld.samplers._base import ScaledRule
 from pymc_sgld.types import Array, Tensor
 from pymc_sgld.validate import check_positive
 
 
 @dataclass(frozen=True)
-class PreconditionedLangevin:
+class PreconditionedLangevin(ScaledRule):
     r"""SGLD in the metric of RMSprop, a running average of squared gradients.
 
     .. math::
@@ -131,7 +132,7 @@ class PreconditionedLangevin:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, squares, slope = state["position"], state["squares"], state["slope"]
         reference = pt.sqrt(state["reference"])
         # the square of a tiny gradient may be 0 in floating point

@@ -9,12 +9,13 @@ from typing import ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
+from pymc_sgld.samplers._base import TestedRule
 from pymc_sgld.types import Array, Tensor
 from pymc_sgld.validate import check_integer, check_positive
 
 
 @dataclass(frozen=True)
-class ReplicaExchangeLangevin:
+class ReplicaExchangeLangevin(TestedRule):
     r"""Two replicas of SGLD, one of them hot, in one chain: for posteriors of several modes.
 
     .. math::
@@ -61,12 +62,10 @@ class ReplicaExchangeLangevin:
 
     name: ClassVar[str] = "replica_exchange_sgld"
     extra_state: ClassVar[tuple[str, ...]] = ("hot_offset",)
-    nonlinear_state: ClassVar[tuple[str, ...]] = ()
     displacements: ClassVar[tuple[str, ...]] = ("hot_offset",)
     noise_vectors: ClassVar[int] = 2
     gradients_per_step: ClassVar[int] = 2
     largest_step: ClassVar[float] = 4.0
-    exact: ClassVar[bool] = False
 
     temperature_ratio: float = 10.0
     swap_every: int = 100
@@ -99,7 +98,7 @@ class ReplicaExchangeLangevin:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         cold, hot = state["position"], state["position"] + state["hot_offset"]
         spread = pt.sqrt(2 * step_size * temperature)
         cold = cold + step_size * gradient(cold) + spread * noise[0]
@@ -115,7 +114,7 @@ class ReplicaExchangeLangevin:
         uniform: float,
         temperature: float,
     ) -> tuple[dict[str, Array], dict[str, float]]:
-        """Swap the replicas or not; see :class:`pymc_sgld.types.TestedRule`."""
+        """Swap the replicas or not; see :class:`pymc_sgld.samplers.TestedRule`."""
         cold, offset = after["position"], after["hot_offset"]
         if not np.isfinite(cold).all():  # the draw will be refused
             return dict(after), {"swap_rate": 0.0, "hot_restarts": 0.0}

@@ -7,12 +7,13 @@ from typing import ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
+from pymc_sgld.samplers._base import Rule
 from pymc_sgld.types import Array, Tensor
 from pymc_sgld.validate import check_integer
 
 
 @dataclass(frozen=True)
-class RestartedLangevin:
+class RestartedLangevin(Rule):
     r"""BAOAB at infinite friction, in runs of ``steps`` steps that begin with a fresh momentum.
 
     .. math::
@@ -55,9 +56,8 @@ class RestartedLangevin:
     name: ClassVar[str] = "restarted_langevin"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "kick")
     nonlinear_state: ClassVar[tuple[str, ...]] = ("kick",)
-    noise_vectors: ClassVar[int] = 1
-    gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 1.2
+    compensates: ClassVar[bool] = True
 
     steps: int = 3
 
@@ -92,18 +92,18 @@ class RestartedLangevin:
         noise: Tensor,
         gradient_noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum, kick = state["position"], state["momentum"], state["kick"]
         heat = temperature
         if gradient_noise is not None:
-            heat = pt.maximum(temperature - gradient_noise * self.added(step_size), 0)
+            heat = pt.maximum(temperature - gradient_noise * self._added(step_size), 0)
         momentum = momentum + kick * step_size * gradient(position)
         position = position + step_size / 2 * momentum
         momentum = pt.sqrt(heat) * noise[0]
         position = position + step_size / 2 * momentum
         return {"position": position, "momentum": momentum, "kick": pt.ones_like(kick)}
 
-    def added(self, step_size: Tensor) -> Tensor:
+    def _added(self, step_size: Tensor) -> Tensor:
         """Return what a gradient variance of 1 adds to that of the noise, at unit curvature."""
         kept = 1 - step_size**2 / 2
         powers = [kept ** (2 * (self.steps - 1 - number)) for number in range(self.steps)]

@@ -6,13 +6,14 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.types import Array, Tensor
+from pymc_sgld.samplers._base import Rule
+from pymc_sgld.types import Tensor
 
 _LARGEST_NATURAL_STEP = 0.5
 
 
 @dataclass(frozen=True)
-class StochasticGradientFisherScoring:
+class StochasticGradientFisherScoring(Rule):
     r"""A step that counts the gradient's own noise as part of the noise it needs.
 
     In coordinates in which the posterior has unit curvature and the gradient noise is diagonal with
@@ -55,11 +56,8 @@ class StochasticGradientFisherScoring:
     """
 
     name: ClassVar[str] = "sgfs"
-    extra_state: ClassVar[tuple[str, ...]] = ()
-    nonlinear_state: ClassVar[tuple[str, ...]] = ()
-    noise_vectors: ClassVar[int] = 1
-    gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = _LARGEST_NATURAL_STEP
+    compensates: ClassVar[bool] = True
     needs_gradient_noise: ClassVar[bool] = True
 
     def preconditioners(self, step_given: bool) -> tuple[str, ...]:
@@ -72,10 +70,6 @@ class StochasticGradientFisherScoring:
             return _LARGEST_NATURAL_STEP
         return min(_LARGEST_NATURAL_STEP, 2 * temperature / gradient_noise)
 
-    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
-        """Return no extra state."""
-        return {}
-
     def update(
         self,
         state: Mapping[str, Tensor],
@@ -86,7 +80,7 @@ class StochasticGradientFisherScoring:
         noise: Tensor,
         gradient_noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position = state["position"]
         known = 0 if gradient_noise is None else gradient_noise
         injected = 2 * temperature / step_size

@@ -6,13 +6,14 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.metropolis import metropolis_test
+from pymc_sgld.samplers._base import MomentumRule, TestedRule
+from pymc_sgld.samplers._metropolis import metropolis_test
 from pymc_sgld.types import Array, Tensor
-from pymc_sgld.validate import check_integer, check_positive
+from pymc_sgld.validate import check_integer
 
 
 @dataclass(frozen=True)
-class GradientGuidedMonteCarlo:
+class GradientGuidedMonteCarlo(TestedRule, MomentumRule):
     r"""Langevin splitting on batches, tested against all rows once a trajectory: exact.
 
     K steps, ``trajectory`` of them, with both gradients of a step on its batch,
@@ -65,17 +66,16 @@ class GradientGuidedMonteCarlo:
     exact: ClassVar[bool] = True
     target_acceptance: ClassVar[float] = 0.65
 
-    friction: float = 1.0
     trajectory: int = 10
 
     def __post_init__(self) -> None:
         """Check friction and trajectory."""
-        check_positive("friction", self.friction)
+        super().__post_init__()
         check_integer("trajectory", self.trajectory, at_least=1)
 
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the momentum at equilibrium, N(0, T I), and no work."""
-        return {"momentum": temperature**0.5 * normal, "work": 0 * normal}
+        return {**super().start(normal, temperature), "work": 0 * normal}
 
     def update(
         self,
@@ -86,7 +86,7 @@ class GradientGuidedMonteCarlo:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum = state["position"], state["momentum"]
         kept = pt.exp(-step_size * self.friction / 2)
         spread = pt.sqrt(temperature * (1 - kept**2))
@@ -106,5 +106,5 @@ class GradientGuidedMonteCarlo:
         uniform: float,
         temperature: float,
     ) -> tuple[dict[str, Array], dict[str, float]]:
-        """Accept or reject; see :func:`pymc_sgld.metropolis.metropolis_test`."""
+        """Accept or reject; see :func:`pymc_sgld.samplers._metropolis.metropolis_test`."""
         return metropolis_test(before, after, log_density, uniform, temperature)

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.types import Array, Tensor
-from pymc_sgld.validate import check_positive
+from pymc_sgld.samplers._base import MomentumRule
+from pymc_sgld.types import Tensor
 
 
 @dataclass(frozen=True)
-class StochasticGradientHamiltonian:
+class StochasticGradientHamiltonian(MomentumRule):
     r"""Langevin equation with momentum and friction, by a symplectic Euler step.
 
     .. math::
@@ -45,21 +45,8 @@ class StochasticGradientHamiltonian:
     """
 
     name: ClassVar[str] = "sghmc"
-    extra_state: ClassVar[tuple[str, ...]] = ("momentum",)
-    nonlinear_state: ClassVar[tuple[str, ...]] = ()
-    noise_vectors: ClassVar[int] = 1
-    gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 4.0
-
-    friction: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the friction."""
-        check_positive("friction", self.friction)
-
-    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
-        """Return the momentum at equilibrium, N(0, T I)."""
-        return {"momentum": temperature**0.5 * normal}
+    compensates: ClassVar[bool] = True
 
     def update(
         self,
@@ -71,7 +58,7 @@ class StochasticGradientHamiltonian:
         noise: Tensor,
         gradient_noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum = state["position"], state["momentum"]
         variance = 2 * step_size * self.friction * temperature
         if gradient_noise is not None:

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
-from pymc_sgld.types import Array, Tensor
+from pymc_sgld.samplers._base import Rule
+from pymc_sgld.types import Tensor
 
 
 @dataclass(frozen=True)
-class StochasticGradientLangevin:
+class StochasticGradientLangevin(Rule):
     r"""Euler-Maruyama step of the overdamped Langevin equation with an estimated gradient.
 
     .. math:: \theta' = \theta + h\, \hat g(\theta) + \sqrt{2 h T}\, \xi, \qquad \xi \sim N(0, I)
@@ -40,15 +41,8 @@ class StochasticGradientLangevin:
     """
 
     name: ClassVar[str] = "sgld"
-    extra_state: ClassVar[tuple[str, ...]] = ()
-    nonlinear_state: ClassVar[tuple[str, ...]] = ()
-    noise_vectors: ClassVar[int] = 1
-    gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 4.0
-
-    def start(self, normal: Array, temperature: float) -> dict[str, Array]:
-        """Return no extra state."""
-        return {}
+    compensates: ClassVar[bool] = True
 
     def update(
         self,
@@ -60,7 +54,7 @@ class StochasticGradientLangevin:
         noise: Tensor,
         gradient_noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position = state["position"]
         drift = step_size * gradient(position)
         variance = 2 * step_size * temperature

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import pytensor.tensor as pt
 
+from pymc_sgld.samplers._base import MomentumRule
 from pymc_sgld.types import Array, Tensor
-from pymc_sgld.validate import check_positive
 
 
 @dataclass(frozen=True)
-class NoseHooverThermostat:
+class NoseHooverThermostat(MomentumRule):
     r"""Langevin equation with momentum whose friction adapts to unknown gradient noise.
 
     .. math::
@@ -48,21 +48,14 @@ class NoseHooverThermostat:
     name: ClassVar[str] = "sgnht"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "thermostat")
     nonlinear_state: ClassVar[tuple[str, ...]] = ("thermostat",)
-    noise_vectors: ClassVar[int] = 1
-    gradients_per_step: ClassVar[int] = 1
     largest_step: ClassVar[float] = 0.05
 
-    friction: float = 1.0
     per_dimension: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the friction."""
-        check_positive("friction", self.friction)
 
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the momentum at equilibrium, and the friction at rest."""
         thermostat = 0 * normal + self.friction
-        return {"momentum": temperature**0.5 * normal, "thermostat": thermostat}
+        return {**super().start(normal, temperature), "thermostat": thermostat}
 
     def update(
         self,
@@ -73,7 +66,7 @@ class NoseHooverThermostat:
         temperature: Tensor,
         noise: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the next state; see :class:`pymc_sgld.types.UpdateRule`."""
+        """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum, thermostat = (
             state["position"],
             state["momentum"],

@@ -47,7 +47,7 @@ class ExtremesChain(SamplerPicture):
 
     def sd_inflation(self, step_size: float, temperature: float = 1.0) -> float:
         """Return the largest relative excess of an sd; 0 for an exact rule, nan if not linear."""
-        if getattr(self.law.rule, "exact", False):
+        if self.law.rule.exact:
             return 0.0
         if self.law.rule.nonlinear_state:
             return np.nan

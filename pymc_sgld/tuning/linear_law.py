@@ -12,7 +12,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from pymc_sgld.types import Array, UpdateRule
+from pymc_sgld.samplers import Rule
+from pymc_sgld.types import Array
 
 
 class StepMatrices(NamedTuple):
@@ -28,12 +29,12 @@ class LinearLaw:
 
     Parameters
     ----------
-    rule : UpdateRule
+    rule : Rule
         One whose update is affine where the gradient is. Rules with a thermostat are taken at its
         rest value, which makes this an approximation for them.
     """
 
-    def __init__(self, rule: UpdateRule) -> None:
+    def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
     @lru_cache(maxsize=4096)  # noqa: B019  (a few laws live as long as the process)
@@ -136,12 +137,12 @@ class LinearLaw:
         return ("position", *extra)
 
 
-def _moving(rule: UpdateRule) -> tuple[str, ...]:
+def _moving(rule: Rule) -> tuple[str, ...]:
     return ("position", *(n for n in rule.extra_state if n not in rule.nonlinear_state))
 
 
 @lru_cache(maxsize=64)  # a run has several laws of one rule
-def _one_step(rule: UpdateRule, *, compensated: bool) -> Any:
+def _one_step(rule: Rule, *, compensated: bool) -> Any:
     """Return one step in one dimension, on PyTensor's Python linker: nothing to compile."""
     step_size, curvature, temperature, known, error = pt.dscalars(5)
     state = {name: pt.dscalar(name) for name in _moving(rule)}

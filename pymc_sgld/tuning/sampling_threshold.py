@@ -50,9 +50,9 @@ class SamplerPicture:
         .. [1] Welling, M. and Teh, Y. W. (2011). Bayesian learning via stochastic gradient
            Langevin dynamics. ICML, section 4. https://dl.acm.org/doi/10.5555/3104482.3104568
         """
-        natural = getattr(self.law.rule, "natural_step_size", None)
+        natural = self.law.rule.natural_step_size(self.noise_eigenvalue, temperature)
         if natural is not None:
-            return float(natural(self.noise_eigenvalue, temperature))
+            return float(natural)
         excess = (1 + target_bias) ** 2 - 1
         return self.time_scale * self.law.largest_step(
             self.noise_eigenvalue, self.curvature_eigenvalue, excess, temperature
@@ -150,7 +150,7 @@ class LinearChain(SamplerPicture):
         0 for a rule whose test takes away all bias. Nan for a rule with a thermostat: it takes away
         noise in a way that is not linear.
         """
-        if getattr(self.law.rule, "exact", False):
+        if self.law.rule.exact:
             return 0.0
         if self.law.rule.nonlinear_state:
             return np.nan

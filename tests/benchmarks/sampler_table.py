@@ -28,6 +28,7 @@ from rich.table import Table
 from pymc_sgld import schedules
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.presets import REGISTRY
+from pymc_sgld.samplers import TestedRule
 from pymc_sgld.tuning import LinearLaw
 from tests.many_chains import ManyChains
 from tests.peers import PEERS, RefreshedTrajectory
@@ -93,7 +94,7 @@ def rows_of(name):
 
 
 def is_affine(step_method, rule):
-    changing = rule.nonlinear_state or hasattr(rule, "settle") or step_method.cycles_class
+    changing = rule.nonlinear_state or isinstance(rule, TestedRule) or step_method.cycles_class
     return not changing and step_method.default_gradient in WITHOUT_MEMORY
 
 
@@ -102,8 +103,8 @@ class Exact:
 
     def __init__(self, step_method, rule):
         self.rule, self.law = rule, LinearLaw(rule)
-        self.replaced = getattr(rule, "step_replaces_noise", False)  # what it knows, by a step
-        self.knows_noise = getattr(rule, "needs_gradient_noise", False) and not self.replaced
+        self.replaced = rule.step_replaces_noise  # what it knows, by a step
+        self.knows_noise = rule.needs_gradient_noise and not self.replaced
         self.estimator = step_method.default_gradient
 
     def ratios(self, noise, temperature):
@@ -140,7 +141,7 @@ class Run:
     """A chain as the library runs it, compiled once for each size of batch."""
 
     def __init__(self, step_method):
-        self.exact = getattr(step_method.rule_class, "exact", False)
+        self.exact = step_method.rule_class.exact
         self.steps = {}
         for noise, batch_size in ((0.0, N_ROWS), (NOISE, 1)):
             try:

@@ -332,15 +332,16 @@ def skewed_model():
 
 
 @pytest.mark.parametrize(
-    ("recentre", "wrong", "moves"), [(True, 0.0, False), (True, -1.5, True), (False, -1.5, False)]
+    ("move_centre", "wrong", "moves"),
+    [(True, 0.0, False), (True, -1.5, True), (False, -1.5, False)],
 )
-def test_the_centre_moves_only_to_where_there_is_less_noise(make_step, recentre, wrong, moves):
+def test_the_centre_moves_only_to_where_there_is_less_noise(make_step, move_centre, wrong, moves):
     """Gradients y - length * exp(x), and exp(x) has mean 3 / 40, that at the mode."""
     step = make_step(
         "skewed",
         skewed_model(),
         sampler="baoa",
-        gradient=ControlVariate(recentre=recentre),
+        gradient=ControlVariate(move_centre=move_centre),
         noise_compensation=True,
         batch_size=10,
     )

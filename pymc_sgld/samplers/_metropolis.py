@@ -27,7 +27,7 @@ def metropolis_test(
     Parameters
     ----------
     before, after, log_density, uniform, temperature
-        See :class:`pymc_sgld.types.TestedRule`.
+        See :class:`pymc_sgld.samplers.TestedRule`.
 
     Returns
     -------
