@@ -179,7 +179,7 @@ class StochasticGradientStep(BlockedStep):
     _state_class = StochasticGradientState
     default_blocked = True
     default_tune_steps = 200
-    statistics: ClassVar[tuple[str, ...]] = ()  # of the rule: see ``TestedRule.settle``
+    statistics: ClassVar[tuple[str, ...]] = ()  # of the rule: see ``TestedRule.accept``
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = {
         "step_size": (np.float64, []),
         "temperature": (np.float64, []),

@@ -102,10 +102,10 @@ class Step:
             return dict(zip(self.moving, x.reshape(-1, N_DIM), strict=True)) | {"work": work}
 
         nothing = np.zeros(N_DIM)
-        settle, density = self.rule.settle, self.log_density
+        accept, density = self.rule.accept, self.log_density
         arguments = state(x, nothing), state(x_new, work), density
-        accepted, statistics = settle(*arguments, 0.0, temperature)
-        rejected, _ = settle(*arguments, 1.0, temperature)
+        accepted, statistics = accept(*arguments, 0.0, temperature)
+        rejected, _ = accept(*arguments, 1.0, temperature)
         for name in self.moving:
             np.testing.assert_array_equal(accepted[name], state(x_new, work)[name])
             np.testing.assert_array_equal(rejected[name], state(self.flipped(x), work)[name])
@@ -268,7 +268,7 @@ def test_mean_and_variance_are_right_and_wrong_without_the_test(
     def accept(self, before, after, *others):
         return {**after, "work": np.zeros_like(after["work"])}, {"acceptance_rate": 1.0}
 
-    monkeypatch.setattr(type(step.chain.settings.axes.rule), "settle", accept)
+    monkeypatch.setattr(type(step.chain.settings.axes.rule), "accept", accept)
     draws, _ = draws_of(step, 1.0, step_size, every, n_draws=4000)
     variances = deviations(draws, laws(1.0))[1::2]
     assert variances.min() > 5, variances
@@ -336,12 +336,12 @@ def test_swaps_leave_both_laws_invariant():
 
     for cold, hot in rng.normal(size=(5, 2, 3)):
         state = {"position": cold, "hot_offset": hot - cold}
-        swapped, forth = rule.settle(state, state, log_density, 0.0, temperature)
-        kept, _ = rule.settle(state, state, log_density, 1.0, temperature)
+        swapped, forth = rule.accept(state, state, log_density, 0.0, temperature)
+        kept, _ = rule.accept(state, state, log_density, 1.0, temperature)
         assert all(kept[name] is state[name] for name in state)
         np.testing.assert_allclose(swapped["position"], hot, rtol=1e-14)
         np.testing.assert_allclose(swapped["position"] + swapped["hot_offset"], cold, rtol=1e-13)
-        _, back = rule.settle(swapped, swapped, log_density, 0.0, temperature)
+        _, back = rule.accept(swapped, swapped, log_density, 0.0, temperature)
 
         def of_product(low, high):
             return (log_density(low) + log_density(high) / 3) / temperature
@@ -369,12 +369,12 @@ def test_a_hot_replica_that_ran_off_begins_anew():
     rule = ReplicaExchangeLangevin()
     start = {"position": np.zeros(2), "hot_offset": np.zeros(2)}
     ran_off = {"position": np.ones(2), "hot_offset": np.array([np.inf, 1.0])}
-    state, statistics = rule.settle(start, ran_off, lambda x: 0.0, 0.0, 1.0)
+    state, statistics = rule.accept(start, ran_off, lambda x: 0.0, 0.0, 1.0)
     assert (state["position"] == 1).all() and (state["hot_offset"] == 0).all()
     assert statistics == {"swap_rate": 0.0, "hot_restarts": 1.0}
     # far out, where the density is zero: it is never swapped in
     far = {"position": np.ones(2), "hot_offset": np.full(2, 1e9)}
-    state, statistics = rule.settle(
+    state, statistics = rule.accept(
         start, far, lambda x: -np.inf if x.max() > 1e3 else 0.0, 0.0, 1.0
     )
     assert statistics["swap_rate"] == 0 and (state["position"] == 1).all()
@@ -386,9 +386,9 @@ def test_what_is_not_finite_is_rejected(name):
     before = {key: np.ones(2) for key in ("position", *rule.extra_state)}
     for broken in before:
         after = before | {broken: np.array([1.0, np.nan])}
-        state, statistics = rule.settle(before, after, lambda x: 0.0, 0.0, 1.0)
+        state, statistics = rule.accept(before, after, lambda x: 0.0, 0.0, 1.0)
         assert statistics == {"acceptance_rate": 0.0} and (state["position"] == 1).all()
-    nowhere, _ = rule.settle(
+    nowhere, _ = rule.accept(
         before, before | {"position": np.zeros(2)}, lambda x: -np.inf if x[0] < 1 else 0.0, 0.0, 1.0
     )
     assert (nowhere["position"] == 1).all()

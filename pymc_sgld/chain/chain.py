@@ -223,7 +223,7 @@ class Chain:
             )
             done += n_steps
             if isinstance(rule, TestedRule) and (first + n_steps) % rule.trajectory == 0:
-                current, found = rule.settle(
+                current, found = rule.accept(
                     before,
                     current,
                     self._log_density,

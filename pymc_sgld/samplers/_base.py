@@ -155,7 +155,7 @@ class TestedRule(Rule, extends=True):
     target_acceptance: ClassVar[float | None] = None
 
     @abstractmethod
-    def settle(
+    def accept(
         self,
         before: Mapping[str, Array],
         after: Mapping[str, Array],

@@ -100,7 +100,7 @@ class Amagold(TestedRule, MomentumRule):
         work = state["work"] + kick * (old + new) / 2
         return {"position": position, "momentum": new, "work": work}
 
-    def settle(
+    def accept(
         self,
         before: Mapping[str, Array],
         after: Mapping[str, Array],

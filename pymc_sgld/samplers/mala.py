@@ -75,7 +75,7 @@ class MetropolisAdjustedLangevin(TestedRule):
         work = (here + there) / 2 * move + step_size / 4 * (there**2 - here**2)
         return {"position": position + move, "work": state["work"] + work}
 
-    def settle(
+    def accept(
         self,
         before: Mapping[str, Array],
         after: Mapping[str, Array],

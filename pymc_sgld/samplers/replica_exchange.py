@@ -106,7 +106,7 @@ class ReplicaExchangeLangevin(TestedRule):
         hot = hot + step_size * gradient(hot) + wide * noise[1]
         return {"position": cold, "hot_offset": hot - cold}
 
-    def settle(
+    def accept(
         self,
         before: Mapping[str, Array],
         after: Mapping[str, Array],

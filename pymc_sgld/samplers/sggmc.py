@@ -98,7 +98,7 @@ class GradientGuidedMonteCarlo(TestedRule, MomentumRule):
         work = state["work"] + (outgoing**2 - incoming**2) / 2
         return {"position": position, "momentum": momentum, "work": work}
 
-    def settle(
+    def accept(
         self,
         before: Mapping[str, Array],
         after: Mapping[str, Array],
