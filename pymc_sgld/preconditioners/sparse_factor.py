@@ -359,6 +359,4 @@ def _pairs(members: Array) -> tuple[Array, Array]:
 def _triangular(lower: Array, vector: Array, *, trans: bool = False) -> Array:
     if not len(vector):
         return vector
-    return np.asarray(
-        scipy.linalg.solve_triangular(lower, vector, lower=True, trans=int(trans))
-    )
+    return np.asarray(scipy.linalg.solve_triangular(lower, vector, lower=True, trans=int(trans)))

@@ -115,7 +115,9 @@ def test_large_rest_is_dense_where_it_fills_in(monkeypatch, dense):
 def test_matrix_that_is_not_positive_is_refused(case, general):
     matrix, variable = CASES[case]()
     n_dim = matrix.shape[0]
-    indefinite = csr_array(matrix - 1.2 * np.linalg.eigvalsh(matrix.toarray())[0] * eye_array(n_dim))
+    indefinite = csr_array(
+        matrix - 1.2 * np.linalg.eigvalsh(matrix.toarray())[0] * eye_array(n_dim)
+    )
     with pytest.raises(np.linalg.LinAlgError):
         general_factor(indefinite) if general else sparse_factor(indefinite, variable)
 
