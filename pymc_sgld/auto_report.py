@@ -14,10 +14,10 @@ from rich.table import Table
 from pymc_sgld.automatic import Auto
 from pymc_sgld.posterior import Check
 from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
+from pymc_sgld.validate import and_more
 
 _log = logging.getLogger("pymc.sgld")
 _ANOTHER_MODE = 1.0
-_NAMED = 3  # parameters that a message names
 _NO_CENTRE = 1.5  # slope at the centre, in posterior sds
 
 
@@ -67,11 +67,7 @@ def widths(checked: Check | None) -> list[str]:
         )
     if unknown.any():
         names = [measured.labels[j] for j in np.flatnonzero(unknown)]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        told.append(
-            f"The width of {', '.join(names[:_NAMED])}{more} could not be measured: see the group "
-            "'check'."
-        )
+        told.append(f"The width of {and_more(names)} could not be measured: see the group 'check'.")
     return told
 
 

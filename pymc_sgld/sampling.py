@@ -1,6 +1,5 @@
 """``sample``: a sampler by name, run by PyMC."""
 
-import difflib
 import inspect
 import logging
 
@@ -21,7 +20,7 @@ from pymc_sgld.nuts_choice import reason_for_nuts
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.step_methods import StochasticGradientStep
-from pymc_sgld.validate import check_integer, check_one_of
+from pymc_sgld.validate import check_integer, check_one_of, did_you_mean
 
 _log = logging.getLogger("pymc.sgld")
 # arguments of the step methods that PyMC fills in, or that ``sample`` names itself
@@ -213,8 +212,7 @@ def _split_arguments(
                 "pm.sample(step=...)."
             )
         if name not in own | _PYMC_ARGUMENTS:
-            near = difflib.get_close_matches(name, own | _PYMC_ARGUMENTS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, own | _PYMC_ARGUMENTS)
             raise TypeError(
                 f"{name!r} is not an argument of sampler {sampler!r} or of pm.sample.{hint} "
                 f"{sampler!r} takes {', '.join(sorted(own))}."
@@ -231,10 +229,9 @@ def check_initvals(model: pm.Model, initvals: Any) -> None:
     shapes = model.eval_rv_shapes()
     for name, value in ((str(key), value) for one in given for key, value in one.items()):
         if name not in shapes:
-            near = difflib.get_close_matches(name, shapes, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"initvals name {name!r}, but the free variables are {', '.join(shapes)}.{hint}"
+                f"initvals name {name!r}, but the free variables are {', '.join(shapes)}."
+                + did_you_mean(name, shapes)
             )
         if isinstance(value, str | pytensor.graph.basic.Variable):
             continue

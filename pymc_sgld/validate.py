@@ -45,9 +45,7 @@ def check_one_of(name: str, value: Any, allowed: Iterable[str], *, hint: str = "
     if isinstance(value, str) and value in names:
         return value
     message = f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}."
-    near = difflib.get_close_matches(str(value).lower(), names, n=1, cutoff=0.5)
-    if near:
-        message += f" Did you mean {near[0]!r}?"
+    message += did_you_mean(str(value).lower(), names, cutoff=0.5)
     raise ValueError(_sentence(message, hint))
 
 
@@ -67,10 +65,9 @@ def check_class_attributes(cls: type, kind: str) -> None:
     for name in (*vars(cls), *annotations):
         if name.startswith("_") or name in known or name in fields:
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         raise TypeError(
             f"{cls.__name__} has {name!r}, which no {kind} has, so nobody asks for it."
-            + (f" Did you mean {near[0]!r}?" if near else "")
+            + did_you_mean(name, known, cutoff=0.5)
             + " Begin the names of helpers with an underscore; a field needs a type."
         )
 
@@ -79,6 +76,19 @@ def _of_the_class(annotation: Any) -> bool:
     if isinstance(annotation, str):
         return "ClassVar" in annotation
     return annotation is ClassVar or get_origin(annotation) is ClassVar
+
+
+def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a sentence that names the nearest known word, after a space; empty if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def and_more(names: Iterable[str], most: int = 3) -> str:
+    """Return names for a message, the first ``most`` of them and how many more there are."""
+    every = list(names)
+    beyond = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + beyond
 
 
 def _as_number(name: str, value: Any, allowed: str, hint: str) -> float:

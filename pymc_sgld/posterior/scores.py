@@ -15,7 +15,7 @@ from pymc_sgld.model_graph import (
     unconstrained_positions,
 )
 from pymc_sgld.types import Array
-from pymc_sgld.validate import check_integer
+from pymc_sgld.validate import and_more, check_integer
 
 # a position, shape (n_dim,), to the log-density of all rows and its gradient
 ScoreFunction = Callable[[Array], tuple[float, Array]]
@@ -161,12 +161,11 @@ def check_finite(what: str, values: Array, labels: list[str]) -> None:
     wrong = ~np.isfinite(values)
     if wrong.any():
         at = [labels[j] for j in np.flatnonzero(wrong.any(axis=(0, 1)))]
-        named = ", ".join(at[:3]) + (" and others" if len(at) > 3 else "")
         of_draws = wrong.any(axis=-1)
+        where = f"{of_draws.sum()} of the {of_draws.size} draws looked at"
         raise NoScoreError(
-            f"The {what} are not finite along {named}, in unconstrained space, at {of_draws.sum()} "
-            f"of the {of_draws.size} draws looked at: the chain diverged, or the draws lie outside "
-            "the support of this model."
+            f"The {what} are not finite along {and_more(at)}, in unconstrained space, at {where}: "
+            "the chain diverged, or the draws lie outside the support of this model."
         )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from pymc_sgld.types import Array
+from pymc_sgld.validate import and_more
 
 FINE, INFLATED, NARROW = "fine", "inflated", "too narrow"
 NOT_MIXED, CANNOT_TELL = "not mixed", "cannot tell"
@@ -22,7 +23,6 @@ _FEWEST_EFFECTIVE = 100  # draws, for standard errors that can be believed
 _SLOPE = 0.25  # posterior sds
 _ELSEWHERE = 3.0  # posterior sds: the draws are not where the posterior is
 _NOT_EXPLORED = 0.7  # measured sd over the posterior's
-_NAMED = 3  # parameters in a message
 
 
 class Measured(NamedTuple):
@@ -224,5 +224,4 @@ def _of_ignorance(measured: Measured, j: int, why: str) -> tuple[str, str]:
 def _worst(badness: Array, labels: list[str], which: Array) -> str:
     """Name the parameters with the lowest values among some, with those values as ratios."""
     order = [j for j in np.argsort(badness) if which[j]]
-    named = ", ".join(f"{labels[j]} ({abs(badness[j]):.2f})" for j in order[:_NAMED])
-    return named + (f" and {len(order) - _NAMED} more" if len(order) > _NAMED else "")
+    return and_more(f"{labels[j]} ({abs(badness[j]):.2f})" for j in order)
