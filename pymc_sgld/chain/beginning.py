@@ -40,11 +40,11 @@ from pymc_sgld.tuning import (
     with_noise_left,
 )
 from pymc_sgld.types import Array
+from pymc_sgld.validate import and_more
 
 _JITTER = 1.0  # half-width of PyMC's own jitter of starting points, in unconstrained space
 _JITTER_RETRIES = 10
 _NO_MODE = 100.0  # posterior sds of slope
-_NAMED = 3  # parameters that a message names
 _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
 _STARTS_BESIDE = 6  # from which another mode is looked for, beside those of the chains
 _WIDE_JITTER = 2.0  # of these
@@ -157,8 +157,7 @@ class Beginning:
         """Name the parameters that a direction is made of."""
         weight = np.abs(direction) / np.abs(direction).max()
         large = [j for j in np.argsort(-weight) if weight[j] > 0.1]
-        names = [self.labels[j] if self.labels else f"entry {j}" for j in large[:_NAMED]]
-        return ", ".join(names) + (" and others" if len(large) > _NAMED else "")
+        return and_more(self.labels[j] if self.labels else f"entry {j}" for j in large)
 
     def at(self, found: Laplace, gaussian: LocalGaussian, temperature: float) -> Tuned:
         """Choose metric and centre at a mode.
@@ -322,10 +321,7 @@ class Beginning:
         function, sizes = self.block_function, self.windows.batch_sizes
         gradients = []
         for _ in range(_BATCHES_AT_START):
-            rows = [
-                np.sort(self.generator.choice(int(total), int(size), replace=False))
-                for total, size in zip(function.total_sizes, sizes, strict=True)
-            ]
+            rows = function.random_rows(sizes, self.generator)
             gradients.append(function.batch(position, rows)[1])
         self.state.unreported_passes += _BATCHES_AT_START * self.windows.passes_per_step
         return np.array(gradients)

@@ -18,11 +18,8 @@ from pymc_sgld.types import Array
 
 def centre_parameters(function: BlockFunction, centre: Array) -> tuple[Array, Array]:
     """Return a centre and the gradient of all rows there: one pass through the data."""
-    none = [0.0] * len(function.total_sizes)
-    one_row = [np.zeros(1, dtype=np.int64)] * len(none)
     everything = function.full(centre)[1]
-    of_prior = function.batch(centre, one_row, weights=none)[1]
-    return centre, (everything - of_prior).astype(centre.dtype)
+    return centre, (everything - function.prior(centre)[1]).astype(centre.dtype)
 
 
 @dataclass(frozen=True)

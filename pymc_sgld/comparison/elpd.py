@@ -83,7 +83,8 @@ def compare_elpd(
        https://proceedings.mlr.press/v97/magnusson19a.html
     """
     likelihood = PointwiseLogLikelihood.of(model, results[reference])
-    rows = _chosen(likelihood.total_sizes, most_whole, sampled, np.random.default_rng(seed))
+    sizes = [None if n <= most_whole else min(sampled, n) for n in likelihood.total_sizes]
+    rows = likelihood.function.random_rows(sizes, np.random.default_rng(seed))
     found = {
         label: pointwise(likelihood, thinned(resampled(result), draws), rows)
         for label, result in results.items()
@@ -94,17 +95,6 @@ def compare_elpd(
         for name, one in by_name.items()
     }
     return pd.DataFrame.from_dict(table, orient="index").rename_axis(["method", "observed"])
-
-
-def _chosen(
-    sizes: tuple[int, ...], most_whole: int, sampled: int, generator: np.random.Generator
-) -> list[Array]:
-    return [
-        np.arange(size)
-        if size <= most_whole
-        else np.sort(generator.choice(size, min(sampled, size), replace=False))
-        for size in sizes
-    ]
 
 
 def pointwise(

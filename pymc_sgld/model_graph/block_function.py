@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,34 @@ class OnRows:
             for array, group, dtype in zip(self.arrays, self.array_groups, self.dtypes, strict=True)
         ]
 
+    def random_rows(
+        self, sizes: Iterable[int | None], rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        """Return sorted row numbers of each group, drawn without replacement.
+
+        Parameters
+        ----------
+        sizes : iterable of int or None
+            How many of each group. None: all of them, for which nothing is drawn.
+        rng : numpy.random.Generator
+        """
+        return [
+            np.arange(total)
+            if size is None
+            else np.sort(rng.choice(int(total), int(size), replace=False))
+            for total, size in zip(self.total_sizes, sizes, strict=True)
+        ]
+
+    def weights(self, rows: Sequence[Any]) -> list[float]:
+        """Return N / n of each group, for a batch of the given row numbers."""
+        sizes = [np.size(one) for one in rows]
+        if 0 in sizes:
+            raise RowError(
+                "A batch of 0 rows has no N / n. Give at least one row for each group, or "
+                "pass weights."
+            )
+        return [total / size for total, size in zip(self.total_sizes, sizes, strict=True)]
+
     def chunks(self, chunk: int | None = None) -> Iterator[tuple[list[slice], list[bool]]]:
         """Yield the rows of each group, chunk by chunk, and whether they count.
 
@@ -178,15 +206,24 @@ class BlockFunction(OnRows):
                 f"rows has {len(rows)} entries but the model has {len(self.total_sizes)} row "
                 "groups. Pass one array of row numbers for each group."
             )
-        if weights is None:
-            sizes = [np.size(r) for r in rows]
-            if 0 in sizes:
-                raise RowError(
-                    "A batch of 0 rows has no N / n. Give at least one row for each group, or "
-                    "pass weights."
-                )
-            weights = [n / size for n, size in zip(self.total_sizes, sizes, strict=True)]
-        return self._call(position, prior_weight, weights, rows)
+        factors = self.weights(rows) if weights is None else weights
+        return self._call(position, prior_weight, factors, rows)
+
+    def prior(self, position: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return value and gradient of the prior part alone.
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray, shape (n_dim,)
+        """
+        # a group cannot be empty in the graph: one row, which does not count
+        n_groups = len(self.total_sizes)
+        return self._call(position, 1.0, [0.0] * n_groups, [slice(0, 1)] * n_groups)
 
     def full(self, position: np.ndarray, chunk: int | None = None) -> tuple[float, np.ndarray]:
         """Return value and gradient on all rows, in chunks of bounded memory.

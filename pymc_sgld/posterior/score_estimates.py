@@ -123,7 +123,7 @@ class _Batches:
     def make_centre(self, at: Array) -> None:
         """Set a centre: one pass through the data."""
         at = at.astype(self.function.dtype)
-        self.centre = (at, self.function.full(at)[1] - self._prior(at))
+        self.centre = (at, self.function.full(at)[1] - self.function.prior(at)[1])
         self.passes += 1
 
     def share_rows(self, budget: float, most: int) -> int:
@@ -153,10 +153,7 @@ class _Batches:
         """Return the estimate at a position, from rows that nothing else has seen."""
         function = self.function
         position = position.astype(function.dtype)
-        rows = [
-            np.sort(self.generator.choice(total, size, replace=False))
-            for total, size in zip(function.total_sizes, self.sizes, strict=True)
-        ]
+        rows = function.random_rows(self.sizes, self.generator)
         self.passes += self.cost * sum(self.sizes) / self.total
         gradient = function.batch(position, rows)[1]
         if self.centre is None:
@@ -164,8 +161,3 @@ class _Batches:
         at, likelihood = self.centre
         same = function.batch(at, rows, prior_weight=0.0)[1]
         return np.asarray(gradient - same + likelihood)
-
-    def _prior(self, position: Array) -> Array:
-        none = [0.0] * len(self.function.total_sizes)
-        one_row = [np.zeros(1, dtype=np.int64)] * len(none)
-        return self.function.batch(position, one_row, weights=none)[1]

@@ -123,8 +123,7 @@ class _Curvature:
         self.function, self.position = block_function, position
         self.blocks = block_function.read(rows)  # once, for many products
         self.rows = [len(one) for one in rows]
-        pairs = zip(block_function.total_sizes, self.rows, strict=True)
-        self.weights = [total / size for total, size in pairs]
+        self.weights = block_function.weights(rows)
         self.forward, self.back = forward, back
         self.step = _DIFFERENCES[np.dtype(block_function.dtype).name]
         self.products = 0
@@ -168,13 +167,10 @@ def diagonal_scales(
     """
     of_rows = _information_of_rows(block_function, position, generator)
     rough = 1 / np.sqrt(of_rows + 1)
-    one_row = [np.zeros(1, dtype=np.int64)] * len(block_function.total_sizes)
-    none = [0.0] * len(one_row)
     step = _DIFFERENCES[np.dtype(block_function.dtype).name] * rough
 
     def prior(moved: Array) -> Array:
-        gradient = block_function.batch(moved.astype(position.dtype), one_row, weights=none)[1]
-        return np.asarray(gradient, dtype=float)
+        return np.asarray(block_function.prior(moved.astype(position.dtype))[1], dtype=float)
 
     curvature = np.zeros(len(position))
     for _ in range(_SIGNS):

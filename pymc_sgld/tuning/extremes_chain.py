@@ -111,10 +111,7 @@ def batch_noise(
         position = metric.to_position(normal, *metric.parameters()).astype(metric.centre.dtype)
         estimates = []
         for _ in range(2):
-            rows = [
-                np.sort(generator.choice(total, size, replace=False))
-                for total, size in zip(totals, batch_sizes, strict=True)
-            ]
+            rows = block_function.random_rows(batch_sizes, generator)
             estimate = block_function.batch(position, rows)[1].astype(float)
             if control_variate:
                 estimate = estimate - block_function.batch(metric.centre, rows)[1]

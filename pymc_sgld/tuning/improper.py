@@ -76,10 +76,8 @@ def _hardly_falls(value: Callable[[Array], float], position: Array, away: Array)
 
 def _flat_priors(block_function: BlockFunction, found: Laplace) -> Array:
     """Return which parameters the prior does not depend on, shape (n_dim,)."""
-    none = [0.0] * len(block_function.total_sizes)
-    one_row = [np.zeros(1, dtype=np.int64)] * len(none)
     slopes = [
-        block_function.batch(position.astype(found.position.dtype), one_row, weights=none)[1]
+        block_function.prior(position.astype(found.position.dtype))[1]
         for position in (found.position, found.position + 1, found.position - 2)
     ]
     return np.asarray(np.all(np.array(slopes) == 0, axis=0))

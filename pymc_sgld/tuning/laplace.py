@@ -7,7 +7,7 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussian, look_at_scores
 from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
-from pymc_sgld.tuning.prior_width import log_prior, smoothed_slope
+from pymc_sgld.tuning.prior_width import smoothed_slope
 from pymc_sgld.types import Array
 
 _ROUGHLY = 0.5  # tolerance of the first climb
@@ -116,12 +116,11 @@ def _polished(
     """
     gaussian = local_gaussian(block_function, position, generator, scores)
     widths = np.zeros(len(position)) if gaussian.widths is None else gaussian.widths
-    prior = log_prior(block_function)
 
     def smoothed(at: Array) -> tuple[float, Array]:
         value, slope = block_function.full(at)
         with np.errstate(invalid="ignore", over="ignore"):  # far away; the caller looks
-            return value, slope + smoothed_slope(prior, at, widths)
+            return value, slope + smoothed_slope(block_function.prior, at, widths)
 
     logp, gradient = smoothed(position)
     passes += gaussian.data_passes + 1

@@ -13,7 +13,7 @@ from pymc_sgld.tuning.mode_search import (
     share_of,
     unit_information_scales,
 )
-from pymc_sgld.tuning.prior_width import log_prior, over_the_width
+from pymc_sgld.tuning.prior_width import over_the_width
 from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
 from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
@@ -265,7 +265,7 @@ def _from_few(
     if colouring.n_products == len(position) or passes > _MOST_PASSES_OF_DIFFERENCES:
         return None, 0.0
     blocks = block_function.read(rows)
-    weights = [n / len(one) for n, one in zip(block_function.total_sizes, rows, strict=True)]
+    weights = block_function.weights(rows)
 
     def of_rows(at: Array) -> Array:
         return block_function.on_blocks(at, blocks, prior_weight=0.0, weights=weights)[1]
@@ -281,9 +281,9 @@ def _of_prior(
     block_function: BlockFunction, position: Array, scales: Array, of_rows: Array
 ) -> tuple[Array, Array]:
     """Return minus the Hessian of the log-prior, and the widths it was taken over, 0: a point."""
-    prior = log_prior(block_function)
-    local = _differences(lambda at: prior(at)[1], position, scales)
-    return over_the_width(prior, position, _DIFFERENCE * scales, local, of_rows)
+    local = _differences(lambda at: block_function.prior(at)[1], position, scales)
+    steps = _DIFFERENCE * scales
+    return over_the_width(block_function.prior, position, steps, local, of_rows)
 
 
 def _differences(gradient: Callable[[Array], Array], position: Array, scales: Array) -> Array:

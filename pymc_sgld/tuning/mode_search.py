@@ -29,10 +29,8 @@ def sample_rows(
     block_function: BlockFunction, most: int, generator: np.random.Generator
 ) -> list[Array]:
     """Return for each group the numbers of at most ``most`` of its rows, without repeats."""
-    return [
-        np.arange(size) if size <= most else np.sort(generator.choice(size, most, replace=False))
-        for size in block_function.total_sizes
-    ]
+    sizes = [None if total <= most else most for total in block_function.total_sizes]
+    return block_function.random_rows(sizes, generator)
 
 
 def share_of(block_function: BlockFunction, rows: list[Array]) -> float:
@@ -123,9 +121,7 @@ def climb(
     posterior sds, which takes more evaluations where parameters correlate.
     """
     share, blocks = share_of(block_function, rows), block_function.read(rows)
-    weights = [
-        total / len(one) for total, one in zip(block_function.total_sizes, rows, strict=True)
-    ]
+    weights = block_function.weights(rows)
 
     def on_rows(position: Array) -> tuple[float, Array]:
         return block_function.on_blocks(position, blocks, prior_weight=1.0, weights=weights)

@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array
 
 type ValueAndGradient = Callable[[Array], tuple[float, Array]]
@@ -24,13 +23,6 @@ _SETTLED = 0.02
 _WIDEST = 10.0  # to begin with
 _FLAT = 1e-6  # curvature over the secant, where the prior has none
 _OTHERWISE = 0.25  # relative difference between the curvatures by a step and by twice that step
-
-
-def log_prior(block_function: BlockFunction) -> ValueAndGradient:
-    """Return the log-prior and its gradient as a function of the position."""
-    nothing = [0.0] * len(block_function.total_sizes)
-    one_row = [np.zeros(1, dtype=np.int64)] * len(nothing)
-    return lambda at: block_function.batch(at, one_row, weights=nothing)
 
 
 def over_the_width(

@@ -48,12 +48,27 @@ def test_batches_are_unbiased(two_groups, position):
 
 
 def test_row_gradients_add_up_to_the_full_gradient(two_groups, position):
-    total = two_groups.batch(position, [[0], [0]], weights=[0.0, 0.0])[1]
+    total = two_groups.prior(position)[1]
     for group, n in enumerate(two_groups.total_sizes):
         each = two_groups.row_gradients(position, group, np.arange(n))
         assert each.shape == (n, 3)
         total = total + each.sum(axis=0)
     np.testing.assert_allclose(total, two_groups.full(position)[1], rtol=1e-12)
+
+
+def test_the_prior_is_what_no_row_adds_to(two_groups, position):
+    value, gradient = two_groups.prior(position)
+    of_rows = [two_groups.batch(position, [[3], [5]], prior_weight=w) for w in (0.0, 1.0)]
+    np.testing.assert_allclose(value, of_rows[1][0] - of_rows[0][0], rtol=1e-12)
+    np.testing.assert_allclose(gradient, of_rows[1][1] - of_rows[0][1], rtol=1e-12)
+
+
+def test_rows_are_drawn_without_repeats_and_weigh_what_they_stand_for(two_groups):
+    few, everything = two_groups.random_rows([7, None], np.random.default_rng(3))
+    by_hand = np.sort(np.random.default_rng(3).choice(60, 7, replace=False))
+    np.testing.assert_array_equal(few, by_hand)
+    np.testing.assert_array_equal(everything, np.arange(40))
+    assert two_groups.weights([few, everything]) == [60 / 7, 1.0]
 
 
 def test_prior_weight_scales_the_prior_alone(two_groups, position):

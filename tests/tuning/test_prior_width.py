@@ -7,7 +7,7 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld.tuning import find_laplace, local_gaussian
-from pymc_sgld.tuning.prior_width import log_prior, over_the_width, smoothed_slope
+from pymc_sgld.tuning.prior_width import over_the_width, smoothed_slope
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_smooth_prior_is_left_as_it_is():
 
 def test_secants_and_slopes_of_a_laplace_prior(lasso):
     """2 / b over twice the width; the slope falls evenly from one side of the kink to the other."""
-    prior = log_prior(lasso[0])
+    prior = lasso[0].prior
     position, steps, of_rows = np.array([0.0, 0.3, 9.0]), np.full(3, 1e-3), np.diag([4.0, 1.0, 5.0])
     precision, widths = over_the_width(prior, position, steps, np.zeros((3, 3)), of_rows)
     expected = np.diag(precision)[:2]
