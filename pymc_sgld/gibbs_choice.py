@@ -22,7 +22,6 @@ from pymc_sgld.chain import (
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import (
     compile_prior,
-    entries_of,
     hyperparameters_of,
     position_labels,
 )
@@ -154,7 +153,7 @@ def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedGibbs) -> fl
     """
     assert tuned.draws is not None
     logs = tuple(name for name in names if name.endswith("_log__"))
-    spread = tuned.draws[:, entries_of(parts.rows_model, logs)].std(axis=0)
+    spread = tuned.draws[:, parts.rows_model.layout.entries(logs)].std(axis=0)
     return max(tuned.log_scale_sd, float(spread.max(initial=0.0)))
 
 
@@ -213,11 +212,11 @@ def _interwoven(
 
 def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
     model = parts.rows_model
-    entries = entries_of(model, names)
+    entries = model.layout.entries(names)
     return Hierarchy(
         prior=compile_prior(model, parts.mode),
         hyperparameters=hyperparameter_step(model, names, entries, model.model.initial_point()),
-        sizes=tuple(int(np.prod(shape)) for shape in model.shapes),
+        sizes=model.layout.sizes,
     )
 
 

@@ -276,8 +276,7 @@ class StochasticGradientStep(BlockedStep):
         self.rng = get_random_generator(rng)
         self.tune = True
         self.row_dims = {group.name for group in rows_model.groups}
-        self._names = tuple(var.name for var in self.vars)
-        self._shapes = rows_model.shapes
+        self._layout = rows_model.layout
         self._coordinates = rows_model.coordinates
         self.labels = position_labels(rows_model)
         if verify:
@@ -386,19 +385,15 @@ class StochasticGradientStep(BlockedStep):
         return self._coordinates.to_position(values).astype(values.dtype, copy=False)
 
     def _flat(self, point: Point) -> Array:
-        values = np.concatenate([np.ravel(point[name]) for name in self._names])
+        values = self._layout.ravel(point)
         return np.asarray(values.astype(self.chain.block_function.dtype, copy=False))
 
     def point(self, position: Any) -> Point:
         """Return the point of a position, by name of value variable."""
         if self._coordinates is not None:
             position = self._coordinates.to_values(position)
-        point, start = {}, 0
-        for name, shape in zip(self._names, self._shapes, strict=True):
-            stop = start + int(np.prod(shape))
-            point[name] = np.array(position[start:stop]).reshape(shape)
-            start = stop
-        return point
+        parts = self._layout.split(position)
+        return {name: np.array(part) for name, part in parts.items()}
 
     def _count_refusal(self, draw: Draw) -> None:
         """Give up where nothing is accepted."""

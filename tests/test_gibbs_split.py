@@ -19,7 +19,6 @@ from pymc_sgld.chain import hyperparameter_step, judged
 from pymc_sgld.model_graph import (
     QuadraticRows,
     compile_prior,
-    entries_of,
     hyperparameters_of,
     prior_model,
     row_model,
@@ -48,7 +47,7 @@ def read(model):
     """The model as rows, the names of its hyperparameters, and the step that draws them."""
     rows = row_model(model)
     names = hyperparameters_of(rows)
-    entries = entries_of(rows, names)
+    entries = rows.layout.entries(names)
     return rows, names, hyperparameter_step(rows, names, entries, rows.model.initial_point())
 
 

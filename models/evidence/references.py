@@ -77,34 +77,22 @@ class Posterior:
     def __init__(self, model: pm.Model, names: list[str]) -> None:
         rows = psg.row_model(model)
         self.model, self.function = model, rows.block_function()
-        self._values = [
-            (var.name, shape) for var, shape in zip(rows.value_vars, rows.shapes, strict=True)
-        ]
-        point = model.initial_point()
-        start = np.concatenate([np.ravel(point[name]) for name, _ in self._values])
-        self.start = start.astype(self.function.dtype)
+        self._layout = rows.layout
+        self.start = self._layout.ravel(model.initial_point()).astype(self.function.dtype)
         outputs = model.replace_rvs_by_values([model[name] for name in names])
         self._outputs = model.compile_fn(outputs, on_unused_input="ignore")
-        values = self._outputs(self._point(self.start))
+        values = self._outputs(self.point(self.start))
         pairs = zip(names, values, strict=True)
         self.labels = [label for name, value in pairs for label in labels_of(name, value.shape)]
 
     def point(self, position: Array) -> dict[str, Array]:
         """Return the value variables by name."""
-        return self._point(position)
+        return self._layout.split(np.asarray(position))
 
     def seen(self, positions: Array) -> Array:
         """Return the parameters as the user sees them, one row a position."""
-        rows = (self._outputs(self._point(position)) for position in positions)
+        rows = (self._outputs(self.point(position)) for position in positions)
         return np.array([np.concatenate([np.ravel(value) for value in row]) for row in rows])
-
-    def _point(self, position: Array) -> dict[str, Array]:
-        point, first = {}, 0
-        for name, shape in self._values:
-            last = first + int(np.prod(shape))
-            point[name] = np.asarray(position[first:last]).reshape(shape)
-            first = last
-        return point
 
 
 def exact_laplace(posterior: Posterior, start: Array, seed: int = 0) -> tuple[Array, Array]:

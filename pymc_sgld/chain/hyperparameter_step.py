@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from pymc_sgld.model_graph import RowModel, prior_model
+from pymc_sgld.model_graph import Layout, RowModel, prior_model
 from pymc_sgld.types import Array
 
 _MOST_BY_SLICES = 10  # hyperparameters; beyond, they are moved together by NUTS
@@ -22,17 +22,14 @@ class HyperparameterStep:
     ----------
     method : pm.Slice or pm.NUTS
         Of a model without rows: see :func:`pymc_sgld.model_graph.prior_model`.
-    names : sequence of str
-        All value variables, in the order of the position.
-    shapes : sequence of tuple
-        Their shapes.
+    layout : Layout
+        Of all value variables in the position.
     entries : array of int
         Where in the position the hyperparameters are.
     """
 
     method: Any
-    names: Sequence[str]
-    shapes: Sequence[tuple[int, ...]]
+    layout: Layout
     entries: Array
     fresh: Any = None  # what the step method knows before any chain
     _installed: Any = field(default=None, init=False, repr=False)
@@ -64,13 +61,8 @@ class HyperparameterStep:
             learned = deepcopy(self.method.sampling_state)
         # a generator with a seed: PyMC saves that with the state
         self.method.setup_chain(np.random.default_rng(generator.integers(2**63)), 0, 1)
-        point, start = {}, 0
-        for name, shape in zip(self.names, self.shapes, strict=True):
-            stop = start + int(np.prod(shape))
-            point[name] = position[start:stop].reshape(shape)
-            start = stop
-        found, _ = self.method.step(point)
-        moved = np.concatenate([np.ravel(found[name]) for name in self.names])
+        found, _ = self.method.step(self.layout.split(position))
+        moved = self.layout.ravel(found)
         if tuning:
             learned = deepcopy(self.method.sampling_state)
         self._installed = learned
@@ -101,5 +93,4 @@ def hyperparameter_step(
         made = method(
             [model[name] for name in names], model=model, initial_point=point, blocked=True, rng=0
         )
-    everything = [var.name for var in row_model.value_vars]
-    return HyperparameterStep(made, everything, row_model.shapes, entries)
+    return HyperparameterStep(made, row_model.layout, entries)

@@ -18,7 +18,7 @@ References
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,10 @@ from pymc_sgld.model_graph import (
     HELD,
     STANDARD,
     BlockFunction,
+    Layout,
     QuadraticRows,
     RowModel,
     compile_shift_and_scale,
-    entries_of,
     standardised_model,
 )
 from pymc_sgld.types import Array
@@ -54,8 +54,8 @@ class Interweaving:
         One for each hyperparameter that is a number, on the standardised model.
     names : sequence of str
         All hyperparameters.
-    entries : sequence of array of int
-        Where in the position each is.
+    layout : Layout
+        Of all value variables in the position.
     held : array, shape (n_sets, n_dim)
         1 at the effects that are standardised, 0 elsewhere; a move takes one of these sets.
     shift_and_scale : callable
@@ -71,21 +71,18 @@ class Interweaving:
 
     slices: Sequence[Any]
     names: Sequence[str]
-    entries: Sequence[Array]
+    layout: Layout
     held: Array
     shift_and_scale: Any
     rows: QuadraticRows
     every: int = 1
     tested: bool = False
     error: float = 0.0
-    _shapes: list[tuple[int, ...]] = field(default_factory=list, repr=False)
 
     def propose(self, position: Array, generator: np.random.Generator) -> Array:
         """Return a position of the same standardised effects, in balance by the quadratic."""
-        point = {
-            name: position[where].reshape(shape)
-            for name, where, shape in zip(self.names, self.entries, self._shapes, strict=True)
-        }
+        parts = self.layout.split(position)
+        point = {name: np.array(parts[name]) for name in self.names}
         moved = np.array(position)
         for _ in range(_MOVES):
             held = self.held[int(generator.integers(len(self.held)))]
@@ -97,8 +94,8 @@ class Interweaving:
             hyperparameters = [point[name] for name in self.names]
             shift, scale = self.shift_and_scale(held, *hyperparameters)
             moved = shift + scale * point[STANDARD]
-            for where, value in zip(self.entries, hyperparameters, strict=True):
-                moved[where] = np.ravel(value)
+            for name, value in zip(self.names, hyperparameters, strict=True):
+                moved[self.layout.slices[name]] = np.ravel(value)
         return np.asarray(moved.astype(position.dtype))
 
     def log_ratio(self, function: BlockFunction, prior: Any, old: Array, new: Array) -> float:
@@ -140,15 +137,11 @@ def interweaving(
     rows : QuadraticRows
     """
     acted_on = tuned.acted_on
-    shapes = {
-        var.name: shape
-        for var, shape in zip(row_model.value_vars, row_model.shapes, strict=True)
-        if var.name in names
-    }
+    layout = row_model.layout
+    shapes = {name: shape for name, shape in layout if name in names}
     numbers = [name for name in shapes if shapes[name] == ()]
     if not numbers or not len(acted_on):
         return None
-    entries = [entries_of(row_model, (name,)) for name in shapes]
     model, shift, scale = standardised_model(row_model, list(shapes), acted_on, tuned.mode, rows)
     assert tuned.covariance is not None
     spread = np.sqrt(np.diag(tuned.covariance))
@@ -157,7 +150,7 @@ def interweaving(
             pm.Slice(
                 [model[name]],
                 model=model,
-                w=np.full(1, _WIDTH * spread[entries_of(row_model, (name,))[0]]),
+                w=np.full(1, _WIDTH * spread[layout.slices[name].start]),
                 tune=False,
                 blocked=True,
                 rng=0,
@@ -166,9 +159,7 @@ def interweaving(
         ]
     function = compile_shift_and_scale(model, shift, scale, list(shapes))
     held = _sets(tuned)
-    return Interweaving(
-        slices, list(shapes), entries, held, function, rows, _shapes=list(shapes.values())
-    )
+    return Interweaving(slices, list(shapes), layout, held, function, rows)
 
 
 def _sets(tuned: TunedGibbs) -> Array:

@@ -9,11 +9,11 @@ from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import uses_minibatch
 from pymc_sgld.model_graph.hyperparameters import (
     compile_prior,
-    entries_of,
     hyperparameters_of,
     prior_model,
 )
 from pymc_sgld.model_graph.identity import verify
+from pymc_sgld.model_graph.layout import Layout
 from pymc_sgld.model_graph.posterior_rows import posterior_of, row_log_likelihood
 from pymc_sgld.model_graph.predictive import posterior_predictive
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
@@ -40,6 +40,7 @@ __all__ = [
     "BlockFunction",
     "CannotTakeRows",
     "Coordinates",
+    "Layout",
     "QuadraticRows",
     "Recentre",
     "RowError",
@@ -52,7 +53,6 @@ __all__ = [
     "Site",
     "compile_prior",
     "compile_shift_and_scale",
-    "entries_of",
     "hyperparameters_of",
     "parameter_labels",
     "position_labels",

@@ -34,6 +34,7 @@ from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.factors import Factors, Observed, draw_of, minibatch_nodes, read_factors
 from pymc_sgld.model_graph.finite import refuse_nonfinite
 from pymc_sgld.model_graph.imputed import without_long_data
+from pymc_sgld.model_graph.layout import Layout
 from pymc_sgld.model_graph.named_dims import shaped_like
 from pymc_sgld.model_graph.naming import names_below, op_name
 from pymc_sgld.model_graph.potentials import split_sums
@@ -326,7 +327,7 @@ def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) 
     return RowModel(
         model=model,
         value_vars=tuple(values),
-        shapes=tuple(v.shape for v in values.values()),
+        layout=Layout(tuple(v.name for v in values), tuple(v.shape for v in values.values())),
         position=position,
         slices=tuple(slices),
         values=tuple(slices),

@@ -78,7 +78,7 @@ def recentred(row_model: RowModel) -> RowModel:
     position = pt.vector("position", shape=(row_model.n_dim,), dtype=dtype)
     sizes: dict[Variable, np.ndarray] = {
         var: np.empty(shape)
-        for var, shape in zip(row_model.value_vars, row_model.shapes, strict=True)
+        for var, shape in zip(row_model.value_vars, row_model.layout.shapes, strict=True)
     }
     slices = slices_of(position, sizes)
     new: dict[Variable, Variable] = dict(zip(row_model.slices, slices, strict=True))

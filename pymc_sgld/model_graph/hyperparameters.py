@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
@@ -71,10 +70,8 @@ def prior_model(row_model: RowModel) -> pm.Model:
     """
     with pm.Model(model=None) as model:  # on its own, whatever is on the stack
         free = {
-            part: pm.Flat(var.name, shape=shape)
-            for var, part, shape in zip(
-                row_model.value_vars, row_model.slices, row_model.shapes, strict=True
-            )
+            part: pm.Flat(name, shape=shape)
+            for part, (name, shape) in zip(row_model.slices, row_model.layout, strict=True)
         }
         [prior] = graph_replace([row_model.prior], free, strict=False)
         pm.Potential("prior", prior)
@@ -105,17 +102,3 @@ def compile_prior(row_model: RowModel, mode: Any) -> Any:
         mode=mode,
         on_unused_input="ignore",
     )
-
-
-def entries_of(row_model: RowModel, names: tuple[str, ...]) -> np.ndarray:
-    """Return where in the position the value variables of these names are."""
-    ends = np.cumsum([int(np.prod(shape)) for shape in row_model.shapes])
-    starts = np.concatenate([[0], ends[:-1]])
-    return np.concatenate(
-        [np.zeros(0, dtype=int)]
-        + [
-            np.arange(start, end)
-            for var, start, end in zip(row_model.value_vars, starts, ends, strict=True)
-            if var.name in names
-        ]
-    ).astype(int)

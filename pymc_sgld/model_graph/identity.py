@@ -20,6 +20,7 @@ from pytensor.tensor.type import TensorType
 from pymc_sgld.model_graph.block_function import BlockFunction
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.factors import draw_of, minibatch_length, minibatch_nodes
+from pymc_sgld.model_graph.layout import Layout
 from pymc_sgld.model_graph.modes import is_jax, without_assertions
 from pymc_sgld.model_graph.named_dims import shaped_like
 from pymc_sgld.model_graph.private_api import ParameterValueError
@@ -94,7 +95,7 @@ def verify(
                 f"The model has no gradient by rows on JAX ({type(error).__name__} in PyTensor: "
                 f'{str(error).splitlines()[0]}). Use backend="numba".'
             ) from error
-        worst = max(worst, _difference(found, expected, row_model.shapes))
+        worst = max(worst, _difference(found, expected, row_model.layout))
         compared += 1
         if worst > tolerance or compared == _N_POINTS:
             break
@@ -308,7 +309,7 @@ def _paired(parts: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
 
 
 def _difference(
-    found: tuple[float, np.ndarray], expected: tuple[Any, np.ndarray], shapes: Sequence[Any]
+    found: tuple[float, np.ndarray], expected: tuple[Any, np.ndarray], layout: Layout
 ) -> float:
     """Return the larger of the relative errors of value and gradient.
 
@@ -316,12 +317,11 @@ def _difference(
     one shows beside a large one.
     """
     largest = float(np.max(np.abs(expected[1])))
-    cuts = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     pairs = [(np.atleast_1d(found[0]), np.atleast_1d(expected[0]), 0.0)]
     pairs += [
-        (a, b, _SMALL * largest)
-        for a, b in zip(np.split(found[1], cuts), np.split(expected[1], cuts), strict=True)
-        if b.size
+        (found[1][part], expected[1][part], _SMALL * largest)
+        for part in layout.slices.values()
+        if part.start < part.stop
     ]
     errors = []
     for a, b, least in pairs:

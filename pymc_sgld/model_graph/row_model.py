@@ -19,6 +19,7 @@ from pymc_sgld.model_graph.block_function import BlockFunction, compile_block_fu
 from pymc_sgld.model_graph.describe import describe
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
+from pymc_sgld.model_graph.layout import Layout
 from pymc_sgld.model_graph.naming import listed
 from pymc_sgld.model_graph.push import RowGroup, RowLeaf
 from pymc_sgld.model_graph.row_gradients import RowGradients
@@ -110,6 +111,8 @@ class RowModel:
     model : pm.Model
     value_vars : tuple of TensorVariable
         Unconstrained free variables in model order.
+    layout : Layout
+        Their names and shapes, and where in the position they are.
     n_dim : int
         Length of the position.
     position : TensorVariable
@@ -150,7 +153,7 @@ class RowModel:
 
     model: Model
     value_vars: tuple[Variable, ...]
-    shapes: tuple[tuple[int, ...], ...]
+    layout: Layout
     position: Variable
     slices: tuple[Variable, ...]
     prior: Variable
@@ -174,7 +177,7 @@ class RowModel:
     @property
     def n_dim(self) -> int:
         """Length of the position vector."""
-        return sum(int(np.prod(shape)) for shape in self.shapes)
+        return self.layout.n_dim
 
     def ravel(self, point: Mapping[str, Any]) -> np.ndarray:
         """Return the position of a point given by value variable name.
@@ -188,22 +191,19 @@ class RowModel:
         -------
         ndarray, shape (n_dim,)
         """
-        missing = [v.name for v in self.value_vars if v.name not in point]
+        missing = [name for name in self.layout.names if name not in point]
         if missing:
             raise RowError(
                 f"The point lacks {listed(missing)}. Give every value variable, named as "
                 "model.initial_point() names them."
             )
-        parts = []
-        for var, shape in zip(self.value_vars, self.shapes, strict=True):
-            value = np.asarray(point[var.name], dtype=self.position.type.dtype)
-            if value.shape != shape:
+        for name, shape in self.layout:
+            if np.shape(point[name]) != shape:
                 raise RowError(
-                    f"'{var.name}' has shape {value.shape} in the point but {shape} in the model. "
-                    "Pass it in the shape of model.initial_point()."
+                    f"'{name}' has shape {np.shape(point[name])} in the point but {shape} in the "
+                    "model. Pass it in the shape of model.initial_point()."
                 )
-            parts.append(value.reshape(-1))
-        flat = np.concatenate(parts)
+        flat = self.layout.ravel(point).astype(self.position.type.dtype, copy=False)
         return flat if self.coordinates is None else self.coordinates.to_position(flat)
 
     def unravel(self, position: np.ndarray) -> dict[str, np.ndarray]:
@@ -219,14 +219,10 @@ class RowModel:
 
     def _split(self, position: np.ndarray) -> dict[str, np.ndarray]:
         """Return the parts of a vector by name of value variable."""
-        point = {}
-        start = 0
-        for var, shape in zip(self.value_vars, self.shapes, strict=True):
-            stop = start + int(np.prod(shape))
-            part = np.asarray(position[start:stop], dtype=var.type.dtype).reshape(shape)
-            point[var.name] = np.array(part)
-            start = stop
-        return point
+        parts = self.layout.split(np.asarray(position))
+        return {
+            var.name: np.array(parts[var.name], dtype=var.type.dtype) for var in self.value_vars
+        }
 
     def gradient(self, cost: Variable) -> Variable:
         """Return the gradient of a scalar graph of `position`, as one vector.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +28,7 @@ from pymc_sgld.model_graph.naming import listed, name_of
 from pymc_sgld.model_graph.residual import rebuild
 from pymc_sgld.model_graph.signs import surely_nonzero
 from pymc_sgld.model_graph.zero_sum import zero_sum_scale
+from pymc_sgld.validate import did_you_mean
 
 if TYPE_CHECKING:
     from pymc_sgld.model_graph.row_model import RowModel
@@ -146,8 +145,7 @@ def _checked(row_model: RowModel, recentre: Any) -> dict[str, str | None]:
             (effect, known, "Deterministic"),
         ):
             if wanted is not None and wanted not in there:
-                near = difflib.get_close_matches(str(wanted), there, n=1)
-                hint = f" Did you mean '{near[0]}'?" if near else f" There are {listed(there)}."
+                hint = did_you_mean(str(wanted), there) or f" There are {listed(there)}."
                 raise RowError(f"recentre names '{wanted}', which is no {kind} of the model.{hint}")
     return dict(recentre)
 
@@ -172,11 +170,11 @@ class _Finder:
         found = [
             number
             for number, (transform, shape) in enumerate(
-                zip(self.transforms, self.row_model.shapes, strict=True)
+                zip(self.transforms, self.row_model.layout.shapes, strict=True)
             )
             if len(shape) > 0 and (transform is None or isinstance(transform, ZeroSumTransform))
         ]
-        return sorted(found, key=lambda number: int(np.prod(self.row_model.shapes[number])))
+        return sorted(found, key=lambda number: self.row_model.layout.sizes[number])
 
     def look_at(self, number: int) -> None:
         """Take a site in, or a line on why not."""
@@ -220,7 +218,8 @@ class _Finder:
     def _walk(self, number: int, blocks: Any = None) -> Walk:
         model = self.row_model
         own = self.blocks if blocks is None else blocks
-        return Walk(model.slices[number], model.shapes[number], own, model.slices, self.taken)
+        shape = model.layout.shapes[number]
+        return Walk(model.slices[number], shape, own, model.slices, self.taken)
 
     def _leave(self, number: int, why: str) -> None:
         self.left.append(f"'{self.names[number]}' is left as written: {why}")
@@ -281,7 +280,7 @@ class _Finder:
         site = Site(
             self.names[number],
             number,
-            self.row_model.shapes[number],
+            self.row_model.layout.shapes[number],
             shift=_total(pt.add, shift),
             scale=_total(pt.mul, path.scale),
             matrix=path.matrix,
@@ -383,7 +382,7 @@ class _Finder:
         scale, beside = zero_sum_scale(own, self.rows, self._walk(number))
         if scale is None:
             return
-        pattern = ["x"] * len(model.shapes[number])
+        pattern = ["x"] * len(model.layout.shapes[number])
         found = Path(own, (), scale=(scale.squeeze().dimshuffle(pattern),))
         self._take(number, self._walk(number), found)
         shared = self._parents(beside)

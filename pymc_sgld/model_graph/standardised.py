@@ -79,9 +79,7 @@ def standardised_model(
     curved = -row_model.gradient((gradient * moves).sum())
     with pm.Model(model=None) as model:
         free = {
-            var.name: pm.Flat(var.name, shape=shape)
-            for var, shape in zip(row_model.value_vars, row_model.shapes, strict=True)
-            if var.name in names
+            name: pm.Flat(name, shape=shape) for name, shape in row_model.layout if name in names
         }
         standard, held = pm.Flat(STANDARD, shape=n_dim), pm.Flat(HELD, shape=n_dim)
         there = _position(row_model, free, pt.constant(reference))
@@ -99,12 +97,12 @@ def standardised_model(
 
 def _position(row_model: RowModel, free: dict[str, Variable], rest: Variable) -> Variable:
     """Return the position with hyperparameters in their places, and the rest elsewhere."""
-    parts, start = [], 0
-    for var, shape in zip(row_model.value_vars, row_model.shapes, strict=True):
-        stop = start + int(np.prod(shape))
-        parts.append(free[var.name].reshape((-1,)) if var.name in free else rest[start:stop])
-        start = stop
-    return pt.concatenate(parts)
+    return pt.concatenate(
+        [
+            free[name].reshape((-1,)) if name in free else rest[part]
+            for name, part in row_model.layout.slices.items()
+        ]
+    )
 
 
 def compile_shift_and_scale(

@@ -46,10 +46,8 @@ def row_gradients(rows, position, mode):
     function = pytensor.function([rows.position, *blocks], slopes, mode=mode)
     data = rows.block_function(mode).read([np.arange(group.total_size) for group in rows.groups])
     found = np.concatenate(function(position, *data))
-    cuts = np.cumsum([int(np.prod(shape)) for shape in rows.shapes])[:-1]
-    parts = np.split(np.abs(found).max(axis=0), cuts)
-    names = [rows.model.values_to_rvs[value].name for value in rows.value_vars]
-    return {name: part.max() for name, part in zip(names, parts, strict=True)}
+    parts = rows.layout.split(np.abs(found).max(axis=0))
+    return {rows.model.values_to_rvs[v].name: parts[v.name].max() for v in rows.value_vars}
 
 
 @pytest.mark.parametrize("name", HIERARCHIES)
