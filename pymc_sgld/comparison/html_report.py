@@ -8,7 +8,8 @@ import io
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,11 @@ from pymc_sgld.comparison.html_style import STYLE
 from pymc_sgld.comparison.verdicts import CLOSE, OFF, UNSURE, verdicts, worst
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pymc as pm
+
+    from xarray import DataTree
 
     from pymc_sgld.comparison.plots import Figure
-    from pymc_sgld.comparison.result import Comparison
 
 _CLASSES = {CLOSE: "close", UNSURE: "unsure", OFF: "off", REFERENCE: "reference"}
 _PACKAGES = ("pymc-sgld", "pymc", "arviz", "nutpie", "numpy")
@@ -40,12 +42,40 @@ _PARAMETER_COLUMNS = (
 )
 
 
-def write(comparison: Comparison, path: Path, title: str, figures: list[Figure]) -> Path:
+class Compared(Protocol):
+    """What a report is made of; see `Comparison`."""
+
+    @property
+    def results(self) -> dict[str, DataTree]: ...  # noqa: D102
+
+    @property
+    def table(self) -> pd.DataFrame: ...  # noqa: D102
+
+    @property
+    def parameters(self) -> pd.DataFrame: ...  # noqa: D102
+
+    @property
+    def elpd(self) -> pd.DataFrame | None: ...  # noqa: D102
+
+    @property
+    def reference(self) -> str: ...  # noqa: D102
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def tolerance(self) -> float: ...  # noqa: D102
+
+    @property
+    def model(self) -> pm.Model | None: ...  # noqa: D102
+
+
+def write(comparison: Compared, path: Path, title: str, figures: list[Figure]) -> Path:
     """Write the document; see `Comparison.to_html`.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : Compared
     path : Path
     title : str
     figures : list of Figure
@@ -56,7 +86,7 @@ def write(comparison: Comparison, path: Path, title: str, figures: list[Figure])
     return path
 
 
-def render(comparison: Comparison, title: str, figures: list[Figure]) -> str:
+def render(comparison: Compared, title: str, figures: list[Figure]) -> str:
     """Return the whole document."""
     sections = [
         ("Verdicts", _verdicts(comparison)),
@@ -84,7 +114,7 @@ def render(comparison: Comparison, title: str, figures: list[Figure]) -> str:
     )
 
 
-def _subject(comparison: Comparison) -> str:
+def _subject(comparison: Compared) -> str:
     n_parameters = len(comparison.parameters.loc[comparison.reference])
     told = (
         f"{len(comparison.results)} methods on one model, {n_parameters:,} parameters compared. "
@@ -96,7 +126,7 @@ def _subject(comparison: Comparison) -> str:
     return f"<p>{escape(told)}</p>"
 
 
-def _verdicts(comparison: Comparison) -> str:
+def _verdicts(comparison: Compared) -> str:
     cards = []
     for label, row in comparison.table.iterrows():
         verdict = str(row["verdict"])
@@ -121,7 +151,7 @@ def _verdicts(comparison: Comparison) -> str:
     return f'<div class="cards">{"".join(cards)}</div>{legend}'
 
 
-def _main_table(comparison: Comparison) -> str:
+def _main_table(comparison: Compared) -> str:
     table, columns = comparison.table, known_columns(comparison.table)
     head = "".join(f"<th>{escape(str(label))}</th>" for label in table.index)
     body = "".join(_main_row(column, comparison) for column in columns)
@@ -135,11 +165,11 @@ def _main_table(comparison: Comparison) -> str:
     )
 
 
-def _heading(column: Column, comparison: Comparison) -> str:
+def _heading(column: Column, comparison: Compared) -> str:
     return column.heading.format(reference=comparison.reference)
 
 
-def _main_row(column: Column, comparison: Comparison) -> str:
+def _main_row(column: Column, comparison: Compared) -> str:
     cells = []
     for _, row in comparison.table.iterrows():
         at = row.get(f"{column.name}_at", "")
@@ -150,7 +180,7 @@ def _main_row(column: Column, comparison: Comparison) -> str:
     return f"<tr><th>{escape(_heading(column, comparison))}</th>{''.join(cells)}</tr>"
 
 
-def _elpd(comparison: Comparison) -> str:
+def _elpd(comparison: Compared) -> str:
     if comparison.elpd is None:
         return ""
     forms = {
@@ -179,7 +209,7 @@ def _elpd(comparison: Comparison) -> str:
     return f"<p>{told}</p>" + _table(["method", "observed", *words], rows)
 
 
-def _parameters(comparison: Comparison) -> str:
+def _parameters(comparison: Compared) -> str:
     names = [name for name, _, _ in _PARAMETER_COLUMNS]
     heads = ["method", "parameter", *(heading for _, heading, _ in _PARAMETER_COLUMNS)]
     blocks = []
@@ -252,7 +282,7 @@ def _emphasised(line: str) -> str:
     return line
 
 
-def _origin(comparison: Comparison) -> str:
+def _origin(comparison: Compared) -> str:
     rows = []
     for label, result in comparison.results.items():
         attrs = result["posterior"].attrs

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pymc_sgld.model_graph.block_function import BlockFunction
-from pymc_sgld.model_graph.building import row_model
-from pymc_sgld.model_graph.coordinates import Coordinates, recentred
+from pymc_sgld.model_graph.coordinates import recentred
+from pymc_sgld.model_graph.density.coordinates import Coordinates, Site
+from pymc_sgld.model_graph.density.row_density import RowDensity, RowGroup, RowLeaf, RowTerm
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import uses_minibatch
 from pymc_sgld.model_graph.hyperparameters import (
@@ -16,10 +17,11 @@ from pymc_sgld.model_graph.identity import verify
 from pymc_sgld.model_graph.layout import Layout
 from pymc_sgld.model_graph.posterior_rows import posterior_of, row_log_likelihood
 from pymc_sgld.model_graph.predictive import posterior_predictive
-from pymc_sgld.model_graph.push import RowGroup, RowLeaf, Rows, register_row_rule
+from pymc_sgld.model_graph.push import Rows, register_row_rule
+from pymc_sgld.model_graph.read import row_model
 from pymc_sgld.model_graph.row_gradients import RowGradients
-from pymc_sgld.model_graph.row_model import RowModel, RowTerm
-from pymc_sgld.model_graph.sites import Recentre, Site
+from pymc_sgld.model_graph.row_model import RowModel
+from pymc_sgld.model_graph.sites import Recentre
 from pymc_sgld.model_graph.standardised import (
     HELD,
     STANDARD,
@@ -43,6 +45,7 @@ __all__ = [
     "Layout",
     "QuadraticRows",
     "Recentre",
+    "RowDensity",
     "RowError",
     "RowGradients",
     "RowGroup",

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.modes import without_assertions
 from pymc_sgld.model_graph.naming import listed
 
-if TYPE_CHECKING:
-    from pymc_sgld.model_graph.row_model import RowModel
-
 _CHUNK_BYTES = 16_000_000
 
 
-def compile_block_function(row_model: RowModel, mode: Any) -> Any:
+def compile_block_function(row_model: RowDensity, mode: Any) -> Any:
     """Compile ``f(position, prior_weight, *group_weights, *blocks) -> (value, gradient)``.
 
     Parameters
     ----------
-    row_model : RowModel
+    row_model : RowDensity
     mode : str or pytensor Mode
 
     Returns

@@ -1,4 +1,4 @@
-"""`row_model`: read a model, push its rows, check the cost, assemble the result."""
+"""Split the factors of a model by rows: push, check the cost, assemble the density."""
 
 from __future__ import annotations
 
@@ -27,21 +27,26 @@ from pymc_sgld.model_graph.assignment import (
     Candidate,
     RowsArgument,
     candidates,
-    check_rows_argument,
+)
+from pymc_sgld.model_graph.density.row_density import (
+    Folded,
+    RowDensity,
+    RowGroup,
+    RowTerm,
+    WholeTerm,
+    row_term,
+    slices_of,
 )
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
-from pymc_sgld.model_graph.factors import Factors, Observed, draw_of, minibatch_nodes, read_factors
-from pymc_sgld.model_graph.finite import refuse_nonfinite
+from pymc_sgld.model_graph.factors import Factors, Observed, draw_of, minibatch_nodes
 from pymc_sgld.model_graph.imputed import without_long_data
 from pymc_sgld.model_graph.layout import Layout
 from pymc_sgld.model_graph.named_dims import shaped_like
 from pymc_sgld.model_graph.naming import names_below, op_name
 from pymc_sgld.model_graph.potentials import split_sums
-from pymc_sgld.model_graph.push import Pusher, RowGroup, deep_recursion
+from pymc_sgld.model_graph.push import Pusher, deep_recursion
 from pymc_sgld.model_graph.residual import RowAxes, fold, rebuild, refuse_whole_rows
-from pymc_sgld.model_graph.row_model import Folded, RowModel, RowTerm, WholeTerm
-from pymc_sgld.model_graph.sites import Recentre, find_sites
 from pymc_sgld.model_graph.streaming import TotalSize
 
 
@@ -68,81 +73,13 @@ class Draft:
     jacobians: tuple[Variable, ...] = ()  # where they are kept out of the prior
 
 
-def row_model(
-    model: pm.Model | None = None,
-    *,
-    rows: RowsArgument = "auto",
-    total_size: TotalSize = None,
-    max_full: int = MAX_FULL,
-    allow_full_terms: bool = False,
-    allow_no_rows: bool = False,
-    jacobian: bool = True,
-    recentre: Recentre = True,
-) -> RowModel:
-    """Split a model's log-density into a prior and terms that are sums over data rows.
-
-    Parameters
-    ----------
-    model : pm.Model, optional
-        The model of the context if not given.
-    rows : str or dict, default "auto"
-        Which axis of each observed variable holds the rows: ``"auto"``, the name of a
-        dimension, or a mapping from observed name to axis, or to None to keep that
-        variable whole at every step.
-    total_size : int or dict, optional
-        Number of rows N of streamed data: of a model written on small `pm.Data`
-        placeholders, whose rows the caller feeds (``data=`` of `RowModel.block_function`).
-        A number for all observed variables, or a mapping from the name of a dimension or
-        of an observed variable to its number. An observed variable that already has this
-        many rows is not streamed.
-    max_full : int, default 32
-        Observed variables with at most this many rows are kept whole, unless all are.
-    allow_full_terms : bool, default False
-        Accept terms that are exact but cost O(N) at every step.
-    allow_no_rows : bool, default False
-        Accept a model of which nothing can be split by rows; all of it is the prior then.
-    jacobian : bool, default True
-        Whether the prior holds the Jacobians of the transforms. Without, its mode is that in the
-        space of the variables themselves, as of :func:`pymc.find_MAP`; the attribute ``jacobian``
-        holds them then.
-    recentre : bool or dict, default True
-        Whether to look for group effects that are written non-centred, such as ``mu + tau * z``:
-        the samplers move in the effects instead of z (the attribute ``sites``), which is the same
-        posterior with less noise of minibatches. False: every variable as written. A mapping from
-        the name of a free variable to that of the `pm.Deterministic` that is its group effect
-        names a site; to None, leaves that variable as written. Variables that are not named in
-        it are looked at as with True.
-
-    Returns
-    -------
-    RowModel
-
-    Raises
-    ------
-    RowError
-        If the model cannot be split; the message names the variable and says why.
-    """
-    model = pm.modelcontext(model)
-    factors = read_factors(model, jacobian=jacobian, rows=not allow_no_rows)
-    check_rows_argument(rows, model, factors.observed)
-    point = model.initial_point(random_seed=0)
-    values = {v: np.asarray(point[v.name]) for v in model.value_vars}
-    options = Options(rows, total_size, max_full, allow_full_terms, allow_no_rows)
-    result = split(model, factors, values, options)
-    refuse_nonfinite(result)
-    if not jacobian:
-        return result
-    sites, left = find_sites(result, recentre)
-    return replace(result, sites=sites, left=left)
-
-
 def split(
     model: pm.Model,
     factors: Factors,
     values: dict[Variable, np.ndarray],
     options: Options,
     pusher: Pusher | None = None,
-) -> RowModel:
+) -> RowDensity:
     """Split factors by rows; their parameters are the keys of `values`.
 
     Parameters
@@ -234,16 +171,6 @@ def _push(pusher: Pusher, observed: Observed, candidate: Candidate) -> RowTerm:
     return row_term(observed.name, group, taken, candidate.axis, "observed")
 
 
-def row_term(name: str, group: int, entries: Variable, axis: int, kind: str) -> RowTerm:
-    """Return a term from its pushed entries."""
-    return RowTerm(name, group, _one_number_per_row(entries, axis), entries, axis, kind)
-
-
-def _one_number_per_row(taken: Variable, axis: int) -> Variable:
-    others = [i for i in range(taken.type.ndim) if i != axis]
-    return taken.sum(axis=others) if others else taken
-
-
 def split_potentials(draft: Draft, factors: Factors) -> None:
     """Push the parts of potentials that are sums over rows of data; keep the others whole."""
     for name, potential in factors.potentials:
@@ -291,7 +218,7 @@ def _nothing_to_minibatch(factors: Factors, draft: Draft) -> RowError:
     return RowError(f"Nothing to minibatch: {reasons}. {hint}, or use pm.sample().")
 
 
-def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) -> RowModel:
+def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) -> RowDensity:
     """Fold, check the cost, and put one position vector in for the parameters in `values`."""
     pusher = draft.pusher
     parameters = set(values)
@@ -324,7 +251,7 @@ def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) 
     outputs = rebuild(outputs, new)
     sums, entries = outputs[n_terms:n_sums], iter(outputs[n_sums:])
     groups, number = _used_groups(draft)
-    return RowModel(
+    return RowDensity(
         model=model,
         value_vars=tuple(values),
         layout=Layout(tuple(v.name for v in values), tuple(v.shape for v in values.values())),
@@ -393,18 +320,6 @@ def _long_statistics(draft: Draft, origin: dict[Variable, Variable]) -> tuple[Fo
             shape = evaluator.shape(constant) if isinstance(constant.type, TensorType) else ()
             found.append(Folded(names_below(source), op_name(source.owner), shape))
     return tuple(found)
-
-
-def slices_of(position: Variable, values: dict[Variable, np.ndarray]) -> list[Variable]:
-    """Return the parts of the position shaped as the value variables."""
-    parts, start = [], 0
-    for var, value in values.items():
-        part = pt.cast(position[start : start + value.size], var.type.dtype)
-        part = part[0] if value.ndim == 0 else part.reshape(value.shape)
-        part.name = var.name
-        parts.append(part)
-        start += value.size
-    return parts
 
 
 def _used_groups(draft: Draft) -> tuple[tuple[RowGroup, ...], dict[int, int]]:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -29,36 +29,14 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph.building import row_term, slices_of
+from pymc_sgld.model_graph.density.coordinates import Coordinates, Site
+from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf, row_term, slices_of
 from pymc_sgld.model_graph.residual import rebuild
 from pymc_sgld.model_graph.row_edits import rebuilt_with
-from pymc_sgld.model_graph.sites import Site
-
-if TYPE_CHECKING:
-    from pymc_sgld.model_graph.push import RowLeaf
-    from pymc_sgld.model_graph.row_model import RowModel
+from pymc_sgld.model_graph.row_model import RowModel
 
 _N_ROWS, _N_POINTS, _TOLERANCE = 5, 2, 1e-4  # to compare rows on, in single precision too
 _UNROLLED = 6  # up to this size a triangular system is solved entry by entry
-
-
-@dataclass(frozen=True, eq=False)
-class Coordinates:
-    """From the vector of value variables, as the user wrote them, to the position and back.
-
-    Holds no model, so it can be sent to other processes.
-    """
-
-    _to_position: Any
-    _to_values: Any
-
-    def to_position(self, values: np.ndarray) -> np.ndarray:
-        """Return the position of ravelled value variables, shape (n_dim,)."""
-        return np.asarray(self._to_position(values))
-
-    def to_values(self, position: np.ndarray) -> np.ndarray:
-        """Return the ravelled value variables of a position, shape (n_dim,)."""
-        return np.asarray(self._to_values(position))
 
 
 def recentred(row_model: RowModel) -> RowModel:
@@ -85,7 +63,7 @@ def recentred(row_model: RowModel) -> RowModel:
     log_jacobian: Variable = pt.zeros((), dtype=dtype)
     for site in ordered(row_model):
         own = row_model.slices[site.number]
-        in_new = site.on(new)
+        in_new = _on(site, new)
         log_jacobian = log_jacobian + log_determinant(in_new)
         new[own] = pt.cast(from_effects(in_new, slices[site.number]), own.type.dtype)
     kept = [whole.entries for whole in row_model.whole if whole.entries is not None]
@@ -113,8 +91,19 @@ def recentred(row_model: RowModel) -> RowModel:
     )
 
 
+def _on(site: Site, new: dict[Variable, Variable]) -> Site:
+    """Return a site with the parts of the position replaced."""
+    graphs = dict(zip(site.graphs, rebuild(site.graphs, new), strict=True))
+    return replace(
+        site,
+        shift=None if site.shift is None else graphs[site.shift],
+        scale=None if site.scale is None else graphs[site.scale],
+        matrix=None if site.matrix is None else graphs[site.matrix],
+    )
+
+
 def _rows(
-    row_model: RowModel,
+    row_model: RowDensity,
     position: Variable,
     new: dict[Variable, Variable],
     slices: Sequence[Variable],
@@ -162,7 +151,7 @@ def _first_rows(leaf: RowLeaf) -> Any:
     return value[:_N_ROWS]
 
 
-def ordered(row_model: RowModel) -> list[Site]:
+def ordered(row_model: RowDensity) -> list[Site]:
     """Return the sites such that the map of each depends on those of earlier ones only."""
     left, done = list(row_model.sites), []
     while left:
@@ -231,7 +220,7 @@ def log_determinant(site: Site) -> Variable:
     return result
 
 
-def _compiled(row_model: RowModel, position: Variable, values: Sequence[Variable]) -> Coordinates:
+def _compiled(row_model: RowDensity, position: Variable, values: Sequence[Variable]) -> Coordinates:
     """Compile both directions on the Python linker: small graphs, one call a draw."""
     dtype = row_model.position.type.dtype
     forward = list(row_model.slices)

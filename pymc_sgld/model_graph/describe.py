@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pytensor.compile.sharedvalue import SharedVariable
 
+from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf
 from pymc_sgld.model_graph.naming import listed
-
-if TYPE_CHECKING:
-    from pymc_sgld.model_graph.push import RowLeaf
-    from pymc_sgld.model_graph.row_model import RowModel
 
 _DEFAULT_BATCH = 256
 
 
-def describe(row_model: RowModel, batch_size: int | None = None) -> str:
+def describe(row_model: RowDensity, batch_size: int | None = None) -> str:
     """Return what `RowModel.describe` prints.
 
     Parameters
     ----------
-    row_model : RowModel
+    row_model : RowDensity
     batch_size : int, optional
         Rows of a step, of each group; 256, or all if there are fewer, if not given.
     """
@@ -37,7 +34,7 @@ def describe(row_model: RowModel, batch_size: int | None = None) -> str:
     return "\n".join(line for block in blocks for line in block)
 
 
-def _group(row_model: RowModel, index: int) -> list[str]:
+def _group(row_model: RowDensity, index: int) -> list[str]:
     group = row_model.groups[index]
     source = ", fed by the caller" if row_model.streamed[index] else ""
     lines = [f"Subsampled by the {group.total_size:,} rows of '{group.name}'{source}:"]
@@ -60,7 +57,7 @@ def _row(leaf: RowLeaf) -> str:
     return f"{count} x {dtype}, {_bytes(count * dtype.itemsize)}"
 
 
-def _whole(row_model: RowModel) -> list[str]:
+def _whole(row_model: RowDensity) -> list[str]:
     """Return what is evaluated in full at every step; priors are so by nature."""
     lines = [f"  prior of {listed(w.name for w in row_model.whole if w.kind == 'prior')}"]
     for whole in row_model.whole:
@@ -69,7 +66,7 @@ def _whole(row_model: RowModel) -> list[str]:
     return ["In full at every step:", *dict.fromkeys(lines)]
 
 
-def _folded(row_model: RowModel) -> list[str]:
+def _folded(row_model: RowDensity) -> list[str]:
     found: dict[str, None] = {}
     for folded in row_model.folded:
         shape = f" of shape {folded.shape}" if folded.shape else ""
@@ -80,13 +77,13 @@ def _folded(row_model: RowModel) -> list[str]:
     return ["Evaluated once, from all the data:", *found] if found else []
 
 
-def _recentred(row_model: RowModel) -> list[str]:
+def _recentred(row_model: RowDensity) -> list[str]:
     lines = [f"  {site.describe()}" for site in row_model.sites]
     lines = ["Sampled as group effects, reported as written:", *lines] if lines else []
     return [*lines, *row_model.left]
 
 
-def _cost(row_model: RowModel, batch_size: int) -> list[str]:
+def _cost(row_model: RowDensity, batch_size: int) -> list[str]:
     sizes = [min(batch_size, group.total_size) for group in row_model.groups]
     n_bytes = 0
     for leaf in row_model.leaves:

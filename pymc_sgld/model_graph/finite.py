@@ -10,12 +10,11 @@ import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
 
+from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf
 from pymc_sgld.model_graph.errors import RowError
-from pymc_sgld.model_graph.push import RowLeaf
-from pymc_sgld.model_graph.row_model import RowModel
 
 
-def refuse_nonfinite(row_model: RowModel) -> None:
+def refuse_nonfinite(row_model: RowDensity) -> None:
     """Raise if data by rows hold NaN, or infinities that reach the log-likelihood.
 
     An infinite censoring or truncation bound is accepted: the log-likelihood of its row is
@@ -51,7 +50,7 @@ def _error(leaf: RowLeaf, bad: np.ndarray, kind: str) -> RowError:
     )
 
 
-def _harmless(row_model: RowModel, leaf: RowLeaf, rows: np.ndarray) -> bool:
+def _harmless(row_model: RowDensity, leaf: RowLeaf, rows: np.ndarray) -> bool:
     """Whether log-likelihood and gradient of these rows are finite at the initial point."""
     logps = [term.logp.sum() for term in row_model.terms if term.group == leaf.group]
     value = pt.add(*logps) if len(logps) > 1 else logps[0]

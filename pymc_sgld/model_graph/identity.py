@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
@@ -26,7 +28,6 @@ from pymc_sgld.model_graph.named_dims import shaped_like
 from pymc_sgld.model_graph.private_api import ParameterValueError
 from pymc_sgld.model_graph.residual import rebuild
 from pymc_sgld.model_graph.row_model import RowModel
-from pymc_sgld.model_graph.sources import sampled
 
 _CHECKED_MODE = Mode(linker="py", optimizer="minimum_compile")
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
@@ -36,6 +37,7 @@ _SMALL = 1e-3
 # Points ever nearer to the initial one; each costs at most two full gradients.
 _N_TRIES = 10
 _NEARER = 0.4
+_SAMPLED = 50  # rows of a stream that the identity check compares
 
 
 def verify(
@@ -70,7 +72,7 @@ def verify(
     """
     mode = "NUMBA" if mode is None else mode
     _refuse_sparse_on_jax(row_model, mode)
-    function, sample = sampled(row_model, mode, data, rng)
+    function, sample = _sampled(row_model, mode, data, rng)
     reference = _Reference(row_model, mode, sample, function.total_sizes)
     start = row_model.ravel(row_model.model.initial_point(random_seed=0))
     tolerance = _TOLERANCE[row_model.position.type.dtype]
@@ -112,6 +114,53 @@ def verify(
             "Until then use pm.sample()."
         )
     return worst
+
+
+def _sampled(
+    row_model: RowModel, mode: Any, data: Mapping[str, Any] | None, rng: np.random.Generator
+) -> tuple[BlockFunction, dict[Variable, np.ndarray]]:
+    """Return the block function on few rows of streamed data, and these rows.
+
+    Parameters
+    ----------
+    row_model : RowModel
+    mode : str or pytensor Mode
+    data : dict of str to array or other row source, or None
+        Rows of the placeholders are repeated if not given.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    function : BlockFunction
+        Of all rows where nothing is streamed.
+    rows : dict of SharedVariable to ndarray
+        What stands in for each placeholder, in its own layout.
+    """
+    function = row_model.block_function(mode, data=data)
+    if not any(row_model.streamed):
+        return function, {}
+    chosen = [np.unique(rng.integers(0, group.total_size, _SAMPLED)) for group in row_model.groups]
+    arrays, rows = [], {}
+    for leaf, source in zip(row_model.leaves, function.arrays, strict=True):
+        if not row_model.streamed[leaf.group]:
+            arrays.append(source)
+            continue
+        assert isinstance(leaf.source, SharedVariable)  # all that is streamed is pm.Data
+        if source is None:
+            placeholder = np.moveaxis(leaf.source.get_value(borrow=True), leaf.axis, 0)
+            block = placeholder[chosen[leaf.group] % len(placeholder)]
+        else:
+            block = np.asarray(source[chosen[leaf.group]])
+        block = block.astype(leaf.block.type.dtype)
+        arrays.append(block)
+        rows[leaf.source] = np.moveaxis(block, 0, leaf.axis)
+    sizes = [
+        len(picked) if streamed else total
+        for picked, streamed, total in zip(
+            chosen, row_model.streamed, function.total_sizes, strict=True
+        )
+    ]
+    return replace(function, arrays=tuple(arrays), total_sizes=tuple(sizes)), rows
 
 
 def _refuse_reading_outside(row_model: RowModel, position: np.ndarray) -> None:

@@ -26,16 +26,15 @@ from pymc_sgld.model_graph.building import (
     Draft,
     Options,
     assemble,
-    row_term,
     split_observed,
     split_potentials,
 )
+from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf, WholeTerm, row_term
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.factors import Factors, read_factors
 from pymc_sgld.model_graph.naming import listed
-from pymc_sgld.model_graph.push import Pusher, RowLeaf, Rows, deep_recursion
-from pymc_sgld.model_graph.row_model import RowModel, WholeTerm
+from pymc_sgld.model_graph.push import Pusher, Rows, deep_recursion
 from pymc_sgld.model_graph.sources import sources_of
 
 
@@ -79,7 +78,7 @@ class LocalLatentModel:
 
     Attributes
     ----------
-    row_model : RowModel
+    row_model : RowDensity
         Its position holds what all rows share. Its terms are the likelihoods and, of kind
         ``"local prior"``, the densities of the local latents given the shared parameters,
         with Jacobians. Its leaves are the data and the local latents.
@@ -87,7 +86,7 @@ class LocalLatentModel:
         The leaves that are local latents, named as their value variables.
     """
 
-    row_model: RowModel
+    row_model: RowDensity
     latents: tuple[RowLeaf, ...]
 
     def split(self, point: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

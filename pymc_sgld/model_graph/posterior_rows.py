@@ -190,7 +190,7 @@ def constrained(
     check_rows_argument(options.rows, model, factors.observed)
     values = values_at_first_draw(factors, model, posterior)
     try:
-        return factors, split(model, factors, values, options)
+        return factors, RowModel.of(split(model, factors, values, options))
     except RowError as error:
         raise RowError(
             f"{error} For the log-likelihood of all rows at once use pm.compute_log_likelihood()."

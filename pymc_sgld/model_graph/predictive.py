@@ -30,7 +30,7 @@ from pymc_sgld.model_graph.assignment import (
     check_rows_argument,
 )
 from pymc_sgld.model_graph.block_function import OnRows
-from pymc_sgld.model_graph.building import slices_of
+from pymc_sgld.model_graph.density.row_density import slices_of
 from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.factors import Observed, draw_of, read_factors
 from pymc_sgld.model_graph.named_dims import lowered, shaped_like

@@ -14,7 +14,6 @@ import sys
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any
 
@@ -29,7 +28,8 @@ from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.subtensor import Subtensor
 from pytensor.tensor.type import TensorType
 
-from pymc_sgld.model_graph.errors import CannotTakeRows, RowError
+from pymc_sgld.model_graph.density.row_density import RowGroup, RowLeaf
+from pymc_sgld.model_graph.errors import CannotTakeRows
 from pymc_sgld.model_graph.evaluation import Evaluator
 from pymc_sgld.model_graph.naming import name_of, names_below, op_name
 from pymc_sgld.model_graph.private_api import MinibatchOp
@@ -81,63 +81,6 @@ def register_row_rule(op_class: type[Op]) -> Callable[[RowRule], RowRule]:
         return rule
 
     return decorate
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """Terms whose rows belong together and are drawn together.
-
-    Attributes
-    ----------
-    name : str
-        Dimension name, or ``"rows_<N>"`` for terms without one.
-    total_size : int
-        Number of rows N.
-    """
-
-    name: str
-    total_size: int
-
-
-@dataclass(frozen=True, eq=False)
-class RowLeaf:
-    """One array whose rows a batch needs.
-
-    Attributes
-    ----------
-    name : str
-        Name of the data, for messages.
-    group : int
-        Position of its `RowGroup`.
-    block : TensorVariable
-        Symbolic block, rows on axis 0, static length unknown.  # (n, ...)
-    source : Variable or None
-        Constant or shared variable the rows come from; None for derived arrays.
-    """
-
-    name: str
-    group: int
-    block: Variable
-    total_size: int
-    source: Variable | None = field(default=None, repr=False)
-    axis: int = 0
-    derived: Any = field(default=None, repr=False)
-
-    def values(self) -> Any:
-        """Return the full array with rows on axis 0, read now from its source."""
-        if self.source is None:
-            return self.derived
-        if isinstance(self.source, SharedVariable):
-            value = self.source.get_value(borrow=True)
-        else:
-            value = self.source.data
-        if value.shape[self.axis] != self.total_size:
-            raise RowError(
-                f"'{self.name}' has {value.shape[self.axis]} rows now but had "
-                f"{self.total_size} when row_model read the model. Call row_model again "
-                "after pm.set_data changes the number of rows."
-            )
-        return value if self.axis == 0 else np.moveaxis(value, self.axis, 0)
 
 
 class Pusher:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytensor
 import pytensor.tensor as pt
 
 from pytensor.graph.replace import graph_replace
 
+from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.modes import is_jax
-
-if TYPE_CHECKING:
-    from pymc_sgld.model_graph.row_model import RowModel
 
 _WORTH_COMPILING = 100_000  # rows: one by one they take as long
 
@@ -24,11 +22,11 @@ class RowGradients:
 
     Parameters
     ----------
-    row_model : RowModel
+    row_model : RowDensity
     mode : str or pytensor Mode
     """
 
-    row_model: RowModel | None
+    row_model: RowDensity | None
     mode: Any
     _asked: dict[int, int] = field(default_factory=dict, repr=False)  # rows, by group
     _compiled: dict[int, Any] = field(default_factory=dict, repr=False)
@@ -52,7 +50,7 @@ class RowGradients:
         return {"row_model": None, "mode": None, "_asked": {}, "_compiled": {}}
 
 
-def _compile(row_model: RowModel, group: int, mode: Any) -> Any:
+def _compile(row_model: RowDensity, group: int, mode: Any) -> Any:
     position = row_model.position.type("position")
     leaves = [leaf for leaf in row_model.leaves if leaf.group == group]
     blocks = [leaf.block.type(f"{leaf.name}_rows") for leaf in leaves]

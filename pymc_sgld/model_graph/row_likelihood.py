@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor
 
 from pymc_sgld.model_graph.block_function import OnRows
+from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.naming import listed
-
-if TYPE_CHECKING:
-    from pymc_sgld.model_graph.row_model import RowModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +110,12 @@ class RowFunction(OnRows):
         return result
 
 
-def compile_row_function(row_model: RowModel, mode: Any) -> Any:
+def compile_row_function(row_model: RowDensity, mode: Any) -> Any:
     """Compile ``f(position, *blocks) -> [entries of each term]``.
 
     Parameters
     ----------
-    row_model : RowModel
+    row_model : RowDensity
     mode : str or pytensor Mode
     """
     return pytensor.function(
@@ -128,12 +126,12 @@ def compile_row_function(row_model: RowModel, mode: Any) -> Any:
     )
 
 
-def rows_by_group(row_model: RowModel, rows: Any) -> list[np.ndarray]:
+def rows_by_group(row_model: RowDensity, rows: Any) -> list[np.ndarray]:
     """Return row numbers for each group from what a user gives.
 
     Parameters
     ----------
-    row_model : RowModel
+    row_model : RowDensity
     rows : int array, or mapping of group name to int array
         An array if the model has one group of rows.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -22,6 +22,8 @@ from pytensor.tensor.subtensor import (
 )
 
 from pymc_sgld.model_graph.affine_paths import Path, Walk, is_same
+from pymc_sgld.model_graph.density.coordinates import Site
+from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.named_dims import lowered
 from pymc_sgld.model_graph.naming import listed, name_of
@@ -30,9 +32,6 @@ from pymc_sgld.model_graph.signs import surely_nonzero
 from pymc_sgld.model_graph.zero_sum import zero_sum_scale
 from pymc_sgld.validate import did_you_mean
 
-if TYPE_CHECKING:
-    from pymc_sgld.model_graph.row_model import RowModel
-
 type Recentre = bool | Mapping[str, str | None]
 
 _N_POINTS = 6  # at which a scale that is not positive by construction is looked at
@@ -40,78 +39,14 @@ _SPREAD = 2.0
 _LARGEST_MATRIX = 200
 
 
-@dataclass(frozen=True, eq=False)
-class Site:
-    """Group effects ``u = shift + scale * (matrix @ z)`` of a vector z, in graphs of a row model.
-
-    Attributes
-    ----------
-    name : str
-        The free variable z.
-    number : int
-        Its place among the value variables.
-    shift, scale : TensorVariable or None
-        Tables that broadcast to the shape of z.
-    matrix : TensorVariable or None
-        Triangular, along the axis `mixed` of z.
-    lower : bool
-        Which half of the matrix is not zero.
-    shift_of, scale_of : tuple of str
-        The free variables they are made of.
-    effect : str or None
-        The deterministic variable of the model that u is.
-    edits : tuple of (Apply, TensorVariable) or None
-        What operations on rows lose where u takes the place of z; None where z stays in the rows
-        as a function of u, and what cancels does so in the numbers.
-    """
-
-    name: str
-    number: int
-    shape: tuple[int, ...]
-    shift: Variable | None = None
-    scale: Variable | None = None
-    matrix: Variable | None = None
-    mixed: int = 0
-    lower: bool = True
-    shift_of: tuple[str, ...] = ()
-    scale_of: tuple[str, ...] = ()
-    effect: str | None = None
-    edits: tuple[tuple[Apply, Variable], ...] | None = None
-
-    @property
-    def graphs(self) -> list[Variable]:
-        """Shift, scale and matrix, those there are."""
-        return [one for one in (self.shift, self.scale, self.matrix) if one is not None]
-
-    @property
-    def label(self) -> str:
-        """What u is called in messages."""
-        return self.effect or f"recentred {self.name}"
-
-    def on(self, new: dict[Variable, Variable]) -> Site:
-        """Return the site with the parts of the position replaced."""
-        graphs = dict(zip(self.graphs, rebuild(self.graphs, new), strict=True))
-        return replace(
-            self,
-            shift=None if self.shift is None else graphs[self.shift],
-            scale=None if self.scale is None else graphs[self.scale],
-            matrix=None if self.matrix is None else graphs[self.matrix],
-        )
-
-    def describe(self) -> str:
-        """Return one line on the site."""
-        size = int(np.prod(self.shape))
-        shift = f"shift from {listed(self.shift_of)}, " if self.shift_of else ""
-        known = f"'{self.effect}', that is with " if self.effect else ""
-        return f"'{self.name}' ({size} entries) as {known}{shift}scale from {listed(self.scale_of)}"
-
-
-def find_sites(row_model: RowModel, recentre: Recentre) -> tuple[tuple[Site, ...], tuple[str, ...]]:
+def find_sites(
+    row_model: RowDensity, recentre: Recentre
+) -> tuple[tuple[Site, ...], tuple[str, ...]]:
     """Return the sites of a row model, and a line for each vector that is left as it is.
 
     Parameters
     ----------
-    row_model : RowModel
+    row_model : RowDensity
     recentre : bool or dict
         As for `row_model`.
     """
@@ -128,7 +63,7 @@ def find_sites(row_model: RowModel, recentre: Recentre) -> tuple[tuple[Site, ...
     return tuple(finder.sites), tuple(dict.fromkeys(finder.left))
 
 
-def _checked(row_model: RowModel, recentre: Any) -> dict[str, str | None]:
+def _checked(row_model: RowDensity, recentre: Any) -> dict[str, str | None]:
     """Refuse an override that names what is not there."""
     if not isinstance(recentre, Mapping):
         raise RowError(
@@ -153,7 +88,7 @@ def _checked(row_model: RowModel, recentre: Any) -> dict[str, str | None]:
 class _Finder:
     """Sites found so far."""
 
-    def __init__(self, row_model: RowModel) -> None:
+    def __init__(self, row_model: RowDensity) -> None:
         self.row_model = row_model
         model = row_model.model
         self.rvs = [model.values_to_rvs[value] for value in row_model.value_vars]

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from pytensor.compile.sharedvalue import SharedVariable
-
+from pymc_sgld.model_graph.density.row_density import RowLeaf
 from pymc_sgld.model_graph.describe import row_type_of
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.naming import listed
 from pymc_sgld.row_sources import as_row_source
-
-if TYPE_CHECKING:
-    from pytensor.graph.basic import Variable
-
-    from pymc_sgld.model_graph.block_function import BlockFunction
-    from pymc_sgld.model_graph.push import RowLeaf
-    from pymc_sgld.model_graph.row_model import RowModel
-
-_SAMPLED = 50  # rows of a stream that the identity check compares
 
 
 def sources_of(
@@ -55,53 +44,6 @@ def sources_of(
         else:
             found.append(_source(leaf, data[leaf.name]))
     return found
-
-
-def sampled(
-    row_model: RowModel, mode: Any, data: Mapping[str, Any] | None, rng: np.random.Generator
-) -> tuple[BlockFunction, dict[Variable, np.ndarray]]:
-    """Return the block function on few rows of streamed data, and these rows.
-
-    Parameters
-    ----------
-    row_model : RowModel
-    mode : str or pytensor Mode
-    data : dict of str to array or other row source, or None
-        Rows of the placeholders are repeated if not given.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    function : BlockFunction
-        Of all rows where nothing is streamed.
-    rows : dict of SharedVariable to ndarray
-        What stands in for each placeholder, in its own layout.
-    """
-    function = row_model.block_function(mode, data=data)
-    if not any(row_model.streamed):
-        return function, {}
-    chosen = [np.unique(rng.integers(0, group.total_size, _SAMPLED)) for group in row_model.groups]
-    arrays, rows = [], {}
-    for leaf, source in zip(row_model.leaves, function.arrays, strict=True):
-        if not row_model.streamed[leaf.group]:
-            arrays.append(source)
-            continue
-        assert isinstance(leaf.source, SharedVariable)  # all that is streamed is pm.Data
-        if source is None:
-            placeholder = np.moveaxis(leaf.source.get_value(borrow=True), leaf.axis, 0)
-            block = placeholder[chosen[leaf.group] % len(placeholder)]
-        else:
-            block = np.asarray(source[chosen[leaf.group]])
-        block = block.astype(leaf.block.type.dtype)
-        arrays.append(block)
-        rows[leaf.source] = np.moveaxis(block, 0, leaf.axis)
-    sizes = [
-        len(picked) if streamed else total
-        for picked, streamed, total in zip(
-            chosen, row_model.streamed, function.total_sizes, strict=True
-        )
-    ]
-    return replace(function, arrays=tuple(arrays), total_sizes=tuple(sizes)), rows
 
 
 def _check_names(given: set[str], streamed: set[str]) -> None:

@@ -11,10 +11,10 @@ import xarray as xr
 
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
+from pymc_sgld.model_graph.density.coordinates import Site
 from pymc_sgld.model_graph.errors import RowError
 from pymc_sgld.model_graph.naming import listed
 from pymc_sgld.model_graph.row_model import RowModel
-from pymc_sgld.model_graph.sites import Site
 
 
 def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytensor.tensor as pt
 
-from pymc_sgld.model_graph.push import RowLeaf
+from pymc_sgld.model_graph.density.row_density import RowLeaf
 from pymc_sgld.model_graph.row_model import RowModel
 
 

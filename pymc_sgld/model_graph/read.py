@@ -1,0 +1,84 @@
+"""`row_model`: read a model, split it by rows, refuse what cannot be, look for group effects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pymc as pm
+
+from pymc_sgld.model_graph.assignment import MAX_FULL, RowsArgument, check_rows_argument
+from pymc_sgld.model_graph.building import Options, split
+from pymc_sgld.model_graph.factors import read_factors
+from pymc_sgld.model_graph.finite import refuse_nonfinite
+from pymc_sgld.model_graph.row_model import RowModel
+from pymc_sgld.model_graph.sites import Recentre, find_sites
+from pymc_sgld.model_graph.streaming import TotalSize
+
+
+def row_model(
+    model: pm.Model | None = None,
+    *,
+    rows: RowsArgument = "auto",
+    total_size: TotalSize = None,
+    max_full: int = MAX_FULL,
+    allow_full_terms: bool = False,
+    allow_no_rows: bool = False,
+    jacobian: bool = True,
+    recentre: Recentre = True,
+) -> RowModel:
+    """Split a model's log-density into a prior and terms that are sums over data rows.
+
+    Parameters
+    ----------
+    model : pm.Model, optional
+        The model of the context if not given.
+    rows : str or dict, default "auto"
+        Which axis of each observed variable holds the rows: ``"auto"``, the name of a
+        dimension, or a mapping from observed name to axis, or to None to keep that
+        variable whole at every step.
+    total_size : int or dict, optional
+        Number of rows N of streamed data: of a model written on small `pm.Data`
+        placeholders, whose rows the caller feeds (``data=`` of `RowModel.block_function`).
+        A number for all observed variables, or a mapping from the name of a dimension or
+        of an observed variable to its number. An observed variable that already has this
+        many rows is not streamed.
+    max_full : int, default 32
+        Observed variables with at most this many rows are kept whole, unless all are.
+    allow_full_terms : bool, default False
+        Accept terms that are exact but cost O(N) at every step.
+    allow_no_rows : bool, default False
+        Accept a model of which nothing can be split by rows; all of it is the prior then.
+    jacobian : bool, default True
+        Whether the prior holds the Jacobians of the transforms. Without, its mode is that in the
+        space of the variables themselves, as of :func:`pymc.find_MAP`; the attribute ``jacobian``
+        holds them then.
+    recentre : bool or dict, default True
+        Whether to look for group effects that are written non-centred, such as ``mu + tau * z``:
+        the samplers move in the effects instead of z (the attribute ``sites``), which is the same
+        posterior with less noise of minibatches. False: every variable as written. A mapping from
+        the name of a free variable to that of the `pm.Deterministic` that is its group effect
+        names a site; to None, leaves that variable as written. Variables that are not named in
+        it are looked at as with True.
+
+    Returns
+    -------
+    RowModel
+
+    Raises
+    ------
+    RowError
+        If the model cannot be split; the message names the variable and says why.
+    """
+    model = pm.modelcontext(model)
+    factors = read_factors(model, jacobian=jacobian, rows=not allow_no_rows)
+    check_rows_argument(rows, model, factors.observed)
+    point = model.initial_point(random_seed=0)
+    values = {v: np.asarray(point[v.name]) for v in model.value_vars}
+    options = Options(rows, total_size, max_full, allow_full_terms, allow_no_rows)
+    result = split(model, factors, values, options)
+    refuse_nonfinite(result)
+    if jacobian:
+        sites, left = find_sites(result, recentre)
+        result = replace(result, sites=sites, left=left)
+    return RowModel.of(result)
