@@ -9,6 +9,7 @@ import xarray as xr
 
 from pymc.util import get_default_varnames
 
+from pymc_sgld import records
 from pymc_sgld.model_graph import row_model
 from pymc_sgld.presets import REGISTRY
 from pymc_sgld.sampling import check_initvals, without_row_sized
@@ -22,7 +23,7 @@ from pymc_sgld.validate import check_integer, check_one_of
 ANNEALERS = ("sgld", "sghmc", "baoa", "leimkuhler_matthews", "baoab", "obabo")
 _FIRST, _LAST = 10.0, 1e-3  # temperatures
 _SLOPE = 1e-4  # where polishing ends
-_KEPT = {"temperature": "temperature", "minibatch_logp": "logp", "step_size": "step_size"}
+_KEPT = [records.TEMPERATURE, records.MINIBATCH_LOGP, records.STEP_SIZE]
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def _result(
 ) -> Annealing:
     """Pick the best point of the path, and polish it."""
     posterior = trace.posterior.to_dataset()
-    statistics = trace.sample_stats.to_dataset()[list(_KEPT)].rename(_KEPT)
+    statistics = trace.sample_stats.to_dataset()[_KEPT]
+    statistics = statistics.rename({records.MINIBATCH_LOGP: "logp"})
     names = [one.name for one in model.unobserved_RVs if kept is None or one.name in kept]
     path = xr.merge([posterior[names], statistics], compat="override", join="override")
     densities = path["logp"].values

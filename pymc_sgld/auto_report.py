@@ -11,6 +11,7 @@ import xarray as xr
 from rich import box
 from rich.table import Table
 
+from pymc_sgld import records
 from pymc_sgld.automatic import Auto
 from pymc_sgld.posterior import Check
 from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
@@ -53,10 +54,10 @@ def report_check(checked: Check | None) -> None:
 
 def widths(checked: Check | None) -> list[str]:
     """Return what is to be said of the measured widths, and of what could not be measured."""
-    if checked is None or not checked.attributes["draws_scored"]:
+    if checked is None or not checked.attributes[records.DRAWS_SCORED]:
         return []
     measured = checked.measured
-    kinds = np.array(parameter_verdicts(measured, checked.attributes["target_bias"]))
+    kinds = np.array(parameter_verdicts(measured, checked.attributes[records.TARGET_BIAS]))
     unknown = np.isin(kinds, (CANNOT_TELL, NOT_MIXED)) | ~np.isfinite(measured.sd_ratio)
     told = []
     if not unknown.all():
@@ -84,27 +85,32 @@ def tuning_table(result: Any) -> Table:
     ValueError
         If the result has no group ``tuning``.
     """
-    if "tuning" not in result:
+    if records.TUNING not in result:
         raise ValueError(
             "The result has no group 'tuning': only sample('auto') writes one, and not where it "
             "leaves a model to NUTS."
         )
-    tuning = result["tuning"]
+    tuning = result[records.TUNING]
     told = tuning.attrs
     table = Table(title="How the sampler was tuned", box=box.SIMPLE_HEAD)
     for column in ("what", "value"):
         table.add_column(column)
-    table.add_row("choice", told["reason"])
-    table.add_row("gradient", told["gradient"])
-    table.add_row("rows of a batch", f"{told['batch_size']:,}")
-    if told["hyperparameters"]:
-        table.add_row("hyperparameters", told["hyperparameters"])
-    table.add_row("target_bias", f"{told['target_bias']:g}")
-    table.add_row("slope at the centre", f"{told['score_at_centre']:.2g} posterior sds")
-    table.add_row("noise of one row", f"{told['row_noise']:.3g}, most along {told['noisiest']}")
-    table.add_row("data passes to tune", f"{told['data_passes']:.1f}")
-    if "sd_ratio" in tuning:
-        ratio, error = tuning["sd_ratio"].to_numpy(), tuning["sd_ratio_error"].to_numpy()
+    table.add_row("choice", told[records.REASON])
+    table.add_row("gradient", told[records.GRADIENT])
+    table.add_row("rows of a batch", f"{told[records.BATCH_SIZE]:,}")
+    if told[records.HYPERPARAMETERS]:
+        table.add_row("hyperparameters", told[records.HYPERPARAMETERS])
+    table.add_row("target_bias", f"{told[records.TARGET_BIAS]:g}")
+    table.add_row("slope at the centre", f"{told[records.SCORE_AT_CENTRE]:.2g} posterior sds")
+    table.add_row(
+        "noise of one row", f"{told[records.ROW_NOISE]:.3g}, most along {told[records.NOISIEST]}"
+    )
+    table.add_row("data passes to tune", f"{told[records.DATA_PASSES]:.1f}")
+    if records.SD_RATIO in tuning:
+        ratio, error = (
+            tuning[records.SD_RATIO].to_numpy(),
+            tuning[records.SD_RATIO_ERROR].to_numpy(),
+        )
         spread = f"{np.nanmin(ratio):.3f} to {np.nanmax(ratio):.3f}"
         table.add_row(
             "measured sds over the posterior's",
@@ -120,14 +126,14 @@ def record(step: Auto, model: pm.Model, result: Any, checked: Check | None) -> N
     variables = {}
     if checked is not None:
         variables = {
-            "sd_ratio": ("parameter", checked.measured.sd_ratio),
-            "sd_ratio_error": ("parameter", checked.measured.sd_ratio_error),
+            records.SD_RATIO: ("parameter", checked.measured.sd_ratio),
+            records.SD_RATIO_ERROR: ("parameter", checked.measured.sd_ratio_error),
         }
     assert step.chain.prepared is not None
-    variables["centre"] = ("parameter", step.chain.prepared.mode)
-    attributes = choice._asdict() | {"noisiest": ", ".join(choice.noisiest)}
-    attributes["target_bias"] = step.chain.settings.target_bias
-    result["tuning"] = xr.DataTree(
+    variables[records.CENTRE] = ("parameter", step.chain.prepared.mode)
+    attributes = choice._asdict() | {records.NOISIEST: ", ".join(choice.noisiest)}
+    attributes[records.TARGET_BIAS] = step.chain.settings.target_bias
+    result[records.TUNING] = xr.DataTree(
         dataset=xr.Dataset(variables, coords={"parameter": labels}, attrs=attributes)
     )
 
@@ -136,7 +142,7 @@ def warnings(step: Auto, result: Any, checked: Check | None) -> list[str]:
     """Return what the user must know of the run, most important first."""
     choice = step.choice
     found = []
-    distances = result["sample_stats"]["mode_distance"].to_numpy()[:, -1]
+    distances = result["sample_stats"][records.MODE_DISTANCE].to_numpy()[:, -1]
     others = np.flatnonzero(distances > _ANOTHER_MODE)
     if len(others):
         found.append(

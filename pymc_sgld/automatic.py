@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pymc as pm
 
-from pymc_sgld import schedules
+from pymc_sgld import records, schedules
 from pymc_sgld.chain import LARGEST_MEASURED, Beginning, ChainState, Draw, Tuned
 from pymc_sgld.gibbs_choice import CHOICES, Split, in_two_blocks, split_rows
 from pymc_sgld.gradient_estimators import ESTIMATORS
@@ -74,7 +74,7 @@ class Auto(StochasticGradientStep):
     other_rules: ClassVar[tuple[type[Any], ...]] = (RestartedLangevin,)
     default_gradient = "control_variate"
     default_compensation = True
-    statistics = ("mode_distance",)
+    statistics = (records.MODE_DISTANCE,)
     choice: Choice
 
     def __init__(self, *args: Any, hyperparameters: str = "auto", **arguments: Any) -> None:
@@ -165,7 +165,7 @@ class Auto(StochasticGradientStep):
         return parts
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
-        draw.statistics["mode_distance"] = self.chain.state.mode_distance
+        draw.statistics[records.MODE_DISTANCE] = self.chain.state.mode_distance
         return super()._stats(draw, seconds)
 
 

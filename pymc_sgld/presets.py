@@ -6,6 +6,7 @@ import pymc as pm
 
 from pymc.step_methods.compound import Competence
 
+from pymc_sgld import records
 from pymc_sgld.automatic import Auto
 from pymc_sgld.chain import Cycles
 from pymc_sgld.model_graph import uses_minibatch
@@ -167,7 +168,7 @@ class MALA(StochasticGradientStep):
     rule_class = MetropolisAdjustedLangevin
     gradients = ("full",)
     default_gradient = "full"
-    statistics = ("acceptance_rate",)
+    statistics = (records.ACCEPTANCE_RATE,)
     why_all_rows = (
         "Its test needs the log-density of all rows: a test on a batch does not leave the "
         "posterior invariant. For batches take 'sggmc' or 'amagold', which test against all rows "
@@ -181,7 +182,7 @@ class SGGMC(StochasticGradientStep):
     name = "sggmc"
     rule_class = GradientGuidedMonteCarlo
     gradients = ("minibatch", "control_variate", "full")
-    statistics = ("acceptance_rate",)
+    statistics = (records.ACCEPTANCE_RATE,)
 
 
 class AMAGOLD(StochasticGradientStep):
@@ -190,7 +191,7 @@ class AMAGOLD(StochasticGradientStep):
     name = "amagold"
     rule_class = Amagold
     gradients = ("minibatch", "control_variate", "full")
-    statistics = ("acceptance_rate",)
+    statistics = (records.ACCEPTANCE_RATE,)
 
 
 class ReplicaExchangeSGLD(StochasticGradientStep):
@@ -199,7 +200,7 @@ class ReplicaExchangeSGLD(StochasticGradientStep):
     name = "replica_exchange_sgld"
     rule_class = ReplicaExchangeLangevin
     gradients = ("minibatch", "control_variate", "full")  # the others follow one position
-    statistics = ("swap_rate", "hot_restarts")
+    statistics = (records.SWAP_RATE, records.HOT_RESTARTS)
 
 
 class SVRGLD(StochasticGradientStep):

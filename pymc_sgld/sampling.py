@@ -14,6 +14,7 @@ import pytensor
 
 from pymc.stats.convergence import log_warnings, run_convergence_checks
 
+from pymc_sgld import records
 from pymc_sgld.auto_report import report, report_check
 from pymc_sgld.automatic import Auto
 from pymc_sgld.nuts_choice import reason_for_nuts
@@ -167,7 +168,7 @@ def _nuts(draws: int, reason: str, options: dict[str, Any], check: bool) -> Any:
         if wanted and result.posterior.attrs.get("inference_library", "pymc") != "pymc":
             # pm.sample looks at the draws of its own NUTS, not at those of nutpie
             log_warnings(run_convergence_checks(result, options["model"]))
-        result.posterior.attrs.update(sampler="nuts", reason=reason)
+        result.posterior.attrs.update({records.SAMPLER: "nuts", records.REASON: reason})
         if check:
             report_check(check_others(options["model"], result))
     return result
@@ -188,7 +189,9 @@ class _Clock:
     seconds: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
 
     def __call__(self, trace: Any, draw: Any) -> None:
-        self.seconds[bool(draw.tuning)] += sum(stats.get("seconds", 0.0) for stats in draw.stats)
+        self.seconds[bool(draw.tuning)] += sum(
+            stats.get(records.SECONDS, 0.0) for stats in draw.stats
+        )
         if self.then is not None:
             self.then(trace=trace, draw=draw)
 
@@ -263,9 +266,6 @@ def _record(result: Any, sampler: str, compiling: float, tuning: float, drawing:
     posterior = getattr(result, "posterior", None)
     if posterior is None:  # a MultiTrace or a ZarrTrace, on request
         return
-    posterior.attrs.update(
-        sampler=sampler,
-        compile_seconds=float(compiling),
-        tune_seconds=float(np.round(tuning, 6)),
-        draw_seconds=float(np.round(drawing, 6)),
-    )
+    seconds = np.round((compiling, tuning, drawing), 6)
+    posterior.attrs.update(zip(records.PHASES, map(float, seconds), strict=True))
+    posterior.attrs[records.SAMPLER] = sampler

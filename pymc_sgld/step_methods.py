@@ -16,6 +16,7 @@ from pymc.util import get_random_generator
 from rich.progress import TextColumn
 from rich.table import Column
 
+from pymc_sgld import records
 from pymc_sgld.chain import (
     Chain,
     ChainState,
@@ -180,27 +181,16 @@ class StochasticGradientStep(BlockedStep):
     default_blocked = True
     default_tune_steps = 200
     statistics: ClassVar[tuple[str, ...]] = ()  # of the rule: see ``TestedRule.accept``
-    stats_dtypes_shapes: ClassVar[dict[str, Any]] = {
-        "step_size": (np.float64, []),
-        "temperature": (np.float64, []),
-        "step_size_weight": (np.float64, []),
-        "batch_size": (np.int64, []),
-        "data_passes": (np.float64, []),
-        "gradient_noise_ratio": (np.float64, []),
-        "predicted_sd_inflation": (np.float64, []),
-        "minibatch_logp": (np.float64, []),
-        "diverging": (bool, []),
-        "seconds": (np.float64, []),
-    }
+    stats_dtypes_shapes: ClassVar[dict[str, Any]] = records.types_of(records.OF_EVERY_SAMPLER)
 
     def __init_subclass__(cls) -> None:
         """Add the statistics of the rule to those that PyMC records."""
-        own: dict[str, Any] = {name: (np.float64, []) for name in cls.statistics}
+        own = [*records.OF_EVERY_SAMPLER, *cls.statistics]
         if cls.cycles_class is not None:
-            own["cycle"] = (np.int64, [])
+            own.append(records.CYCLE)
         if cls.has_momentum():
-            own["kinetic_temperature"] = (np.float64, [])
-        cls.stats_dtypes_shapes = {**StochasticGradientStep.stats_dtypes_shapes, **own}
+            own.append(records.KINETIC_TEMPERATURE)
+        cls.stats_dtypes_shapes = records.types_of(own)
 
     @classmethod
     def has_momentum(cls) -> bool:
@@ -414,21 +404,21 @@ class StochasticGradientStep(BlockedStep):
         ratio, inflation = self.chain.predictions(draw)
         own: dict[str, Any] = {name: draw.statistics[name] for name in self.statistics}
         if self.cycles_class is not None:
-            own["cycle"] = draw.cycle
+            own[records.CYCLE] = draw.cycle
         if self.has_momentum():
             momentum = self.chain.state.extra_state.get("momentum", np.nan)
-            own["kinetic_temperature"] = float(np.mean(np.square(momentum)))
+            own[records.KINETIC_TEMPERATURE] = float(np.mean(np.square(momentum)))
         return {
-            "step_size": draw.step_size,
-            "temperature": draw.temperature,
-            "step_size_weight": draw.step_size_weight,
-            "batch_size": int(self.chain.windows.batch_sizes.sum()),
-            "data_passes": draw.data_passes,
-            "gradient_noise_ratio": ratio,
-            "predicted_sd_inflation": inflation,
-            "minibatch_logp": draw.minibatch_logp,
-            "diverging": draw.diverging,
-            "seconds": seconds,
+            records.STEP_SIZE: draw.step_size,
+            records.TEMPERATURE: draw.temperature,
+            records.STEP_SIZE_WEIGHT: draw.step_size_weight,
+            records.BATCH_SIZE: int(self.chain.windows.batch_sizes.sum()),
+            records.DATA_PASSES: draw.data_passes,
+            records.GRADIENT_NOISE_RATIO: ratio,
+            records.PREDICTED_SD_INFLATION: inflation,
+            records.MINIBATCH_LOGP: draw.minibatch_logp,
+            records.DIVERGING: draw.diverging,
+            records.SECONDS: seconds,
             **own,
         }
 
@@ -449,10 +439,10 @@ class StochasticGradientStep(BlockedStep):
     def _make_progressbar_update_functions() -> tuple[Any, ...]:
         def update(stats: dict[str, Any]) -> dict[str, Any]:
             return {
-                "step_size": stats["step_size"],
-                "passes": stats["data_passes"],
-                "refused": stats["diverging"],
-                "failing": stats["diverging"],
+                "step_size": stats[records.STEP_SIZE],
+                "passes": stats[records.DATA_PASSES],
+                "refused": stats[records.DIVERGING],
+                "failing": stats[records.DIVERGING],
             }
 
         return (update,)

@@ -15,6 +15,7 @@ from pymc_sgld.chain.state import ChainState, Draw, Settings, Tuned
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.records import ACCEPTANCE_RATE
 from pymc_sgld.row_sources import Windows
 from pymc_sgld.samplers import TestedRule
 from pymc_sgld.types import Array, Randomness, Schedule
@@ -299,7 +300,7 @@ class Chain:
             assert isinstance(rule, TestedRule) and rule.target_acceptance is not None
             wanted = rule.target_acceptance
             rate = (state.draw_number + 1) ** -_ADAPTATION_DECAY
-            state.step_factor *= float(np.exp(rate * (statistics["acceptance_rate"] - wanted)))
+            state.step_factor *= float(np.exp(rate * (statistics[ACCEPTANCE_RATE] - wanted)))
             first = schedules.evaluate("step_size", state.step_size, np.zeros(1))[0]
             state.step_factor = min(state.step_factor, float(rule.largest_step / first))
 

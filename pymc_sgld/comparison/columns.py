@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from pymc_sgld import records
+
 
 @dataclass(frozen=True)
 class Column:
@@ -112,21 +114,26 @@ COLUMNS = (
     ),
     Column("draws", "draws, all chains", "{:,.0f}", "Draws that were kept."),
     Column(
-        "data_passes",
+        records.DATA_PASSES,
         "passes through the data",
         "{:,.0f}",
         "Gradients of single rows that were evaluated, tuning included, over the number of rows: "
         "work that does not depend on the machine. Of all chains together.",
     ),
     Column(
-        "compile_seconds",
+        records.COMPILE_SECONDS,
         "compile, seconds",
         "{:.1f}",
         "Wall time before the first step: building, checking and compiling the model. Methods that "
         "run later find some of it in the cache.",
     ),
-    Column("tune_seconds", "tune, seconds", "{:.1f}", "Wall time of tuning, or of fitting."),
-    Column("draw_seconds", "draw, seconds", "{:.1f}", "Wall time of the draws that are kept."),
+    Column(records.TUNE_SECONDS, "tune, seconds", "{:.1f}", "Wall time of tuning, or of fitting."),
+    Column(
+        records.DRAW_SECONDS,
+        "draw, seconds",
+        "{:.1f}",
+        "Wall time of the draws that are kept.",
+    ),
     Column("total_seconds", "total, seconds", "{:.1f}", "The sum of these three."),
     Column(
         "elpd",

@@ -8,10 +8,10 @@ import pandas as pd
 
 from xarray import DataTree
 
+from pymc_sgld import records
 from pymc_sgld.comparison.parameters import is_chain
 from pymc_sgld.comparison.verdicts import of_r_hat, verdicts, worst
 from pymc_sgld.comparison.weights import weights_of
-from pymc_sgld.outside_samplers import PHASES
 
 REFERENCE = "reference"
 
@@ -58,7 +58,7 @@ def _agreement(own: pd.DataFrame, tolerance: float) -> dict[str, Any]:
 
 def _mixing_and_cost(result: DataTree, own: pd.DataFrame) -> dict[str, Any]:
     posterior = result["posterior"]
-    times = {f"{phase}_seconds": _attribute(posterior, f"{phase}_seconds") for phase in PHASES}
+    times = {phase: _attribute(posterior, phase) for phase in records.PHASES}
     total = sum(times.values())
     if np.isnan(total):
         total = _attribute(posterior, "sampling_time")
@@ -67,9 +67,9 @@ def _mixing_and_cost(result: DataTree, own: pd.DataFrame) -> dict[str, Any]:
         **times,
         "total_seconds": total,
         "draws": posterior.sizes["chain"] * posterior.sizes["draw"],
-        "data_passes": data_passes(result),
+        records.DATA_PASSES: data_passes(result),
         "ess_bulk": ess,
-        "ess_per_second": ess / (times["tune_seconds"] + times["draw_seconds"]),
+        "ess_per_second": ess / (times[records.TUNE_SECONDS] + times[records.DRAW_SECONDS]),
         "r_hat": r_hat,
         "r_hat_verdict": of_r_hat(r_hat),
     }
@@ -82,14 +82,16 @@ def data_passes(result: DataTree) -> float:
     A gradient of NUTS is a pass.
     """
     attributes = result["posterior"].attrs
-    if "tune_passes" in attributes:
-        return float(attributes["tune_passes"]) + float(attributes["draw_passes"])
+    if records.TUNE_PASSES in attributes:
+        return float(attributes[records.TUNE_PASSES]) + float(attributes[records.DRAW_PASSES])
     if "sample_stats" not in result or "warmup_sample_stats" not in result:
         return float("nan")
     groups = [result[name] for name in ("sample_stats", "warmup_sample_stats")]
-    for name in ("data_passes", "n_steps"):
+    before = 0.0
+    if records.TUNING in result:
+        before = float(result[records.TUNING].attrs[records.DATA_PASSES])
+    for name in (records.DATA_PASSES, "n_steps"):
         if all(name in group for group in groups):
-            before = float(result["tuning"].attrs["data_passes"]) if "tuning" in result else 0.0
             return before + sum(float(group[name].sum()) for group in groups)
     return float("nan")
 
@@ -148,35 +150,36 @@ def _notes_on_one(label: str, result: DataTree) -> list[str]:
             f"{label}: the step size changes, so its draws are weighted by it (Welling and Teh "
             "2011, equation 11); for plots and elpd they are resampled."
         )
-    if attrs.get("sampler") == "nuts" and "reason" in attrs:
-        found.append(f"{label} took NUTS: {attrs['reason']}")
-    elif attrs.get("sampler") == "nuts":
+    if attrs.get(records.SAMPLER) == "nuts" and records.REASON in attrs:
+        found.append(f"{label} took NUTS: {attrs[records.REASON]}")
+    elif attrs.get(records.SAMPLER) == "nuts":
         library = attrs.get("inference_library", "pymc")
         found.append(
             f"{label} ({library}) times tuning and drawing together; split here by the number of "
             "gradient evaluations."
         )
-    if "converged" in attrs:
+    if records.CONVERGED in attrs:
         found.append(f"{label} {_of_fit(attrs)}")
     if not is_chain(posterior):
         found.append(
             f"{label}: draws are independent by construction; effective sample size and R-hat "
             "would say nothing."
         )
-    if "compile_seconds" not in attrs and "sampler" not in attrs:
+    if records.COMPILE_SECONDS not in attrs and records.SAMPLER not in attrs:
         found.append(f"{label}: the draws were made elsewhere, without times of its phases.")
     return found
 
 
 def _of_fit(attrs: Mapping[Any, Any]) -> str:
-    state = "converged" if attrs["converged"] else "has NOT CONVERGED"
-    told = f"{state}, after {attrs['iterations']:,} iterations"
-    if "mean_off" in attrs:
+    state = "converged" if attrs[records.CONVERGED] else "has NOT CONVERGED"
+    told = f"{state}, after {attrs[records.ITERATIONS]:,} iterations"
+    if records.MEAN_OFF in attrs:
         told += (
-            f": its means are up to {attrs['mean_off']:.2g} of its sds from those of the best fit "
-            f"of its kind, its sds {attrs['sd_ratio_min']:.2f} to {attrs['sd_ratio_max']:.2f} "
+            f": its means are up to {attrs[records.MEAN_OFF]:.2g} of its sds from those of the "
+            f"best fit of its kind, its sds {attrs[records.SD_RATIO_MIN]:.2f} to "
+            f"{attrs[records.SD_RATIO_MAX]:.2f} "
             "times as wide (converged is below 0.1, and within 10%)"
         )
-    if not attrs["converged"]:
+    if not attrs[records.CONVERGED]:
         told += ". Raise max_iterations or batch_size, or lower learning_rates"
     return f"{told}."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
+from pymc_sgld import records
 from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.figures import REFERENCE
 from pymc_sgld.comparison.html_style import STYLE
@@ -288,12 +289,12 @@ def _origin(comparison: Compared) -> str:
         attrs = result["posterior"].attrs
         sizes = result["posterior"].sizes
         told = f"{sizes['chain']} x {sizes['draw']:,} draws"
-        if "batch_size" in attrs:
-            told += f", batches of {int(attrs['batch_size']):,} rows"
-        elif "sample_stats" in result and "batch_size" in result["sample_stats"]:
-            size = int(np.max(result["sample_stats"]["batch_size"].to_numpy()))
+        if records.BATCH_SIZE in attrs:
+            told += f", batches of {int(attrs[records.BATCH_SIZE]):,} rows"
+        elif "sample_stats" in result and records.BATCH_SIZE in result["sample_stats"]:
+            size = int(np.max(result["sample_stats"][records.BATCH_SIZE].to_numpy()))
             told += f", batches of {size:,} rows"
-        rows.append(([str(label)], [str(attrs.get("sampler", "draws made elsewhere")), told]))
+        rows.append(([str(label)], [str(attrs.get(records.SAMPLER, "draws made elsewhere")), told]))
     versions = []
     for package in _PACKAGES:
         try:

@@ -12,6 +12,7 @@ from arviz_base.labels import BaseLabeller
 from scipy.stats import wasserstein_distance
 from xarray import Dataset, DataTree
 
+from pymc_sgld import records
 from pymc_sgld.comparison.weights import weights_of
 from pymc_sgld.diagnostics import weighted_ess, weighted_mean, weighted_sd
 from pymc_sgld.types import Array
@@ -37,7 +38,7 @@ def flat_posterior(result: DataTree, var_names: Sequence[str]) -> Dataset:
 
 def is_chain(posterior: Any) -> bool:
     """Whether draws come from a chain; if not, they are independent by construction."""
-    return not posterior.attrs.get("independent_draws", 0)
+    return not posterior.attrs.get(records.INDEPENDENT_DRAWS, 0)
 
 
 def moments(flat: Dataset, weights: Array | None) -> pd.DataFrame:

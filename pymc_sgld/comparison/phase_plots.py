@@ -9,6 +9,7 @@ import numpy as np
 from arviz_base.labels import BaseLabeller
 from xarray import Dataset, DataTree, concat
 
+from pymc_sgld import records
 from pymc_sgld.comparison.parameters import flat_posterior, is_chain
 
 COLUMNS = 3
@@ -80,13 +81,13 @@ def noise_variances(result: DataTree) -> Dataset | None:
     if not is_chain(result["posterior"]) or "sample_stats" not in result:
         return None
     groups = [result[name] for name in ("warmup_sample_stats", "sample_stats") if name in result]
-    if any("gradient_noise_ratio" not in group for group in groups):
+    if any(records.GRADIENT_NOISE_RATIO not in group for group in groups):
         return None
     stats = [group.to_dataset() for group in groups]
     sizes = [one.sizes["draw"] for one in stats]
     step, temperature, ratio = (
         np.concatenate([one[name].to_numpy() for one in stats], axis=1)
-        for name in ("step_size", "temperature", "gradient_noise_ratio")
+        for name in (records.STEP_SIZE, records.TEMPERATURE, records.GRADIENT_NOISE_RATIO)
     )
     ratio = np.where(np.isfinite(ratio), ratio, np.nan)
     known = np.isfinite(ratio).any(axis=0)

@@ -8,6 +8,7 @@ import xarray as xr
 from xarray import DataTree
 
 from pymc_sgld.diagnostics import resampled_draws
+from pymc_sgld.records import STEP_SIZE_WEIGHT
 from pymc_sgld.types import Array
 
 _EQUAL = 1e-9
@@ -20,9 +21,9 @@ def weights_of(result: DataTree) -> Array | None:
     count alike, whatever step size each has chosen; None where the draws of each do as well.
     """
     statistics: Any = result.get("sample_stats")
-    if statistics is None or "step_size_weight" not in statistics:
+    if statistics is None or STEP_SIZE_WEIGHT not in statistics:
         return None
-    weights = statistics["step_size_weight"].transpose("chain", "draw").to_numpy().astype(float)
+    weights = statistics[STEP_SIZE_WEIGHT].transpose("chain", "draw").to_numpy().astype(float)
     if not (weights.min(axis=1) < (1 - _EQUAL) * weights.max(axis=1)).any():
         return None
     return np.asarray(weights / weights.sum(axis=1, keepdims=True) / len(weights))

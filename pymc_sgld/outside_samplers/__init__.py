@@ -7,7 +7,6 @@ from xarray import DataTree
 
 from pymc_sgld.outside_samplers.laplace_approximation import run_laplace
 from pymc_sgld.outside_samplers.nuts import run_nuts
-from pymc_sgld.outside_samplers.recording import PHASES
 from pymc_sgld.outside_samplers.variational import run_variational
 
 OUTSIDE: dict[str, Callable[..., DataTree]] = {
@@ -17,4 +16,4 @@ OUTSIDE: dict[str, Callable[..., DataTree]] = {
     "laplace": run_laplace,
 }
 
-__all__ = ["OUTSIDE", "PHASES", "run_laplace", "run_nuts", "run_variational"]
+__all__ = ["OUTSIDE", "run_laplace", "run_nuts", "run_variational"]

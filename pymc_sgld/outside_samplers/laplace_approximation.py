@@ -10,6 +10,7 @@ import pymc as pm
 from pymc.exceptions import SamplingError
 from xarray import DataTree
 
+from pymc_sgld import records
 from pymc_sgld.outside_samplers.batched_model import rows_or_whole
 from pymc_sgld.outside_samplers.recording import draws_of_positions, record
 from pymc_sgld.tuning import find_laplace, improper_direction, on_all_rows
@@ -95,6 +96,11 @@ def run_laplace(
     positions = found.position + noise @ np.linalg.cholesky(found.covariance).T
     result = draws_of_positions(model, rows_model, positions)
     phases = (compiled - start, fitted - compiled, time.perf_counter() - fitted)
-    passes = {"tune_passes": found.data_passes, "draw_passes": 0.0}
-    record(result, "laplace", phases, independent_draws=1, slope=found.score, **passes)
+    attributes = {
+        records.TUNE_PASSES: found.data_passes,
+        records.DRAW_PASSES: 0.0,
+        records.INDEPENDENT_DRAWS: 1,
+        records.SLOPE: found.score,
+    }
+    record(result, "laplace", phases, attributes)
     return result

@@ -10,6 +10,7 @@ from xarray import DataTree
 
 from pymc_sgld.model_graph import RowError, uses_minibatch
 from pymc_sgld.outside_samplers.recording import record
+from pymc_sgld.records import DRAW_PASSES, TUNE_PASSES
 
 
 def run_nuts(model: pm.Model, *, tune: int | None, **options: Any) -> DataTree:
@@ -52,5 +53,5 @@ def run_nuts(model: pm.Model, *, tune: int | None, **options: Any) -> DataTree:
     drawing = float(result["sample_stats"]["n_steps"].sum())
     share = tuning / (tuning + drawing)
     phases = (seconds - sampling, share * sampling, (1 - share) * sampling)
-    record(result, "nuts", phases, tune_passes=tuning, draw_passes=drawing)
+    record(result, "nuts", phases, {TUNE_PASSES: tuning, DRAW_PASSES: drawing})
     return result

@@ -1,6 +1,6 @@
 """What is written down of a run: its times, and what it cost in passes through the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,19 +9,19 @@ import xarray as xr
 
 from xarray import DataTree
 
+from pymc_sgld import records
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.model_graph.posterior_rows import as_dataset
 from pymc_sgld.types import Array
 
-PHASES = ("compile", "tune", "draw")
-
 
 def record(
-    result: DataTree, sampler: str, seconds: Sequence[float], **attributes: float | str
+    result: DataTree, sampler: str, seconds: Sequence[float], attributes: Mapping[str, Any]
 ) -> None:
     """Write the sampler's name, the wall seconds of its phases and more into the posterior."""
-    times = {f"{phase}_seconds": float(s) for phase, s in zip(PHASES, seconds, strict=True)}
-    result["posterior"].attrs.update(times, sampler=sampler, **attributes)
+    posterior = result["posterior"]
+    posterior.attrs.update(zip(records.PHASES, map(float, seconds), strict=True))
+    posterior.attrs.update({records.SAMPLER: sampler, **attributes})
 
 
 def draws_of_positions(model: pm.Model, rows: RowModel, positions: Array) -> DataTree:

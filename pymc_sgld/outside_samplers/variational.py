@@ -13,6 +13,7 @@ import pytensor
 
 from xarray import DataTree
 
+from pymc_sgld import records
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.outside_samplers.batched_model import batched_model, rows_or_whole
 from pymc_sgld.outside_samplers.optimality import Optimality, Scores, judge
@@ -107,9 +108,14 @@ def run_variational(
     if not watch.converged:
         watch.judge(approximation)
     passes = watch.iterations * _share(rows, size)
-    attributes = watch.said() | {"tune_passes": passes, "draw_passes": 0.0, "batch_size": size}
+    attributes = watch.said() | {
+        records.TUNE_PASSES: passes,
+        records.DRAW_PASSES: 0.0,
+        records.BATCH_SIZE: size,
+        records.INDEPENDENT_DRAWS: 1,
+    }
     phases = (compiling, fitting, done - ready)
-    record(result, method, phases, independent_draws=1, **attributes)
+    record(result, method, phases, attributes)
     return result
 
 
@@ -192,8 +198,8 @@ class Watch:
 
     def said(self) -> dict[str, Any]:
         """Return what is written down of the fit."""
-        found = {"iterations": self.iterations, "converged": int(self.converged)}
-        return found | (self.verdict._asdict() if self.verdict is not None else {})
+        state = {records.ITERATIONS: self.iterations, records.CONVERGED: int(self.converged)}
+        return state | (self.verdict._asdict() if self.verdict is not None else {})
 
 
 def is_level(losses: Array) -> bool:

@@ -16,6 +16,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from pymc_sgld import records
 from pymc_sgld.chain import LARGEST_MEASURED
 from pymc_sgld.diagnostics import (
     kernel_stein_discrepancy,
@@ -87,20 +88,20 @@ class Check:
     def dataset(self) -> xr.Dataset:
         """The group ``check``: figures by parameter, verdicts by variable."""
         measured = self.measured
-        names = ("sd_ratio", "sd_ratio_error", "mean_score", "mean_score_error", "r_hat", "ess")
-        figures = {name: ("parameter", getattr(measured, name)) for name in names}
-        own = parameter_verdicts(measured, self.attributes["target_bias"])
+        own = parameter_verdicts(measured, self.attributes[records.TARGET_BIAS])
+        by_parameter = measured._asdict() | {records.PARAMETER_VERDICT: own}
         words = {
             name: ("variable", [getattr(one, name) for one in self.verdicts])
-            for name in ("verdict", "told", "advice")
+            for name in records.CHECK_BY_VARIABLE
         }
+        figures = {name: ("parameter", by_parameter[name]) for name in records.CHECK_BY_PARAMETER}
         return xr.Dataset(
-            {**figures, "parameter_verdict": ("parameter", own), **words},
+            {**figures, **words},
             coords={
                 "parameter": measured.labels,
                 "variable": [one.variable for one in self.verdicts],
             },
-            attrs=self.attributes | {"notes": list(self.notes)},
+            attrs=self.attributes | {records.NOTES: list(self.notes)},
         )
 
     def __rich__(self) -> Group:
@@ -201,7 +202,7 @@ def check(
         why = str(error)
     found = _judged(idata, model, scored, why, target_bias)
     if extend_inferencedata:
-        idata["check"] = xr.DataTree(dataset=found.dataset)
+        idata[records.CHECK] = xr.DataTree(dataset=found.dataset)
     return found
 
 
@@ -227,7 +228,7 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
     if posterior.sizes["draw"] < _FEWEST_DRAWS or len(source.labels) > LARGEST_MEASURED:
         return None
     scored, why = None, ""
-    budget = SHARE_OF_WORK * float(result["sample_stats"]["data_passes"].sum())
+    budget = SHARE_OF_WORK * float(result["sample_stats"][records.DATA_PASSES].sum())
     try:
         check_draws_of(model, posterior)
         draws = source.positions(
@@ -242,7 +243,7 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
     if scored is None and not why:
         why = "A tenth of the run's gradients is too few to tell: call check() yourself."
     found = _judged(result, model, scored, why, source.target_bias)
-    result["check"] = xr.DataTree(dataset=found.dataset)
+    result[records.CHECK] = xr.DataTree(dataset=found.dataset)
     return found
 
 
@@ -282,19 +283,23 @@ def _judged(
     if temperature is None:
         scored, why = None, "The temperature changes from draw to draw: no one law is sampled."
     measured = _of_draws(draws, labels)
-    attributes: dict[str, Any] = {"target_bias": target_bias, "draws_scored": 0, "data_passes": 0.0}
+    attributes: dict[str, Any] = {
+        records.TARGET_BIAS: target_bias,
+        records.DRAWS_SCORED: 0,
+        records.DATA_PASSES: 0.0,
+    }
     if scored is not None:
         measured, more = _of_scores(scored, measured, temperature or 1.0)
         attributes |= more
     notes = [NOT_SEEN]
     if len(draws) == 1:
         notes.append("One chain was run: whether there are other modes was not checked.")
-    if "kernel_stein_discrepancy" in attributes:
+    if records.KERNEL_STEIN in attributes:
         notes.append(
-            "Kernel Stein discrepancy {kernel_stein_discrepancy:.3g}; of as many independent exact "
-            "draws {kernel_stein_of_exact_draws:.3g}.".format(**attributes)
+            f"Kernel Stein discrepancy {attributes[records.KERNEL_STEIN]:.3g}; of as many "
+            f"independent exact draws {attributes[records.KERNEL_STEIN_OF_EXACT_DRAWS]:.3g}."
         )
-    batches = "step_size_weight" in _statistics(idata)
+    batches = records.STEP_SIZE_WEIGHT in _statistics(idata)
     return Check(
         tuple(variable_verdicts(measured, target_bias, why, batches)),
         measured,
@@ -340,14 +345,14 @@ def _of_scores(
     mean = mean_score(scored.positions, scored.scores, covariance)
     n_dim = len(covariance)
     figures = {
-        "draws_scored": int(np.prod(scored.scores.shape[:2])),
-        "data_passes": scored.data_passes,
+        records.DRAWS_SCORED: int(np.prod(scored.scores.shape[:2])),
+        records.DATA_PASSES: scored.data_passes,
     }
     if np.isfinite(scored.log_density).all():
         flat = scored.positions.reshape(-1, n_dim), scored.scores.reshape(-1, n_dim) / temperature
         stein = kernel_stein_discrepancy(*flat, temperature * covariance)
-        figures["kernel_stein_discrepancy"] = stein.value
-        figures["kernel_stein_of_exact_draws"] = stein.of_exact_draws
+        figures[records.KERNEL_STEIN] = stein.value
+        figures[records.KERNEL_STEIN_OF_EXACT_DRAWS] = stein.of_exact_draws
     found = measured._replace(
         sd_ratio=moments.sd_ratio,
         sd_ratio_error=moments.standard_error,
@@ -365,7 +370,7 @@ def _weighted_alike(idata: Any) -> Any:
 
 def _temperature(idata: Any) -> float | None:
     """Return the temperature of the draws, 1 where nothing is said; None if it changes."""
-    recorded = _statistics(idata).get("temperature")
+    recorded = _statistics(idata).get(records.TEMPERATURE)
     if recorded is None:
         return 1.0
     values = recorded.to_numpy()

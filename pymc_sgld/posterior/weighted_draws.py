@@ -7,6 +7,7 @@ import xarray as xr
 
 from pymc_sgld.diagnostics import resampled_draws
 from pymc_sgld.model_graph import posterior_of
+from pymc_sgld.records import STEP_SIZE_WEIGHT
 from pymc_sgld.types import Array
 
 _EQUAL = 1e-6  # relative difference of weights that count as equal
@@ -71,9 +72,9 @@ def resample(idata: Any, weights: Any = None, *, seed: int = 0) -> xr.DataTree:
 
 def step_weights(idata: Any) -> Array | None:
     """Return the weights of a run, shape (n_chains, n_draws); None where it has none."""
-    if "sample_stats" not in idata or "step_size_weight" not in idata["sample_stats"]:
+    if "sample_stats" not in idata or STEP_SIZE_WEIGHT not in idata["sample_stats"]:
         return None
-    return np.asarray(idata["sample_stats"]["step_size_weight"].transpose("chain", "draw"))
+    return np.asarray(idata["sample_stats"][STEP_SIZE_WEIGHT].transpose("chain", "draw"))
 
 
 def count_alike(weights: Array) -> bool:

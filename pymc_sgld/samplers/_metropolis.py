@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from pymc_sgld.records import ACCEPTANCE_RATE
 from pymc_sgld.types import Array
 
 
@@ -45,4 +46,4 @@ def metropolis_test(
     if uniform >= probability and "momentum" in state:
         state["momentum"] = -state["momentum"]
     state["work"] = np.zeros_like(before["work"])
-    return state, {"acceptance_rate": probability}
+    return state, {ACCEPTANCE_RATE: probability}

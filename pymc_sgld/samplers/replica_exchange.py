@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
+from pymc_sgld.records import HOT_RESTARTS, SWAP_RATE
 from pymc_sgld.samplers._base import TestedRule
 from pymc_sgld.types import Array, Tensor
 from pymc_sgld.validate import check_integer, check_positive
@@ -117,14 +118,14 @@ class ReplicaExchangeLangevin(TestedRule):
         """Swap the replicas or not; see :class:`pymc_sgld.samplers.TestedRule`."""
         cold, offset = after["position"], after["hot_offset"]
         if not np.isfinite(cold).all():  # the draw will be refused
-            return dict(after), {"swap_rate": 0.0, "hot_restarts": 0.0}
+            return dict(after), {SWAP_RATE: 0.0, HOT_RESTARTS: 0.0}
         if not np.isfinite(offset).all():
             state = {"position": cold, "hot_offset": np.zeros_like(cold)}
-            return state, {"swap_rate": 0.0, "hot_restarts": 1.0}
+            return state, {SWAP_RATE: 0.0, HOT_RESTARTS: 1.0}
         hot = cold + offset
         rise = float(log_density(hot)) - float(log_density(cold))
         exponent = rise * (1 - 1 / self.temperature_ratio) / temperature
         probability = math.exp(min(exponent, 0.0)) if not math.isnan(exponent) else 0.0
         swapped = uniform < probability
         state = {"position": hot, "hot_offset": -offset} if swapped else dict(after)
-        return state, {"swap_rate": probability, "hot_restarts": 0.0}
+        return state, {SWAP_RATE: probability, HOT_RESTARTS: 0.0}
