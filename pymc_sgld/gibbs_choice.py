@@ -9,7 +9,6 @@ from pymc.exceptions import SamplingError
 
 from pymc_sgld import schedules
 from pymc_sgld.chain import (
-    LARGEST_MEASURED,
     Beginning,
     ChainState,
     GibbsBeginning,
@@ -37,6 +36,12 @@ WEAKLY_KNOWN = 0.15
 # Rows' share of the precision of a typical effect: below, the mode of all parameters together is
 # far from the posterior, for it lies where the effects are at their mean and the scale is small.
 LEAST_SHARE = 0.5
+# Predicted distance of that mode from the posterior mean of a hyperparameter, in its posterior sds:
+# beyond, the mode is not where the posterior is, if there is one at all.
+LARGEST_SHIFT = 1.0
+# Parameters of a split: effects and coefficients have dense matrices while it is tuned, and of
+# these many that takes some minutes.
+LARGEST_SPLIT = 5000
 _STEPS_PER_DRAW = 3
 _DRAWS_LOOKED_AT = 50
 _TESTS_PAY = 0.25  # rows' share of the precision of effects, below which moves are worth a test
@@ -73,12 +78,13 @@ def why_not(parts: Parts, names: tuple[str, ...]) -> str | None:
             "no hyperparameters that enter through the prior alone. Write group effects centred, "
             "u ~ Normal(mu, tau)"
         )
-    if parts.rows_model.n_dim > LARGEST_MEASURED:
-        return f"the model has more than {LARGEST_MEASURED} parameters"
+    if parts.rows_model.n_dim > LARGEST_SPLIT:
+        return f"the model has more than {LARGEST_SPLIT:,} parameters"
     heat = settings.temperature
     if not (isinstance(heat, schedules.constant) and heat.value == 1):
         return "the temperature is not 1"
-    if settings.preconditioner.name not in {"dense", "identity"}:
+    own = settings.preconditioner.name not in {"dense", "identity"}
+    if own and settings.preconditioner_given:
         return f"preconditioner={settings.preconditioner.name!r} was given, and it makes its own"
     if settings.axes.estimator.steps_between(1) is not None:
         return f"gradient={settings.axes.estimator.name!r} follows a clock of its own"
@@ -133,7 +139,8 @@ def in_two_blocks(
         return None, None
     share = _share(tuned)
     log_scale_sd = _log_scale_sd(parts, names, tuned)
-    if wanted == "auto" and log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE:
+    known = log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE
+    if wanted == "auto" and known and _shift_of_mode(tuned) < LARGEST_SHIFT:
         return None, tuned.mode
     parts, passes = _interwoven(parts, names, tuned, rng)
     far, also = _beginning(parts, rng).other_mode(start, tuned)
@@ -155,6 +162,23 @@ def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedGibbs) -> fl
     logs = tuple(name for name in names if name.endswith("_log__"))
     spread = tuned.draws[:, parts.rows_model.layout.entries(logs)].std(axis=0)
     return max(tuned.log_scale_sd, float(spread.max(initial=0.0)))
+
+
+def _shift_of_mode(tuned: TunedGibbs) -> float:
+    r"""Return how far the joint mode lies from the posterior mean of a hyperparameter, in its sds.
+
+    The joint density at the best effects of given hyperparameters is their marginal density times
+    the root of :math:`|P(\phi)|`, the precision of the effects there: it grows as a scale falls.
+    So the mode is off by the covariance of :math:`\phi` and :math:`\log |P(\phi)| / 2`.
+    """
+    curvature, draws = tuned.curvature, tuned.draws
+    assert curvature is not None and draws is not None
+    draws = draws[:: max(1, len(draws) // _DRAWS_LOOKED_AT)]
+    halves = np.array([curvature.metric(draw).log_determinant / 2 for draw in draws])
+    apart = draws[:, curvature.hyperparameters] - draws[:, curvature.hyperparameters].mean(axis=0)
+    moves = apart.std(axis=0) > 0
+    shifts = (halves - halves.mean()) @ apart[:, moves] / len(draws) / apart[:, moves].std(axis=0)
+    return float(np.abs(shifts).max(initial=0.0))
 
 
 def split_rows(

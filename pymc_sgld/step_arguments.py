@@ -106,7 +106,10 @@ def choose_settings(
             recipe = PRECONDITIONERS["low_rank"]
         _check_size(n_dim, rule, step_size is not None, recipe, compensated)
         axes = Axes(rule, estimator, recipe.empty(n_dim), compensated)
-        return Settings(schedule, heat, steps_per_draw, axes, cycles, bias, preconditioner=recipe)
+        return Settings(
+            schedule, heat, steps_per_draw, axes, cycles, bias,
+            preconditioner=recipe, preconditioner_given=preconditioner is not None,
+        )  # fmt: skip
 
     return settings
 

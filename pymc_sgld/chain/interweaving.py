@@ -39,6 +39,7 @@ from pymc_sgld.types import Array
 
 _MOVES = 4  # of one hyperparameter each, chosen at random, so that their reverse is as likely
 _KNOWN_BY_ROWS = 0.5  # share of the precision of an effect
+_TIED = 0.1  # precision of an effect that moves with its neighbours, over that of one alone
 _WIDTH = 2.0  # of a slice, in sds
 _TRIALS = 20  # tests on draws of the run without data
 _ROWS_IN_THE_TIME_OF_A_DRAW = 20_000  # a test of all rows comes so rarely that it takes as long
@@ -136,7 +137,7 @@ def interweaving(
     tuned : TunedGibbs
     rows : QuadraticRows
     """
-    acted_on = tuned.acted_on
+    acted_on = _own_scales(tuned)
     layout = row_model.layout
     shapes = {name: shape for name, shape in layout if name in names}
     numbers = [name for name in shapes if shapes[name] == ()]
@@ -162,9 +163,26 @@ def interweaving(
     return Interweaving(slices, list(shapes), layout, held, function, rows)
 
 
+def _own_scales(tuned: TunedGibbs) -> Array:
+    """Return the effects that hyperparameters act on and that are not tied to their neighbours.
+
+    Of a random walk each value is the mean of its neighbours, and has no scale of its own.
+    """
+    curvature, draws = tuned.curvature, tuned.draws
+    assert curvature is not None and draws is not None
+    row, column = curvature.entries.row, curvature.entries.column
+    tied = np.zeros(len(tuned.mode), dtype=bool)
+    for draw in (tuned.mode, draws[0], draws[-1]):
+        values = curvature.of_prior(draw)
+        sums = np.bincount(row, values, len(curvature.moving))
+        diagonal = np.bincount(row[row == column], values[row == column], len(curvature.moving))
+        tied[curvature.moving[sums <= _TIED * diagonal]] = True
+    return np.asarray(tuned.acted_on[~tied[tuned.acted_on]])
+
+
 def _sets(tuned: TunedGibbs) -> Array:
     """Return all effects that have a scale, and those of them that rows say little of."""
-    curvature, acted_on = tuned.curvature, tuned.acted_on
+    curvature, acted_on = tuned.curvature, _own_scales(tuned)
     assert curvature is not None
     shares, every = np.ones(len(tuned.mode)), np.zeros_like(tuned.mode)
     shares[curvature.moving] = curvature.shares(tuned.mode)

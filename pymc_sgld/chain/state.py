@@ -27,6 +27,9 @@ class Settings:
     target_bias: float = TARGET_BIAS
     annealing: bool = False  # a mode is looked for: nothing is known of where, and no law is kept
     preconditioner: Any = PRECONDITIONERS["identity"]
+    preconditioner_given: bool = (
+        False  # by the user; else it was chosen by the number of parameters
+    )
 
     @property
     def needs_tuning(self) -> bool:

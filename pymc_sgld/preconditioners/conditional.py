@@ -65,6 +65,12 @@ class ConditionalMetric:
         coordinates[self.border] = of_border
         return coordinates
 
+    @property
+    def log_determinant(self) -> float:
+        """Of the precision of what moves."""
+        alone = np.log(self.scale[self.scale > 0]).sum()
+        return float(2 * (np.log(np.diag(self.upper)).sum() - alone))
+
     def matrix(self) -> Array:
         """Return L, shape (n_dim, n_dim)."""
         factor = np.diag(self.scale)

@@ -216,9 +216,7 @@ def conditional_curvature(
     shaken[hyperparameters] += generator.uniform(-0.1, 0.1, len(hyperparameters))
     units = np.eye(n_dim, dtype=position.dtype)[moving]
     hessian = np.array([prior(shaken, unit)[1][moving] for unit in units])
-    size = np.sqrt(np.abs(np.diag(hessian)))
-    pattern = np.abs(hessian) > _NEGLIGIBLE * np.outer(size, size)
-    colouring = coloured(pattern)
+    colouring = coloured(_entries(hessian, _NEGLIGIBLE))
     directions = colouring.directions(np.ones(len(moving), dtype=position.dtype)) @ units
     single, border = _border(np.repeat(np.arange(len(sizes)), sizes)[moving])
     return ConditionalCurvature(
@@ -252,13 +250,19 @@ def information_of_all_rows(
     of_prior : array, shape (n_moving, n_moving)
         Minus the Hessian of the prior there.
     """
-    size = np.sqrt(np.abs(np.diag(information)))
-    colouring = coloured(np.abs(information) > _NO_ENTRY * np.outer(size, size))
+    pattern = _entries(information, _NO_ENTRY) | _entries(of_prior, _NEGLIGIBLE)
+    colouring = coloured(pattern)  # the prior is in the gradient of all rows
     if colouring.n_products > _MOST_DIFFERENCES:
         return information, 0.0
     step = _DIFFERENCE / np.sqrt(np.maximum(np.diag(information + of_prior), 1e-300))
     found = minus_hessian(lambda at: block_function.full(at)[1], position, step, colouring)
     return found - of_prior, 2.0 * colouring.n_products
+
+
+def _entries(matrix: Array, negligible: float) -> Array:
+    """Return which entries are not zero, relative to the diagonal."""
+    size = np.sqrt(np.abs(np.diag(matrix)))
+    return np.asarray(np.abs(matrix) > negligible * np.outer(size, size))
 
 
 def _border(variable: Array) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
 from pymc_sgld.types import Array
 
 # Beyond this many parameters second derivatives by differences are too dear.
-_LARGEST_HESSIAN = 2000
+_LARGEST_HESSIAN = 5000
 _MOST_PASSES_OF_DIFFERENCES = 50  # else the rows' own curvature is tried first
 _FEWEST_SEEN = 20  # sampled rows with a gradient in a parameter; else all rows are looked at
 _MOST_ROWS = 200_000
