@@ -1,0 +1,94 @@
+"""When hyperparameters are drawn apart: where the joint mode is off, and up to which size."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pymc as pm
+import pytest
+
+import pymc_sgld as psg
+
+from pymc_sgld import gibbs_choice, step_arguments
+from pymc_sgld.model_graph import row_model
+from tests.gaussian_hierarchy import gaussian_hierarchy
+
+
+@pytest.fixture(scope="module")
+def model():
+    return gaussian_hierarchy().model()
+
+
+def test_joint_mode_is_off_by_what_the_effects_precision_adds():
+    """A log scale of sd 0.2 and 50 effects that owe all of their precision to the prior: 10 sds."""
+    normal = np.random.default_rng(3).standard_normal(50)
+    draws = np.zeros((50, 3))
+    draws[:, 0] = 0.2 * (normal - normal.mean()) / normal.std()
+    curvature = SimpleNamespace(
+        hyperparameters=np.array([0, 1]),
+        metric=lambda draw: SimpleNamespace(log_determinant=-2 * 50 * draw[0]),
+    )
+    shift = gibbs_choice._shift_of_mode(SimpleNamespace(curvature=curvature, draws=draws))
+    assert shift == pytest.approx(10)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_auto_splits_where_the_joint_mode_is_far_from_the_posterior(monkeypatch, allowed):
+    """A scale that is known well, and effects that owe most of their precision to the rows."""
+    model = gaussian_hierarchy(n_groups=60, rows=50, scale=1.0).model()
+    shift = []
+
+    def spied(tuned, compute=gibbs_choice._shift_of_mode):
+        shift.append(compute(tuned))
+        monkeypatch.setattr(gibbs_choice, "LARGEST_SHIFT", shift[0] * (1.01 if allowed else 0.99))
+        return shift[0]
+
+    monkeypatch.setattr(gibbs_choice, "_shift_of_mode", spied)
+    choice = psg.Auto(model=model, rng=0, verify=False).choice
+    assert 0 < shift[0] < 1
+    assert (choice.hyperparameters == "") == allowed
+
+
+def walk_model(levels=12, rows=600):
+    """Yes/no rows over a random walk of unknown step."""
+    rng = np.random.default_rng(16)
+    level = np.sort(rng.integers(0, levels, rows))
+    path = np.cumsum(0.3 * rng.normal(size=levels))
+    with pm.Model() as model:
+        step = pm.HalfNormal("step", 0.5)
+        first = pm.Normal.dist(0, 1)
+        x = pm.GaussianRandomWalk("x", sigma=step, init_dist=first, shape=levels)
+        pm.Bernoulli(
+            "y", logit_p=x[level], observed=rng.random(rows) < 1 / (1 + np.exp(-path[level]))
+        )
+    return model, level
+
+
+def test_information_of_rows_is_apart_from_a_prior_that_ties_neighbours():
+    """No two levels share a row: the rows' information is diagonal, the prior's is not."""
+    model, level = walk_model()
+    step = psg.Auto(model=model, rng=0, verify=False, hyperparameters="gibbs")
+    tuned = step.chain.prepared
+    path = tuned.curvature.reference[tuned.curvature.moving]
+    p = 1 / (1 + np.exp(-path))
+    expected = np.bincount(level) * p * (1 - p)
+    np.testing.assert_allclose(
+        tuned.curvature.information, np.diag(expected), rtol=2e-3, atol=2e-3 * expected.max()
+    )
+    assert step.chain.interweaving is None  # what is tied to its neighbours has no scale of its own
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_number_of_parameters_that_is_split(model, monkeypatch, enough):
+    monkeypatch.setattr(gibbs_choice, "LARGEST_SPLIT", row_model(model).n_dim - (not enough))
+    if enough:
+        assert psg.Auto(model=model, rng=0, verify=False).choice.hyperparameters
+    else:
+        with pytest.raises(ValueError, match="the model has more than"):
+            psg.Auto(model=model, rng=0, verify=False, hyperparameters="gibbs")
+
+
+def test_preconditioner_chosen_for_the_number_of_parameters_is_not_one_given(model, monkeypatch):
+    monkeypatch.setattr(step_arguments, "LARGEST_MEASURED", 3)
+    assert psg.Auto(model=model, rng=0, verify=False).choice.hyperparameters
+    with pytest.raises(ValueError, match="it makes its own"), model:
+        psg.Auto(verify=False, hyperparameters="gibbs", preconditioner="low_rank")
