@@ -5,21 +5,16 @@ from pymc_sgld.annealing import Annealing, anneal
 from pymc_sgld.auto_report import tuning_table
 from pymc_sgld.automatic import Auto
 from pymc_sgld.comparison import Comparison, compare
-from pymc_sgld.model_graph import (
-    RowError,
-    RowModel,
-    posterior_predictive,
-    register_row_rule,
-    row_log_likelihood,
-    row_model,
-)
+from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
 from pymc_sgld.posterior import (
     Check,
     NoScoreError,
     PosteriorScores,
     check,
+    posterior_predictive,
     posterior_scores,
     resample,
+    row_log_likelihood,
 )
 from pymc_sgld.presets import SGLD, register
 from pymc_sgld.sampling import sample, samplers

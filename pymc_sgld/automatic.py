@@ -10,7 +10,7 @@ from pymc_sgld import records, schedules
 from pymc_sgld.chain import LARGEST_MEASURED, Beginning, ChainState, Draw, Tuned
 from pymc_sgld.gibbs_choice import CHOICES, Split, in_two_blocks, split_rows
 from pymc_sgld.gradient_estimators import ESTIMATORS
-from pymc_sgld.model_graph import position_labels
+from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_choice import Need, choose_rows, rows_by_ends
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa, RestartedLangevin

@@ -19,11 +19,8 @@ from pymc_sgld.chain import (
     judged,
 )
 from pymc_sgld.gradient_estimators import ESTIMATORS
-from pymc_sgld.model_graph import (
-    compile_prior,
-    hyperparameters_of,
-    position_labels,
-)
+from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
+from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_choice import Need, choose_rows
 from pymc_sgld.samplers import RestartedLangevin
 from pymc_sgld.step_methods import Parts

@@ -31,10 +31,10 @@ from pymc_sgld.chain import (
 from pymc_sgld.compiled_loops.random_streams import draw_key
 from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
-from pymc_sgld.model_graph import BlockFunction, RowModel, position_labels
+from pymc_sgld.model_graph import BlockFunction, RowModel
 from pymc_sgld.model_graph import verify as verify_rows
-from pymc_sgld.model_graph.modes import is_jax
-from pymc_sgld.posterior import ScoreSource
+from pymc_sgld.model_graph.density.modes import is_jax
+from pymc_sgld.posterior import ScoreSource, position_labels
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.row_sources import Independent, Windows, windows_of
 from pymc_sgld.samplers import Rule

@@ -16,13 +16,9 @@ from pytensor.graph.traversal import ancestors
 import pymc_sgld as psg
 
 from pymc_sgld.chain import hyperparameter_step, judged
-from pymc_sgld.model_graph import (
-    QuadraticRows,
-    compile_prior,
-    hyperparameters_of,
-    prior_model,
-    row_model,
-)
+from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of, prior_model
+from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
+from pymc_sgld.model_graph import row_model
 from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
 from pymc_sgld.samplers import RestartedLangevin
 from pymc_sgld.tuning import conditional_curvature, pilot

@@ -22,7 +22,7 @@ from rich.table import Table
 import pymc_sgld as psg
 
 from models.evidence.check_models import MODELS, N_ROWS, gaussian_mean
-from pymc_sgld.model_graph import parameter_labels, posterior_of, unconstrained_positions
+from pymc_sgld.posterior import parameter_labels, posterior_of, unconstrained_positions
 from pymc_sgld.types import Array
 
 BATCH_SIZES = (64, 512)

@@ -10,7 +10,8 @@ from pymc_sgld.chain.beginning import Beginning
 from pymc_sgld.chain.hyperparameter_step import HyperparameterStep
 from pymc_sgld.chain.references import centre_parameters
 from pymc_sgld.chain.state import Tuned
-from pymc_sgld.model_graph import BlockFunction, QuadraticRows
+from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
+from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning import (
     ConditionalCurvature,
     Laplace,
@@ -43,7 +44,7 @@ class Hierarchy:
     Parameters
     ----------
     prior : callable
-        See :func:`pymc_sgld.model_graph.compile_prior`.
+        See :func:`pymc_sgld.hierarchical_gibbs.prior_model.compile_prior`.
     hyperparameters : HyperparameterStep
     sizes : tuple of int
         Lengths of the variables of the position.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from pymc_sgld.model_graph import Layout, RowModel, prior_model
+from pymc_sgld.hierarchical_gibbs.prior_model import prior_model
+from pymc_sgld.model_graph import Layout, RowModel
 from pymc_sgld.types import Array
 
 _MOST_BY_SLICES = 10  # hyperparameters; beyond, they are moved together by NUTS
@@ -21,7 +22,7 @@ class HyperparameterStep:
     Parameters
     ----------
     method : pm.Slice or pm.NUTS
-        Of a model without rows: see :func:`pymc_sgld.model_graph.prior_model`.
+        Of a model without rows: see :func:`pymc_sgld.hierarchical_gibbs.prior_model.prior_model`.
     layout : Layout
         Of all value variables in the position.
     entries : array of int

@@ -25,16 +25,14 @@ import numpy as np
 import pymc as pm
 
 from pymc_sgld.chain.gibbs_beginning import TunedGibbs
-from pymc_sgld.model_graph import (
+from pymc_sgld.hierarchical_gibbs.standardised import (
     HELD,
     STANDARD,
-    BlockFunction,
-    Layout,
     QuadraticRows,
-    RowModel,
     compile_shift_and_scale,
     standardised_model,
 )
+from pymc_sgld.model_graph import BlockFunction, Layout, RowModel
 from pymc_sgld.types import Array
 
 _MOVES = 4  # of one hyperparameter each, chosen at random, so that their reverse is as likely

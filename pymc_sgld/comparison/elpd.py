@@ -14,7 +14,7 @@ import xarray as xr
 from xarray import DataTree
 
 from pymc_sgld.comparison.weights import resampled
-from pymc_sgld.model_graph.chosen_rows import PointwiseLogLikelihood, thinned
+from pymc_sgld.posterior.chosen_rows import PointwiseLogLikelihood, thinned
 from pymc_sgld.types import Array
 
 DRAWS, MOST_WHOLE, SAMPLED = 1_000, 5_000, 2_000

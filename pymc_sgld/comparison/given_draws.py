@@ -7,7 +7,8 @@ import pymc as pm
 
 from xarray import DataTree
 
-from pymc_sgld.model_graph import RowError, posterior_of
+from pymc_sgld.model_graph import RowError
+from pymc_sgld.posterior import posterior_of
 from pymc_sgld.posterior.scores import check_draws_of
 
 

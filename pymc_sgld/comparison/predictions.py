@@ -9,8 +9,8 @@ import xarray as xr
 from xarray import DataTree
 
 from pymc_sgld.comparison.weights import resampled
-from pymc_sgld.model_graph import posterior_predictive
-from pymc_sgld.model_graph.chosen_rows import thinned
+from pymc_sgld.posterior import posterior_predictive
+from pymc_sgld.posterior.chosen_rows import thinned
 from pymc_sgld.validate import check_integer
 
 _NUMBERS = 20_000_000  # of one method

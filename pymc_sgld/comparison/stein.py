@@ -10,7 +10,7 @@ from xarray import DataTree
 
 from pymc_sgld.comparison.weights import weights_of
 from pymc_sgld.diagnostics import kernel_stein_discrepancy
-from pymc_sgld.model_graph import posterior_of, unconstrained_positions
+from pymc_sgld.posterior import posterior_of, unconstrained_positions
 from pymc_sgld.posterior.scores import (
     NoScoreError,
     check_finite,

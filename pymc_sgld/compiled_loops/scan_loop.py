@@ -14,7 +14,7 @@ from pytensor.graph.replace import graph_replace
 from pymc_sgld.compiled_loops import lean_products
 from pymc_sgld.compiled_loops.transition import FRESH, Axes, transition
 from pymc_sgld.model_graph import RowModel
-from pymc_sgld.model_graph.modes import is_jax, without_assertions
+from pymc_sgld.model_graph.density.modes import is_jax, without_assertions
 from pymc_sgld.types import Array, Randomness, Tensor
 
 

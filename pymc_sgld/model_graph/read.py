@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pymc as pm
 
-from pymc_sgld.model_graph.assignment import MAX_FULL, RowsArgument, check_rows_argument
-from pymc_sgld.model_graph.building import Options, split
-from pymc_sgld.model_graph.factors import read_factors
-from pymc_sgld.model_graph.finite import refuse_nonfinite
-from pymc_sgld.model_graph.row_model import RowModel
-from pymc_sgld.model_graph.sites import Recentre, find_sites
-from pymc_sgld.model_graph.streaming import TotalSize
+from pymc_sgld.model_graph.density.nonfinite_data import refuse_nonfinite
+from pymc_sgld.model_graph.density.row_model import RowModel
+from pymc_sgld.model_graph.recentring.find_effects import Recentre, find_sites
+from pymc_sgld.model_graph.rewrite.factors import read_factors
+from pymc_sgld.model_graph.rewrite.row_axes import MAX_FULL, RowsArgument, check_rows_argument
+from pymc_sgld.model_graph.rewrite.split import Options, split
+from pymc_sgld.model_graph.rewrite.streaming import TotalSize
 
 
 def row_model(

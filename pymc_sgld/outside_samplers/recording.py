@@ -11,7 +11,7 @@ from xarray import DataTree
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import RowModel
-from pymc_sgld.model_graph.posterior_rows import as_dataset
+from pymc_sgld.posterior.log_likelihood import as_dataset
 from pymc_sgld.types import Array
 
 

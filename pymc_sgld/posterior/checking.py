@@ -24,12 +24,8 @@ from pymc_sgld.diagnostics import (
     score_covariance,
     score_moments,
 )
-from pymc_sgld.model_graph import (
-    RowError,
-    parameter_labels,
-    posterior_of,
-    unconstrained_positions,
-)
+from pymc_sgld.model_graph import RowError
+from pymc_sgld.posterior.log_likelihood import posterior_of
 from pymc_sgld.posterior.score_estimates import FEWEST_SCORED, ScoreSource, affordable_scores
 from pymc_sgld.posterior.scores import (
     NoScoreError,
@@ -37,6 +33,7 @@ from pymc_sgld.posterior.scores import (
     check_draws_of,
     posterior_scores,
 )
+from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.posterior.verdicts import (
     NOT_SEEN,
     VERDICTS,

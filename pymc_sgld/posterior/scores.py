@@ -7,13 +7,9 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_sgld.model_graph import (
-    RowError,
-    parameter_labels,
-    posterior_of,
-    row_model,
-    unconstrained_positions,
-)
+from pymc_sgld.model_graph import RowError, row_model
+from pymc_sgld.posterior.log_likelihood import posterior_of
+from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.types import Array
 from pymc_sgld.validate import and_more, check_integer
 

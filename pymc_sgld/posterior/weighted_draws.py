@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pymc_sgld.diagnostics import resampled_draws
-from pymc_sgld.model_graph import posterior_of
+from pymc_sgld.posterior.log_likelihood import posterior_of
 from pymc_sgld.records import STEP_SIZE_WEIGHT
 from pymc_sgld.types import Array
 

@@ -13,7 +13,7 @@ import pymc_sgld as psg
 
 from models.evidence.problems import problems
 from pymc_sgld.compiled_loops.scan_loop import sampling_mode
-from pymc_sgld.model_graph import unconstrained_positions
+from pymc_sgld.posterior import unconstrained_positions
 
 PROBLEMS = ("logistic-1e4x20", "negative-binomial-visits", "robust-3e4x10", "hierarchical-centred")
 DRAWS, MEASURED_AT, ROWS = (25, 100, 1000), 40, 1000

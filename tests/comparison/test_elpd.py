@@ -10,7 +10,7 @@ from scipy import stats
 from xarray import DataTree
 
 from pymc_sgld.comparison.elpd import compare_elpd, pointwise
-from pymc_sgld.model_graph.chosen_rows import PointwiseLogLikelihood
+from pymc_sgld.posterior.chosen_rows import PointwiseLogLikelihood
 
 N, CHAINS, DRAWS = 120, 4, 500
 Y = np.random.default_rng(3).normal(1.0, 2.0, size=N)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytensor.graph.op import Op
 
-from pymc_sgld.model_graph.push import row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import row_rule
 
 DOCUMENT = Path(__file__).parents[2] / "docs/design/minibatching-a-graph.md"
 

@@ -12,7 +12,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph import RowError, Rows, identity, row_model, verify
-from pymc_sgld.model_graph.identity import _shuffled, _unequal_cuts
+from pymc_sgld.model_graph.density.verify import _shuffled, _unequal_cuts
 from tests.model_graph.accepted_models import ACCEPTED, X, Y
 
 

@@ -7,7 +7,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld.model_graph import RowError, row_model
-from pymc_sgld.model_graph.local_latents import local_latent_model
+from pymc_sgld.model_graph.rewrite.local_latents import local_latent_model
 from tests.model_graph.accepted_models import COUNTS, GROUP, POSITIVE, Y2, N, X, Y
 
 

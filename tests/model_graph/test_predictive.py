@@ -9,7 +9,8 @@ import xarray as xr
 
 from pytensor.compile.mode import Mode
 
-from pymc_sgld.model_graph import RowError, posterior_predictive, row_log_likelihood
+from pymc_sgld.model_graph import RowError
+from pymc_sgld.posterior import posterior_predictive, row_log_likelihood
 from tests.model_graph.accepted_models import ACCEPTED, BINARY, GROUP, N, X, Y
 
 LIKELIHOODS = [
@@ -121,7 +122,7 @@ def test_more_draws_than_a_block_holds(monkeypatch, python_mode):
     model = linear(X, Y)
     idata = draws_of(model)
     once = row_log_likelihood(idata, model, extend_inferencedata=False, mode=python_mode)
-    monkeypatch.setattr("pymc_sgld.model_graph.posterior_rows._DRAWS", 3)
+    monkeypatch.setattr("pymc_sgld.posterior.log_likelihood._DRAWS", 3)
     again = row_log_likelihood(idata, model, extend_inferencedata=False, mode=python_mode)
     xr.testing.assert_identical(once, again)
 

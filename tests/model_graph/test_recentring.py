@@ -10,8 +10,9 @@ import pytest
 
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph import RowError, hyperparameters_of, recentred, row_model, verify
-from pymc_sgld.model_graph.sites import Site
+from pymc_sgld.hierarchical_gibbs.prior_model import hyperparameters_of
+from pymc_sgld.model_graph import RowError, recentred, row_model, verify
+from pymc_sgld.model_graph.recentring.find_effects import Site
 from tests.model_graph.hierarchies import GROUP, HIERARCHIES, REAL, G
 
 WITH_SITES = [name for name, (_, sites) in HIERARCHIES.items() if sites]

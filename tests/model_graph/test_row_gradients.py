@@ -8,7 +8,7 @@ import pymc as pm
 import pymc_sgld as psg
 
 from pymc_sgld.compiled_loops.scan_loop import sampling_mode
-from pymc_sgld.model_graph import row_gradients
+from pymc_sgld.model_graph.density import row_gradients
 from pymc_sgld.tuning.conditional import given_the_rest
 
 

@@ -8,11 +8,12 @@ from pytensor.graph.traversal import apply_ancestors
 
 from pymc_sgld.model_graph import (
     CannotTakeRows,
-    private_api,
     register_row_rule,
     row_model,
     verify,
 )
+from pymc_sgld.model_graph.rewrite import private_api
+from pymc_sgld.model_graph.rewrite.take_rows import row_rule
 from tests.model_graph.accepted_models import COUNTS, POSITIVE, X, Y
 
 
@@ -121,3 +122,8 @@ def test_undocumented_names_still_exist():
         "transformed_conditional_logp",
     }
     assert all(hasattr(private_api, name) for name in private_api.__all__)
+
+
+def test_importing_the_package_registers_every_rule():
+    known = [op for op in row_rule.registry if not op.__module__.startswith("tests.")]
+    assert len(known) == 38  # object is one: it refuses what has no rule

@@ -8,7 +8,8 @@ import pytensor.tensor as pt
 import pytest
 import xarray as xr
 
-from pymc_sgld.model_graph import RowError, row_log_likelihood, row_model, verify
+from pymc_sgld.model_graph import RowError, row_model, verify
+from pymc_sgld.posterior import row_log_likelihood
 
 N = 5000
 rng = np.random.default_rng(7)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pytensor.graph.basic import Apply, Variable
 
-from pymc_sgld.model_graph.naming import listed
+from pymc_sgld.model_graph.rewrite.naming import listed
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 
 from pymc_sgld.model_graph.density.coordinates import Coordinates, Site
-from pymc_sgld.model_graph.errors import RowError
-from pymc_sgld.model_graph.evaluation import Evaluator
-from pymc_sgld.model_graph.layout import Layout
-from pymc_sgld.model_graph.naming import listed
+from pymc_sgld.model_graph.density.layout import Layout
+from pymc_sgld.model_graph.rewrite.errors import RowError
+from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
+from pymc_sgld.model_graph.rewrite.naming import listed
 
 
 @dataclass(frozen=True)

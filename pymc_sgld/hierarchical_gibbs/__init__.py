@@ -1,0 +1,1 @@
+"""Hyperparameters drawn given the effects, and the effects given them."""

@@ -1,0 +1,380 @@
+"""Proof at build time: the sum over a partition of the rows is the model's own log-density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from pytensor.compile.mode import Mode
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.sparse.type import SparseTensorType
+from pytensor.tensor.subtensor import AdvancedSubtensor
+from pytensor.tensor.type import TensorType
+
+from pymc_sgld.model_graph.density.block_function import BlockFunction
+from pymc_sgld.model_graph.density.layout import Layout
+from pymc_sgld.model_graph.density.modes import is_jax, without_assertions
+from pymc_sgld.model_graph.density.row_model import RowModel
+from pymc_sgld.model_graph.rewrite.errors import RowError
+from pymc_sgld.model_graph.rewrite.factors import draw_of, minibatch_length, minibatch_nodes
+from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
+from pymc_sgld.model_graph.rewrite.named_dims import shaped_like
+from pymc_sgld.model_graph.rewrite.private_api import ParameterValueError
+
+_CHECKED_MODE = Mode(linker="py", optimizer="minimum_compile")
+_TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
+_N_POINTS = 2
+# Gradients below this fraction of the largest are rounding errors of it, as far as we know.
+_SMALL = 1e-3
+# Points ever nearer to the initial one; each costs at most two full gradients.
+_N_TRIES = 10
+_NEARER = 0.4
+_SAMPLED = 50  # rows of a stream that the identity check compares
+
+
+def verify(
+    row_model: RowModel,
+    mode: Any = None,
+    *,
+    rng: np.random.Generator,
+    data: Mapping[str, Any] | None = None,
+) -> float:
+    """Compare value and gradient by rows with the untouched model, near the initial point.
+
+    Parameters
+    ----------
+    row_model : RowModel
+    mode : str or pytensor Mode, optional
+        The mode that will sample; ``"NUMBA"`` if not given.
+    rng : numpy.random.Generator
+        Draws the points and the partition of the rows into unequal parts.
+    data : dict of str to array or other row source, optional
+        Of streamed data, see `RowModel.block_function`: a sample of its rows is compared. If
+        not given, rows of the placeholders are.
+
+    Returns
+    -------
+    float
+        Worst relative error found.
+
+    Raises
+    ------
+    RowError
+        If they differ, or if no two points near the initial one have a finite value.
+    """
+    mode = "NUMBA" if mode is None else mode
+    _refuse_sparse_on_jax(row_model, mode)
+    function, sample = _sampled(row_model, mode, data, rng)
+    reference = _Reference(row_model, mode, sample, function.total_sizes)
+    start = row_model.ravel(row_model.model.initial_point(random_seed=0))
+    tolerance = _TOLERANCE[row_model.position.type.dtype]
+    if not any(row_model.streamed):
+        _refuse_reading_outside(row_model, start)
+    longest = function.default_chunk()
+    cuts = [_unequal_cuts(n, longest, rng) for n in reference.lengths]
+    worst, compared = 0.0, 0
+    for attempt in range(_N_TRIES):
+        scale = 0.3 * _NEARER**attempt
+        position = start + scale * rng.normal(size=start.shape)
+        rows = reference.draw_rows(cuts, rng)
+        expected = reference(position, rows)
+        if not all(np.isfinite(part).all() for part in expected):
+            continue
+        try:
+            found = _by_parts(function, position, rows, cuts, reference.scales)
+        except (TypeError, IndexError, NotImplementedError) as error:
+            if not is_jax(mode):
+                raise
+            raise RowError(
+                f"The model has no gradient by rows on JAX ({type(error).__name__} in PyTensor: "
+                f'{str(error).splitlines()[0]}). Use backend="numba".'
+            ) from error
+        worst = max(worst, _difference(found, expected, row_model.layout))
+        compared += 1
+        if worst > tolerance or compared == _N_POINTS:
+            break
+    if compared < _N_POINTS and worst <= tolerance:
+        raise RowError(
+            f"Identity check impossible: the log-density of the model is finite at {compared} of "
+            f"{_N_TRIES} points near its initial point, and {_N_POINTS} are needed. Give initvals "
+            "around which it is finite."
+        )
+    if worst > tolerance:
+        raise RowError(
+            f"Identity check failed: the log-density by rows differs from the model's by "
+            f"{worst:.1e} (relative). This is a bug in pymc_sgld; please report the model. "
+            "Until then use pm.sample()."
+        )
+    return worst
+
+
+def _sampled(
+    row_model: RowModel, mode: Any, data: Mapping[str, Any] | None, rng: np.random.Generator
+) -> tuple[BlockFunction, dict[Variable, np.ndarray]]:
+    """Return the block function on few rows of streamed data, and these rows.
+
+    Parameters
+    ----------
+    row_model : RowModel
+    mode : str or pytensor Mode
+    data : dict of str to array or other row source, or None
+        Rows of the placeholders are repeated if not given.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    function : BlockFunction
+        Of all rows where nothing is streamed.
+    rows : dict of SharedVariable to ndarray
+        What stands in for each placeholder, in its own layout.
+    """
+    function = row_model.block_function(mode, data=data)
+    if not any(row_model.streamed):
+        return function, {}
+    chosen = [np.unique(rng.integers(0, group.total_size, _SAMPLED)) for group in row_model.groups]
+    arrays, rows = [], {}
+    for leaf, source in zip(row_model.leaves, function.arrays, strict=True):
+        if not row_model.streamed[leaf.group]:
+            arrays.append(source)
+            continue
+        assert isinstance(leaf.source, SharedVariable)  # all that is streamed is pm.Data
+        if source is None:
+            placeholder = np.moveaxis(leaf.source.get_value(borrow=True), leaf.axis, 0)
+            block = placeholder[chosen[leaf.group] % len(placeholder)]
+        else:
+            block = np.asarray(source[chosen[leaf.group]])
+        block = block.astype(leaf.block.type.dtype)
+        arrays.append(block)
+        rows[leaf.source] = np.moveaxis(block, 0, leaf.axis)
+    sizes = [
+        len(picked) if streamed else total
+        for picked, streamed, total in zip(
+            chosen, row_model.streamed, function.total_sizes, strict=True
+        )
+    ]
+    return replace(function, arrays=tuple(arrays), total_sizes=tuple(sizes)), rows
+
+
+def _refuse_reading_outside(row_model: RowModel, position: np.ndarray) -> None:
+    """Evaluate indexed graphs on the Python linker once, which checks every index.
+
+    Compiled code does not: where a rewrite were wrong it would read, or write, foreign memory.
+    """
+    graphs = [row_model.prior, *(term.logp for term in row_model.terms)]
+    nodes = (v.owner for v in ancestors(graphs) if v.owner is not None)
+    if not any(isinstance(node.op, AdvancedSubtensor) for node in nodes):
+        return
+    checked = row_model.block_function(_CHECKED_MODE)
+    rows = [np.unique([0, n // 2, n - 1]) for n in checked.total_sizes]
+    try:
+        checked.batch(position, rows)
+    except (IndexError, ValueError) as error:  # of an index, or of the shape that it gives
+        raise RowError(
+            "Identity check failed: the log-density by rows reads outside of an array "
+            f"({str(error).splitlines()[0]}). This is a bug in pymc_sgld; please report the model. "
+            "Until then use pm.sample()."
+        ) from error
+
+
+def _refuse_sparse_on_jax(row_model: RowModel, mode: Any) -> None:
+    sparse = [
+        leaf.name for leaf in row_model.leaves if isinstance(leaf.block.type, SparseTensorType)
+    ]
+    if sparse and is_jax(mode):
+        raise RowError(
+            f"'{sparse[0]}' is sparse, and PyTensor multiplies on JAX by constant sparse matrices "
+            'only, not by rows of one. Use backend="numba", or pass the matrix as a dense array.'
+        )
+
+
+class _Reference:
+    """Value and gradient of the untouched model; under `pm.Minibatch`, on given rows."""
+
+    def __init__(
+        self,
+        row_model: RowModel,
+        mode: Any,
+        sample: Mapping[Variable, np.ndarray],
+        total_sizes: Sequence[int],
+    ) -> None:
+        self.row_model = row_model
+        self.total_sizes = total_sizes
+        logp = row_model.model.logp(jacobian=row_model.jacobian is None)
+        nodes = minibatch_nodes([logp])
+        by_draw: dict[Variable, Variable] = {}
+        replace: dict[Variable, Variable] = {}
+        for node in nodes:
+            draw = draw_of(node)
+            if draw not in by_draw:
+                size, _ = minibatch_length(node, row_model.evaluator)
+                by_draw[draw] = TensorType("int64", shape=(size,))()
+            replace.update(_fixed_rows(node, by_draw[draw]))
+        if replace:
+            logp = graph_replace([logp], replace, strict=False)[0]
+        self.batch_sizes = [
+            None if draw is None else by_draw[draw].type.shape[0] for draw in row_model.draws
+        ]
+        indices = [by_draw[draw] for draw in row_model.draws if draw is not None]
+        variables = list(row_model.value_vars)
+        if row_model.log_jacobian is not None:  # the model's own, at values that follow from u
+            pairs = zip(variables, row_model.values, strict=True)
+            [logp] = rebuild([logp], {var: shaped_like(value, var) for var, value in pairs})
+            logp = logp + row_model.log_jacobian
+            self._inputs, self._outputs = [row_model.position], [logp, row_model.gradient(logp)]
+        else:
+            gradient = pytensor.grad(logp, variables, disconnected_inputs="ignore")
+            self._inputs, self._outputs = variables, [logp, *gradient]
+        self._inputs = [*self._inputs, *indices]
+        self._givens = {source: pt.constant(rows) for source, rows in sample.items()}
+        self.mode = mode
+        self.function = self._compiled()
+
+    def _compiled(self) -> Any:
+        return pytensor.function(
+            self._inputs,
+            self._outputs,
+            mode=without_assertions(self.mode),
+            givens=self._givens,
+            on_unused_input="ignore",
+        )
+
+    @property
+    def scales(self) -> list[float]:
+        """Weight of each group: N / batch size where a Minibatch feeds it."""
+        return [
+            1.0 if size is None else group.total_size / size
+            for group, size in zip(self.row_model.groups, self.batch_sizes, strict=True)
+        ]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Number of rows of each group that are compared."""
+        return [
+            n if size is None else size
+            for n, size in zip(self.total_sizes, self.batch_sizes, strict=True)
+        ]
+
+    def draw_rows(self, cuts: list[list[int]], rng: np.random.Generator) -> list[np.ndarray]:
+        """Draw the rows to compare on: all of them, or one batch where a Minibatch feeds.
+
+        The first two parts are random rows in random order, the others what remains, in
+        order: reading all rows at random would cost more than the gradient.
+        """
+        return [
+            _shuffled(n, cut[1] if len(cut) > 1 else n, rng)
+            if size is None
+            else rng.integers(0, n, size)
+            for n, size, cut in zip(self.total_sizes, self.batch_sizes, cuts, strict=True)
+        ]
+
+    def __call__(self, position: np.ndarray, rows: list[np.ndarray]) -> tuple[Any, np.ndarray]:
+        point = [position]
+        if self.row_model.log_jacobian is None:
+            point = list(self.row_model.unravel(position).values())
+        extra = [r for r, size in zip(rows, self.batch_sizes, strict=True) if size is not None]
+        try:
+            value, *slopes = self._evaluated(*point, *extra)
+        except ParameterValueError:
+            # PyMC raises where the log-density is minus infinity.
+            return -np.inf, np.zeros(position.shape)
+        return value, np.concatenate([np.reshape(s, -1) for s in slopes])
+
+    def _evaluated(self, *arguments: Any) -> Any:
+        try:
+            return self.function(*arguments)
+        except (TypeError, IndexError, NotImplementedError):
+            # JAX cannot trace every gradient of PyTensor's, such as that of a loop.
+            if not is_jax(self.mode):
+                raise
+        self.mode = "NUMBA"
+        self.function = self._compiled()
+        return self.function(*arguments)
+
+
+def _shuffled(n_rows: int, n_first: int, rng: np.random.Generator) -> np.ndarray:
+    """Return all row numbers, random ones first and the rest in order."""
+    first = rng.choice(n_rows, size=n_first, replace=False)
+    rest = np.ones(n_rows, dtype=bool)
+    rest[first] = False
+    return np.concatenate([first, np.flatnonzero(rest)])
+
+
+def _fixed_rows(node: Apply, index: Variable) -> dict[Variable, Variable]:
+    """Return the outputs of a `pm.Minibatch` with its random rows replaced by given ones."""
+    *sources, _ = node.inputs
+    return {out: source[index] for out, source in zip(node.outputs, sources, strict=False)}
+
+
+def _by_parts(
+    function: BlockFunction,
+    position: np.ndarray,
+    rows: list[np.ndarray],
+    cuts: list[list[int]],
+    scales: list[float],
+) -> tuple[float, np.ndarray]:
+    """Sum value and gradient over a partition into parts of unequal size."""
+    parts = _paired([np.split(r, c) for r, c in zip(rows, cuts, strict=True)])
+    value, gradient = 0.0, np.zeros(position.shape)
+    for k, pieces in enumerate(parts):
+        blocks, weights = [], []
+        for piece, scale, whole in zip(pieces, scales, rows, strict=True):
+            # A part without rows is fed one row that does not count.
+            blocks.append(piece if len(piece) else whole[:1])
+            weights.append(scale if len(piece) else 0.0)
+        v, g = function.batch(position, blocks, prior_weight=float(k == 0), weights=weights)
+        value += v
+        gradient += g
+    return value, gradient
+
+
+def _unequal_cuts(n_rows: int, longest: int, rng: np.random.Generator) -> list[int]:
+    """Cut rows into at least three parts whose sizes differ, so that a leaked length shows.
+
+    No part is longer than `longest`, to bound the memory.
+    """
+    if n_rows < 4:
+        return []
+    first = int(rng.integers(1, max(2, min(longest, n_rows // 8))))
+    second = int(rng.integers(first + 1, max(first + 2, min(longest, n_rows // 4) + 1)))
+    cuts = [first, first + second]
+    # Few different sizes: JAX compiles anew for each.
+    while n_rows - cuts[-1] > longest:
+        cuts.append(cuts[-1] + longest)
+    return [cut for cut in cuts if cut < n_rows]
+
+
+def _paired(parts: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """Return the k-th part of every group, empty where a group has fewer."""
+    n_parts = max(map(len, parts), default=1)
+    return [[p[k] if k < len(p) else p[0][:0] for p in parts] for k in range(n_parts)]
+
+
+def _difference(
+    found: tuple[float, np.ndarray], expected: tuple[Any, np.ndarray], layout: Layout
+) -> float:
+    """Return the larger of the relative errors of value and gradient.
+
+    The gradient of each variable is measured by its own size, so that an error in a small
+    one shows beside a large one.
+    """
+    largest = float(np.max(np.abs(expected[1])))
+    pairs = [(np.atleast_1d(found[0]), np.atleast_1d(expected[0]), 0.0)]
+    pairs += [
+        (found[1][part], expected[1][part], _SMALL * largest)
+        for part in layout.slices.values()
+        if part.start < part.stop
+    ]
+    errors = []
+    for a, b, least in pairs:
+        scale = max(float(np.max(np.abs(b))), least, 1e-10)
+        error = float(np.max(np.abs(a - b))) / scale
+        errors.append(error if np.isfinite(error) else np.inf)
+    return max(errors)

@@ -1,0 +1,1 @@
+"""Group effects that are written non-centred, sampled as the effects."""

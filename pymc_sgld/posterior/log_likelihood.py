@@ -1,0 +1,246 @@
+"""Log-likelihoods of every row at every draw of a posterior, in blocks of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import xarray as xr
+
+from pymc_sgld.model_graph.density.row_model import RowModel
+from pymc_sgld.model_graph.rewrite.errors import RowError
+from pymc_sgld.model_graph.rewrite.factors import Factors, read_factors
+from pymc_sgld.model_graph.rewrite.naming import listed
+from pymc_sgld.model_graph.rewrite.row_axes import RowsArgument, check_rows_argument
+from pymc_sgld.model_graph.rewrite.split import Options, split
+from pymc_sgld.model_graph.rewrite.streaming import TotalSize
+
+_DRAWS = 2000  # evaluated on one block of rows before the next block is read
+
+
+def row_log_likelihood(
+    idata: Any,
+    model: pm.Model | None = None,
+    var_names: Sequence[str] | None = None,
+    *,
+    rows: RowsArgument = "auto",
+    total_size: TotalSize = None,
+    data: Mapping[str, Any] | None = None,
+    chunk: int | None = None,
+    extend_inferencedata: bool = True,
+    mode: Any = None,
+) -> Any:
+    """Evaluate the log-likelihood of every row at every draw, unscaled.
+
+    What `pymc.compute_log_likelihood` returns, but for all N rows also where a model is
+    written on `pm.Minibatch` (there PyMC evaluates random rows, times N / n) or on streamed
+    placeholders. Beside the result itself, memory is bounded: rows are read in blocks.
+
+    Parameters
+    ----------
+    idata : DataTree
+        With a group ``posterior``, dimensions ``chain`` and ``draw``.
+    model : pm.Model, optional
+        The model of the context if not given.
+    var_names : sequence of str, optional
+        Observed variables; all if not given.
+    rows, total_size
+        As for `row_model`.
+    data : dict of str to array or other row source, optional
+        Of streamed data, see `RowModel.block_function`.
+    chunk : int, optional
+        Rows at a time; chosen from the width of the rows and the number of draws if not given.
+    extend_inferencedata : bool, default True
+        Add the group ``log_likelihood`` to `idata`; else return the dataset alone.
+    mode : str or pytensor Mode, default "NUMBA"
+
+    Returns
+    -------
+    DataTree or Dataset
+        Arrays of shape (chain, draw, rows, ...), as `arviz.loo` takes them. The whole result
+        has draws x N numbers: thin `idata` first where that is too much.
+
+    Raises
+    ------
+    RowError
+        If the likelihood cannot be evaluated by rows, or `idata` lacks a free variable.
+    """
+    model = pm.modelcontext(model)
+    posterior = posterior_of(idata)
+    factors, row_model = constrained(model, posterior, Options(rows, total_size))
+    names = _checked_names(var_names, factors)
+    positions = positions_of(row_model, posterior)
+    found: dict[str, np.ndarray] = {}
+    for name, draws, piece, axis, block in _blocks(row_model, positions, data, chunk, mode):
+        if name not in names:
+            continue
+        if name not in found:
+            found[name] = np.empty((len(positions), *_full_shape(row_model, name, block)))
+        index: list[Any] = [draws, *(slice(None) for _ in block.shape[1:])]
+        if piece is not None:
+            index[1 + axis] = piece
+        found[name][tuple(index)] = block
+    dims = {o.name: o.dims for o in factors.observed}
+    dataset = as_dataset({name: found[name] for name in names}, dims, model, posterior)
+    if not extend_inferencedata:
+        return dataset
+    idata["log_likelihood"] = xr.DataTree(dataset=dataset)
+    return idata
+
+
+def posterior_of(idata: Any) -> xr.Dataset:
+    """Return the posterior draws, with dimensions ``chain`` and ``draw`` first."""
+    try:
+        posterior = idata["posterior"]
+    except (KeyError, TypeError):
+        raise RowError(
+            f"idata has no group 'posterior' (it is a {type(idata).__name__}). Pass what sample() "
+            "returned."
+        ) from None
+    dataset: xr.Dataset = posterior.to_dataset() if hasattr(posterior, "to_dataset") else posterior
+    if not {"chain", "draw"} <= set(dataset.dims):
+        raise RowError(
+            f"posterior has dimensions {listed(map(str, dataset.dims))}, but 'chain' and 'draw' "
+            "are needed. Pass what sample() returned."
+        )
+    return dataset.transpose("chain", "draw", ...)
+
+
+def values_at_first_draw(
+    factors: Factors, model: pm.Model, posterior: xr.Dataset
+) -> dict[Any, np.ndarray]:
+    """Return the free variables with their values at the first draw.
+
+    Raises
+    ------
+    RowError
+        If the posterior lacks one.
+    """
+    missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
+    if missing:
+        raise RowError(
+            f"{listed(missing)} is a free variable of the model but not in the posterior. Sample "
+            "with var_names that include all free variables."
+        )
+    return {
+        var: np.asarray(posterior[name].to_numpy()[0, 0], dtype=var.type.dtype)
+        for name, var in factors.values.items()
+    }
+
+
+def positions_of(row_model: Any, posterior: xr.Dataset) -> np.ndarray:
+    """Return the draws as vectors in the order of the model's variables.
+
+    Returns
+    -------
+    ndarray, shape (n_chains * n_draws, n_dim)
+    """
+    n = posterior.sizes["chain"] * posterior.sizes["draw"]
+    parts = [posterior[var.name].to_numpy().reshape(n, -1) for var in row_model.value_vars]
+    return np.concatenate(parts, axis=1).astype(row_model.position.type.dtype)
+
+
+def as_dataset(
+    arrays: Mapping[str, np.ndarray],
+    dims: Mapping[str, Sequence[str | None]],
+    model: pm.Model,
+    posterior: xr.Dataset,
+) -> xr.Dataset:
+    """Return arrays of shape (n_chains * n_draws, ...) with the model's dimensions.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+    dims : dict of str to sequence of str or None
+        Dimensions of each variable; those without a name get PyMC's, ``<name>_dim_<i>``.
+    model : pm.Model
+        Has the coordinates; those of another length than the array are left out.
+    posterior : Dataset
+        Has the coordinates of chains and draws.
+    """
+    sizes = (posterior.sizes["chain"], posterior.sizes["draw"])
+    coords: dict[str, Any] = {name: posterior[name].to_numpy() for name in ("chain", "draw")}
+    variables = {}
+    for name, array in arrays.items():
+        given = list(dims.get(name, ())) + [None] * array.ndim
+        own = [d or f"{name}_dim_{i}" for i, d in enumerate(given[: array.ndim - 1])]
+        for dim, length in zip(own, array.shape[1:], strict=True):
+            values = model.coords.get(dim)
+            if values is not None and len(values) == length:
+                coords[dim] = np.asarray(values)
+            elif dim.startswith(f"{name}_dim_"):
+                coords[dim] = np.arange(length)
+        variables[name] = (("chain", "draw", *own), array.reshape(*sizes, *array.shape[1:]))
+    return xr.Dataset(variables, coords)
+
+
+def constrained(
+    model: pm.Model, posterior: xr.Dataset, options: Options
+) -> tuple[Factors, RowModel]:
+    """Return the row model in the space that a posterior is in."""
+    factors = read_factors(model, transformed=False)
+    if not factors.observed:
+        raise RowError(
+            "The model has no observed variable, hence no log-likelihood of rows: a potential is "
+            "not the density of data. Give the likelihood observed=..."
+        )
+    check_rows_argument(options.rows, model, factors.observed)
+    values = values_at_first_draw(factors, model, posterior)
+    try:
+        return factors, RowModel.of(split(model, factors, values, options))
+    except RowError as error:
+        raise RowError(
+            f"{error} For the log-likelihood of all rows at once use pm.compute_log_likelihood()."
+        ) from None
+
+
+def _checked_names(var_names: Sequence[str] | None, factors: Factors) -> list[str]:
+    observed = [o.name for o in factors.observed]
+    if var_names is None:
+        return observed
+    names = [var_names] if isinstance(var_names, str) else list(var_names)
+    unknown = [name for name in names if name not in observed]
+    if unknown:
+        raise RowError(
+            f"{listed(unknown)} in var_names is no observed variable; these are "
+            f"{listed(observed)}. Use their names."
+        )
+    return names
+
+
+def _blocks(
+    row_model: RowModel,
+    positions: np.ndarray,
+    data: Mapping[str, Any] | None,
+    chunk: int | None,
+    mode: Any,
+) -> Iterator[tuple[str, slice, slice | None, int, np.ndarray]]:
+    """Yield name, draws, rows (None: all), row axis and values of every block."""
+    function = row_model.row_function(mode, data=data)
+    whole = [w for w in row_model.whole if w.entries is not None]
+    of_whole = pytensor.function(
+        [row_model.position],
+        [w.entries for w in whole],
+        mode="NUMBA" if mode is None else mode,
+        on_unused_input="ignore",
+    )
+    for start in range(0, len(positions), _DRAWS):
+        some = positions[start : start + _DRAWS]
+        draws = slice(start, start + len(some))
+        for term, piece, block in function.entries(some, chunk):
+            name, _, axis = function.terms[term]
+            yield name, draws, piece, axis, block
+        found = [of_whole(position) for position in some] if whole else []
+        for number, term_whole in enumerate(whole):
+            yield term_whole.name, draws, None, 0, np.stack([one[number] for one in found])
+
+
+def _full_shape(row_model: RowModel, name: str, block: np.ndarray) -> list[int]:
+    shape = list(block.shape[1:])
+    for term in row_model.terms:
+        if term.name == name and term.kind == "observed":
+            shape[term.axis] = row_model.groups[term.group].total_size
+    return shape

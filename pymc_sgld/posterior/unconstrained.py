@@ -1,0 +1,97 @@
+"""From draws as users see them back to the vectors that samplers move."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import xarray as xr
+
+from pytensor.graph.replace import graph_replace, vectorize_graph
+
+from pymc_sgld.model_graph.density.coordinates import Site
+from pymc_sgld.model_graph.density.row_model import RowModel
+from pymc_sgld.model_graph.rewrite.errors import RowError
+from pymc_sgld.model_graph.rewrite.naming import listed
+
+
+def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarray:
+    """Return posterior draws in unconstrained space.
+
+    Parameters
+    ----------
+    model : pm.Model
+    posterior : xarray.Dataset
+        With dimensions ``chain`` and ``draw``, and every free variable of the model.
+
+    Returns
+    -------
+    ndarray, shape (n_chains, n_draws, n_dim)
+        The ravelled value variables, in the model's order.
+
+    Raises
+    ------
+    RowError
+        If the posterior lacks a free variable.
+    """
+    missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
+    if missing:
+        raise RowError(
+            f"{listed(missing)} is a free variable of the model but not in the posterior. Sample "
+            "with var_names that include all free variables."
+        )
+    sizes = (posterior.sizes["chain"], posterior.sizes["draw"])
+    n_draws = sizes[0] * sizes[1]
+    draws = []
+    for rv in model.free_RVs:
+        values = posterior[rv.name].transpose("chain", "draw", ...).to_numpy()
+        draws.append(values.reshape(n_draws, *values.shape[2:]).astype(rv.type.dtype))
+    with np.errstate(invalid="ignore", divide="ignore"):  # outside the support there is no position
+        parts = _compiled_transforms(model)(*draws)
+    flat = [np.asarray(part, dtype=float).reshape(n_draws, -1) for part in parts]
+    return np.concatenate(flat, axis=1).reshape(*sizes, -1)
+
+
+def parameter_labels(model: pm.Model, sites: Sequence[Site] = ()) -> list[str]:
+    """Return a name for every entry of the position, such as ``beta[3]`` or ``sigma``.
+
+    Parameters
+    ----------
+    model : pm.Model
+    sites : sequence of Site, optional
+        Those in whose coordinates the position is: there it holds their effects.
+    """
+    point = model.initial_point()
+    effects = {site.name: site.label for site in sites}
+    names = {model.rvs_to_values[rv].name: effects.get(rv.name, rv.name) for rv in model.free_RVs}
+    return [
+        names[value] + (f"[{', '.join(map(str, index))}]" if index else "")
+        for value in (model.rvs_to_values[rv].name for rv in model.free_RVs)
+        for index in np.ndindex(np.shape(point[value]))
+    ]
+
+
+def position_labels(row_model: RowModel) -> tuple[str, ...]:
+    """Return a name for every entry of a row model's position, in the coordinates it has."""
+    sites = () if row_model.coordinates is None else row_model.sites
+    return tuple(parameter_labels(row_model.model, sites))
+
+
+def _compiled_transforms(model: pm.Model) -> Any:
+    """Compile draws of the free variables, on axis 0, to those of their value variables."""
+    inputs = {rv: rv.type(name=f"{rv.name}_draw") for rv in model.free_RVs}
+    outputs = []
+    for rv, value in inputs.items():
+        transform = model.rvs_to_transforms[rv]
+        outputs.append(value if transform is None else transform.forward(value, *rv.owner.inputs))
+    outputs = graph_replace(outputs, inputs, strict=False)
+    draws = {one: pt.tensor(one.name, shape=(None, *one.type.shape), dtype=one.type.dtype)
+             for one in inputs.values()}  # fmt: skip
+    return pytensor.function(
+        list(draws.values()),
+        vectorize_graph(outputs, draws),
+        mode="FAST_COMPILE",
+        on_unused_input="ignore",
+    )
