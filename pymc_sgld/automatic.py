@@ -6,8 +6,16 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pymc as pm
 
-from pymc_sgld import records, schedules
-from pymc_sgld.chain import LARGEST_MEASURED, Beginning, ChainState, Draw, Tuned
+from pymc_sgld import records
+from pymc_sgld.chain import (
+    LARGEST_MEASURED,
+    Beginning,
+    ChainState,
+    Draw,
+    Tuned,
+    first_temperature,
+    steps_in_whitened_coordinates,
+)
 from pymc_sgld.gibbs_choice import CHOICES, Split, in_two_blocks, split_rows
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.posterior import position_labels
@@ -18,7 +26,6 @@ from pymc_sgld.step_methods import Parts, StochasticGradientStep
 from pymc_sgld.tuning import find_laplace, with_noise_left
 from pymc_sgld.validate import check_one_of
 
-_STEPS_PER_DRAW = 3
 _NAMED = 3  # parameters that a message names
 _TUNE_PASSES = 8.0  # of a chain, where a draw is dear
 _FEWEST_TUNE_DRAWS = 40  # half of which a better centre is made of
@@ -104,10 +111,7 @@ class Auto(StochasticGradientStep):
         )
         initial = start.astype(function.dtype)
         start = beginning.jittered(initial)
-        first = schedules.evaluate(
-            "temperature", schedules.bind(settings.temperature, 1), np.zeros(1)
-        )
-        temperature = float(first[0])
+        temperature = first_temperature(settings, 0, 1)
         if len(start) > LARGEST_MEASURED:
             tuned = beginning.find_by_products(start, temperature)
             return self._choose_by_ends(parts, tuned, chooses_batch_size, temperature)
@@ -132,8 +136,7 @@ class Auto(StochasticGradientStep):
             axes = settings.axes._replace(estimator=ESTIMATORS["full"])
             parts = parts._replace(settings=replace(settings, axes=axes))
         if settings.steps_per_draw is None:
-            # steps on all rows are dear, and the next draw has forgotten half of the last
-            steps = replace(parts.settings, steps_per_draw=1 if whole else _STEPS_PER_DRAW)
+            steps = replace(parts.settings, steps_per_draw=steps_in_whitened_coordinates(whole))
             parts = parts._replace(settings=steps)
         beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
         tuned = beginning.at(found, gaussian, temperature)

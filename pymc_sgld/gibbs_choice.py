@@ -17,6 +17,7 @@ from pymc_sgld.chain import (
     hyperparameter_step,
     interweaving,
     judged,
+    steps_in_whitened_coordinates,
 )
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
@@ -39,7 +40,6 @@ LARGEST_SHIFT = 1.0
 # Parameters of a split: effects and coefficients have dense matrices while it is tuned, and of
 # these many that takes some minutes.
 LARGEST_SPLIT = 5000
-_STEPS_PER_DRAW = 3
 _DRAWS_LOOKED_AT = 50
 _TESTS_PAY = 0.25  # rows' share of the precision of effects, below which moves are worth a test
 
@@ -123,7 +123,7 @@ def in_two_blocks(
                 "hyperparameters out, or give 'joint'."
             )
         return None, None
-    steps = parts.settings.steps_per_draw or _STEPS_PER_DRAW
+    steps = parts.settings.steps_per_draw or steps_in_whitened_coordinates(all_rows=False)
     axes = parts.settings.axes._replace(rule=RestartedLangevin(steps))
     settings = replace(parts.settings, axes=axes, steps_per_draw=steps)
     parts = parts._replace(settings=settings, hierarchy=_hierarchy(parts, names))

@@ -99,6 +99,6 @@ def test_tuning_turns_the_coordinates_to_the_noise(make_step, gaussian):
     state = step.chain.state
     np.testing.assert_allclose(state.picture.precision, np.eye(2), atol=1e-6)
     np.testing.assert_allclose(state.picture.noise, np.diag(state.gradient_noise), atol=1e-9)
-    assert state.step_size(0) == 1.0
+    assert state.plan.step_size(0) == 1.0
     [ratio, inflation] = step.chain.predictions(step.chain.draw(gaussian.mean))
     assert ratio == np.inf and inflation == pytest.approx(0, abs=1e-6)

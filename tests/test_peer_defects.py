@@ -9,6 +9,8 @@ power zeta), which we do not have; a test stands guard. One cannot be coded: tes
 draws for their shape find none of these.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,7 +95,7 @@ def test_our_momentum_lives_through_a_draw(make_step, gaussian, sampler):
         step.setup_chain(np.random.default_rng(0), 0, n_draws)
         chain = step.chain
         position = chain.begin(np.zeros(2))
-        chain.state.steps_per_draw = steps_per_draw
+        chain.state.plan = replace(chain.plan, steps_per_draw=steps_per_draw)
         for _ in range(n_draws):
             position = chain.draw(position).position
         ends.append(np.concatenate([position, *chain.state.extra_state.values()]))

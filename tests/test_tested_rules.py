@@ -15,6 +15,7 @@ from scipy import integrate, linalg
 
 import pymc_sgld as psg
 
+from pymc_sgld.chain import StepPlan
 from pymc_sgld.samplers import (
     Amagold,
     GradientGuidedMonteCarlo,
@@ -185,9 +186,9 @@ def draws_of(step, temperature, step_size, every, n_draws=1500, start=(0.0, 0.0)
     chain = step.chain
     step.setup_chain(np.random.default_rng(0), 1, n_draws)
     position = chain.begin(np.asarray(start, float))
-    chain.state.steps_per_draw = every
-    chain.state.step_size = lambda t: step_size + 0.0 * t
-    chain.state.temperature = lambda t: temperature + 0.0 * t
+    chain.state.plan = StepPlan(
+        lambda t: step_size + 0.0 * t, lambda t: temperature + 0.0 * t, every
+    )
     kept, statistics = [], []
     for _ in range(n_draws + 100):
         draw = chain.draw(position)

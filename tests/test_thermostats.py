@@ -13,6 +13,7 @@ import pytest
 
 from scipy import integrate
 
+from pymc_sgld.chain import StepPlan
 from tests.targets import gaussian_mean
 
 LONGER = pytest.mark.statistical
@@ -25,9 +26,9 @@ def draws_of(step, start, temperature, step_size, every, seed=0):
     chain = step.chain
     step.setup_chain(np.random.default_rng(seed), 1, N_DRAWS)
     position = chain.begin(np.asarray(start, float))
-    chain.state.steps_per_draw = every
-    chain.state.step_size = lambda t: step_size + 0.0 * t
-    chain.state.temperature = lambda t: temperature + 0.0 * t
+    chain.state.plan = StepPlan(
+        lambda t: step_size + 0.0 * t, lambda t: temperature + 0.0 * t, every
+    )
     kept = []
     for number in range(N_DRAWS + 500):
         position = chain.draw(position).position

@@ -7,7 +7,14 @@ from pymc_sgld.chain.gibbs_beginning import GibbsBeginning, Hierarchy, TunedGibb
 from pymc_sgld.chain.gibbs_chain import GibbsChain
 from pymc_sgld.chain.hyperparameter_step import hyperparameter_step
 from pymc_sgld.chain.interweaving import Interweaving, interweaving, judged
-from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Draw, Settings, Tuned
+from pymc_sgld.chain.settings import Settings
+from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Draw, Tuned
+from pymc_sgld.chain.step_plan import (
+    StepPlan,
+    first_temperature,
+    plan_steps,
+    steps_in_whitened_coordinates,
+)
 
 __all__ = [
     "LARGEST_MEASURED",
@@ -21,9 +28,13 @@ __all__ = [
     "Hierarchy",
     "Interweaving",
     "Settings",
+    "StepPlan",
     "Tuned",
     "TunedGibbs",
+    "first_temperature",
     "hyperparameter_step",
     "interweaving",
     "judged",
+    "plan_steps",
+    "steps_in_whitened_coordinates",
 ]

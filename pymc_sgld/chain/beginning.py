@@ -7,7 +7,8 @@ import numpy as np
 from pymc.exceptions import SamplingError
 
 from pymc_sgld.chain.references import centre_parameters
-from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Settings, Tuned
+from pymc_sgld.chain.settings import Settings
+from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Tuned
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import (
     Averages,

@@ -1,26 +1,25 @@
 """One chain: how it begins and how a draw is made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.beginning import Beginning
-from pymc_sgld.chain.cooling import follow
-from pymc_sgld.chain.cycles import EXPLORING_BIAS, cyclical
 from pymc_sgld.chain.metric_learning import MetricLearning
 from pymc_sgld.chain.references import References
-from pymc_sgld.chain.state import ChainState, Draw, Settings, Tuned
+from pymc_sgld.chain.settings import Settings
+from pymc_sgld.chain.state import ChainState, Draw, Tuned
+from pymc_sgld.chain.step_plan import StepPlan, first_temperature, plan_steps
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
 from pymc_sgld.compiled_loops.scan_loop import Loop, loop_constants
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.records import ACCEPTANCE_RATE
 from pymc_sgld.row_sources import Windows
 from pymc_sgld.samplers import TestedRule
-from pymc_sgld.types import Array, Randomness, Schedule
+from pymc_sgld.types import Array, Randomness
 
-_MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
 _TUNE_DRAWS = 50  # about, that are kept to choose a centre by
 _FAR_AWAY = 10.0  # posterior sds, root mean square over the parameters
 _ADAPTATION_DECAY = 0.6  # of the adaptation of the step size to the acceptance rate
@@ -98,30 +97,15 @@ class Chain:
         beginning = self._beginning()
         if state.tune:
             position = beginning.jittered(position)
-        step_size = settings.step_size
-        temperature = schedules.bind(settings.temperature, self._horizon(1))
-        first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
+        temperature = first_temperature(settings, state.tune, state.draws)
         if settings.needs_tuning:
-            start = beginning.tuned(position, first, self.prepared)
+            start = beginning.tuned(position, temperature, self.prepared)
             position = position if settings.annealing else start
-        if step_size is None:
-            step_size = schedules.constant(self._threshold(first))
-        state.steps_per_draw = settings.steps_per_draw or self._steps_to_forget(step_size, first)
-        if settings.cycles is not None:
-            state.plan = settings.cycles.plan(state.tune, state.draws, state.steps_per_draw)
-            step_size = self._in_cycles(step_size, first)
-        horizon = self._horizon(state.steps_per_draw)
-        state.step_size = schedules.bind(step_size, horizon)
-        state.temperature = schedules.bind(settings.temperature, horizon)
-        if settings.step_size is None and state.plan is None and state.picture is not None:
-            state.step_size = follow(
-                state.picture, state.temperature, horizon, settings.target_bias
-            )
+        state.plan = self._planned()
         if settings.preconditioner.learns and state.learned is None:
             self._learning.begin(beginning.batch_gradients(position), position)
         normal = beginning.generator.standard_normal(self.n_dim).astype(position.dtype)
-        state.extra_state = beginning.start_of_rule(position, normal, first)
-        state.begun = True
+        state.extra_state = beginning.start_of_rule(position, normal, temperature)
         return position
 
     def measure(self, position: Array) -> None:
@@ -135,10 +119,11 @@ class Chain:
         compared_with = state.estimator_parameters
         if state.draw_number == state.tune and state.tune_draws:
             self._beginning().move_centre(self._temperature())
-        steps = self._steps_of_draw()
+        plan = self.plan
+        steps = state.step_number + np.arange(plan.n_steps(state.draw_number))
         clock = self._clock(steps)
-        step_sizes = schedules.evaluate("step_size", state.step_size, clock) * state.step_factor
-        temperatures = schedules.evaluate("temperature", state.temperature, clock)
+        step_sizes = schedules.evaluate("step_size", plan.step_size, clock) * state.step_factor
+        temperatures = schedules.evaluate("temperature", plan.temperature, clock)
         last, statistics = self._run(position, step_sizes, temperatures)
         moved = self._to_position(last["position"]).astype(position.dtype, copy=False)
         diverging = not all(np.isfinite(value).all() for value in (moved, *last.values()))
@@ -156,7 +141,7 @@ class Chain:
         self._adapt(diverging, statistics)
         if self._learns and state.draw_number + 1 == state.tune:
             self._freeze_metric()
-        cycle = -1 if state.plan is None else state.plan.cycle(state.draw_number)
+        cycle = plan.cycle(state.draw_number)
         state.step_number += len(steps)
         state.draw_number += 1
         passes = len(steps) * self._passes_per_step + state.unreported_passes
@@ -165,7 +150,7 @@ class Chain:
             position,
             float(step_sizes[-1]),
             float(temperatures[-1]),
-            float(step_sizes[-state.steps_per_draw :].sum()),
+            float(step_sizes[-plan.steps_per_draw :].sum()),
             passes,
             diverging,
             logp,
@@ -191,12 +176,6 @@ class Chain:
             return np.nan, np.nan
         ratio = picture.noise_ratio(draw.step_size, draw.temperature)
         return ratio, picture.sd_inflation(draw.step_size, draw.temperature)
-
-    def _steps_of_draw(self) -> Array:
-        """Return the numbers of the steps of the draw to come; exploration belongs to it."""
-        state = self.state
-        exploring = 0 if state.plan is None else state.plan.exploring_before(state.draw_number)
-        return state.step_number + np.arange(exploring + state.steps_per_draw)
 
     def _clock(self, steps: Array) -> Array:
         """Return the steps that schedules are asked for: one for each trajectory.
@@ -301,7 +280,7 @@ class Chain:
             wanted = rule.target_acceptance
             rate = (state.draw_number + 1) ** -_ADAPTATION_DECAY
             state.step_factor *= float(np.exp(rate * (statistics[ACCEPTANCE_RATE] - wanted)))
-            first = schedules.evaluate("step_size", state.step_size, np.zeros(1))[0]
+            first = schedules.evaluate("step_size", self.plan.step_size, np.zeros(1))[0]
             state.step_factor = min(state.step_factor, float(rule.largest_step / first))
 
     def _log_density(self, coordinates: Array) -> float:
@@ -353,48 +332,33 @@ class Chain:
             self.state.key, lambda group: streams.order(numbers[group], group), numbers
         )
 
-    def _threshold(self, temperature: float) -> float:
-        if self.state.picture is None:
-            raise RuntimeError("The chain was not tuned.")
-        return self.state.picture.threshold_step_size(temperature, self.settings.target_bias)
-
-    def _in_cycles(self, step_size: Schedule, temperature: float) -> Schedule:
-        """Return the steps of the cycles: sampling begins at the threshold where it was chosen.
-
-        A number that was given is the largest; another schedule stays what it is.
-        """
-        state, cycles = self.state, self.settings.cycles
-        if state.plan is None or cycles is None or not isinstance(step_size, schedules.constant):
-            return step_size
-        largest = step_size.value
-        if self.settings.step_size is None and state.picture is not None:
-            most = state.picture.threshold_step_size(temperature, EXPLORING_BIAS)
-            largest = min(largest / cycles.fraction, max(most, largest))
-        return cyclical(largest, state.plan)
-
     def _freeze_metric(self) -> None:
         """End the learning of the preconditioner, and choose the step size for it."""
         state, settings = self.state, self.settings
         self._learning.freeze()
-        if settings.step_size is not None or settings.adapts_step_size or state.picture is None:
-            return
-        horizon, temperature = self._horizon(state.steps_per_draw), self._temperature()
-        if state.plan is None:
-            state.step_size = follow(
-                state.picture, state.temperature, horizon, settings.target_bias
-            )
-        else:
-            largest = schedules.constant(self._threshold(temperature))
-            state.step_size = schedules.bind(self._in_cycles(largest, temperature), horizon)
+        if settings.step_size is None and not settings.adapts_step_size and state.picture:
+            state.plan = self._planned()
 
-    def _steps_to_forget(self, step_size: Schedule, temperature: float) -> int:
-        """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
-        enough = _MOST_PASSES_PER_DRAW / self._passes_per_step
-        picture = self.state.picture
-        if picture is not None and isinstance(step_size, schedules.constant):
-            enough = min(enough, picture.memory(step_size.value, temperature))
-        trajectory = self.settings.trajectory
-        return trajectory * max(1, int(np.ceil(enough / trajectory)))
+    def _planned(self) -> StepPlan:
+        """Return the steps for what is known of the chain; how many make a draw never changes."""
+        state, settings = self.state, self.settings
+        if state.plan is not None:
+            settings = replace(settings, steps_per_draw=state.plan.steps_per_draw)
+        return plan_steps(
+            settings,
+            state.picture,
+            state.tune,
+            state.draws,
+            passes_per_step=self._passes_per_step,
+            step=state.step_number,
+        )
+
+    @property
+    def plan(self) -> StepPlan:
+        """The steps of the chain, once it has begun."""
+        if self.state.plan is None:
+            raise RuntimeError("The chain has not begun.")
+        return self.state.plan
 
     @property
     def passes_per_draw(self) -> float:
@@ -407,15 +371,9 @@ class Chain:
         gradients = axes.rule.gradients_per_step * axes.estimator.gradients_per_batch
         return self.windows.passes_per_step * gradients
 
-    def _horizon(self, steps_per_draw: int) -> int:
-        if self.state.plan is not None:
-            return max(1, self.state.plan.n_steps)
-        return max(1, (self.state.tune + self.state.draws) * steps_per_draw)
-
     def _temperature(self) -> float:
         """Return the temperature of the step to come."""
-        step = np.array([self.state.step_number])
-        return float(schedules.evaluate("temperature", self.state.temperature, step)[0])
+        return self.plan.temperature_at(self.state.step_number)
 
     def _references(self) -> References:
         estimator = self.settings.axes.estimator

@@ -34,10 +34,8 @@ class GibbsChain(Chain):
 
     def begin(self, position: Array) -> Array:
         """Start from a draw of the run without data; the mode was found before."""
-        state, settings, tuned = self.state, self.settings, self._tuned
+        state, tuned = self.state, self._tuned
         generator = self._streams().tuning()
-        temperature = schedules.bind(settings.temperature, self._horizon(1))
-        first = float(schedules.evaluate("temperature", temperature, np.zeros(1))[0])
         assert tuned.draws is not None
         start = tuned.draws[generator.integers(len(tuned.draws))].astype(position.dtype)
         finite = np.isfinite(self.block_function.full(start)[0])
@@ -47,14 +45,7 @@ class GibbsChain(Chain):
             tuned.estimator_parameters,
             tuned.noise,
         )
-        step_size = settings.step_size
-        if step_size is None:
-            step_size = schedules.constant(self._threshold(first))
-        state.steps_per_draw = settings.steps_per_draw or 1
-        horizon = self._horizon(state.steps_per_draw)
-        state.step_size = schedules.bind(step_size, horizon)
-        state.temperature = schedules.bind(settings.temperature, horizon)
-        state.begun = True
+        state.plan = self._planned()
         return start if finite else tuned.mode
 
     def draw(self, position: Array) -> Draw:
@@ -89,7 +80,9 @@ class GibbsChain(Chain):
             noise = np.where(metric.scale > 0, metric.scale**2 * by_parameter, of_border)
             state.gradient_noise = noise.astype(position.dtype)
         step = np.array([state.step_number])
-        step_size = schedules.evaluate("step_size", state.step_size, step)[0] * state.step_factor
+        step_size = (
+            schedules.evaluate("step_size", self.plan.step_size, step)[0] * state.step_factor
+        )
         normal = generator.standard_normal(self.n_dim).astype(position.dtype)
         rule = self.settings.axes.rule
         state.extra_state = rule.restart(normal, float(step_size), self._temperature())

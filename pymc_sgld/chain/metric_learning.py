@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pymc_sgld.chain.state import ChainState, Settings
+from pymc_sgld.chain.settings import Settings
+from pymc_sgld.chain.state import ChainState
 from pymc_sgld.tuning import LinearChain
 from pymc_sgld.types import Array
 

@@ -1,73 +1,16 @@
-"""What a chain is told, what changes as it runs, and what it says of a draw."""
+"""What changes as a chain runs, and what it says of a draw."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from pymc_sgld.chain.cycles import CyclePlan, Cycles
-from pymc_sgld.compiled_loops.transition import Axes
-from pymc_sgld.preconditioners import PRECONDITIONERS, Averages, Metric
-from pymc_sgld.samplers import TestedRule
-from pymc_sgld.tuning import TARGET_BIAS, SamplerPicture
-from pymc_sgld.types import Array, Schedule
+from pymc_sgld.chain.step_plan import StepPlan
+from pymc_sgld.preconditioners import Averages, Metric
+from pymc_sgld.tuning import SamplerPicture
+from pymc_sgld.types import Array
 
 LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user asked for; None where it is to be chosen."""
-
-    step_size: Schedule | None
-    temperature: Schedule
-    steps_per_draw: int | None
-    axes: Axes  # of the metric its kind; its values are those of the identity
-    cycles: Cycles | None = None
-    target_bias: float = TARGET_BIAS
-    annealing: bool = False  # a mode is looked for: nothing is known of where, and no law is kept
-    preconditioner: Any = PRECONDITIONERS["identity"]
-    preconditioner_given: bool = (
-        False  # by the user; else it was chosen by the number of parameters
-    )
-
-    @property
-    def needs_tuning(self) -> bool:
-        """Whether a mode must be found before the first step."""
-        axes = self.axes
-        return (
-            self.step_size is None
-            or self.preconditioner.needs_mode
-            or axes.estimator.needs_mode
-            or axes.noise_compensation
-        )
-
-    @property
-    def needs_tune_phase(self) -> bool:
-        """Whether there is something to be found before sampling."""
-        return self.needs_tuning or self.preconditioner.learns
-
-    @property
-    def trajectory(self) -> int:
-        """Steps between two tests of a rule with one; 1 for the others."""
-        return self.axes.rule.trajectory
-
-    @property
-    def tested(self) -> bool:
-        """Whether the rule stops to look at all rows."""
-        return isinstance(self.axes.rule, TestedRule)
-
-    @property
-    def steps_per_piece(self) -> int | None:
-        """The most steps that are run at once, if that is known."""
-        return self.trajectory if self.tested else self.steps_per_draw
-
-    @property
-    def adapts_step_size(self) -> bool:
-        """Whether the step size follows the acceptance rate while tuning."""
-        rule = self.axes.rule
-        follows = isinstance(rule, TestedRule) and rule.target_acceptance is not None
-        return self.step_size is None and follows
 
 
 @dataclass(frozen=True)
@@ -96,11 +39,7 @@ class ChainState:
     metric: Metric
     step_number: int = 0
     draw_number: int = 0  # tuning included
-    begun: bool = False
-    steps_per_draw: int = 1
-    step_size: Any = None  # schedules, once the chain has begun
-    temperature: Any = None
-    plan: CyclePlan | None = None  # of a sampler with cycles, once the chain has begun
+    plan: StepPlan | None = None  # once the chain has begun
     # on the step size: halved at each refused draw while tuning, or led by the acceptance rate
     step_factor: float = 1.0
     extra_state: dict[str, Array] = field(default_factory=dict)
@@ -126,6 +65,11 @@ class ChainState:
     conditional_noise: tuple[Array, Array] | None = None
     # positions and the log-density of all rows there, for rules with a test
     known_densities: tuple[tuple[Array, float], ...] = ()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the chain has had its start."""
+        return self.plan is not None
 
     @property
     def tuning(self) -> bool:

@@ -259,9 +259,10 @@ def test_a_refused_draw_is_forgotten(make_step, gaussian):
         draws_of(step, 1, 25)
         chain = step.chain
         anchors = chain.state.estimator_parameters
-        chain.state.step_size = psg.schedules.bind(psg.schedules.constant(1e200), 100)
+        usual = chain.plan
+        chain.state.plan = replace(usual, step_size=psg.schedules.constant(1e200))
         assert chain.draw(np.zeros(2)).diverging
-        chain.state.step_size = psg.schedules.bind(psg.schedules.constant(0.1), 100)
+        chain.state.plan = usual
         if sampler == "svrg_ld":
             assert chain.state.estimator_parameters is anchors
         assert not chain.draw(np.zeros(2)).diverging
