@@ -11,8 +11,8 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph import RowError, Rows, identity, row_model, verify
-from pymc_sgld.model_graph.density.verify import _shuffled, _unequal_cuts
+from pymc_sgld.model_graph import RowError, Rows, row_model, verify
+from pymc_sgld.model_graph.density.verify import _Reference, _shuffled, _unequal_cuts
 from tests.model_graph.accepted_models import ACCEPTED, X, Y
 
 
@@ -143,13 +143,13 @@ def test_the_compiled_block_function_is_used_again(python_mode):
 
 def test_one_finite_point_is_not_enough(monkeypatch, split, python_mode):
     answers = iter([False] * 9 + [True])
-    call = identity._Reference.__call__
+    call = _Reference.__call__
 
     def once(self, position, rows):
         value, slopes = call(self, position, rows)
         return (value if next(answers) else -np.inf), slopes
 
-    monkeypatch.setattr(identity._Reference, "__call__", once)
+    monkeypatch.setattr(_Reference, "__call__", once)
     with pytest.raises(RowError, match="finite at 1 of 10 points near its initial point"):
         verify(split("linear_constants"), python_mode, rng=np.random.default_rng(0))
 
