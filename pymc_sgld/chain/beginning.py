@@ -135,9 +135,8 @@ class Beginning:
 
     def check(self, found: Laplace) -> None:
         """Raise where a search ended at no mode, or where the posterior has no width."""
-        if not (np.isfinite(found.logp) and np.isfinite(found.covariance).all()) or not (
-            found.score < _NO_MODE
-        ):
+        finite = np.isfinite(found.logp) and np.isfinite(found.covariance).all()
+        if not (finite and found.score < _NO_MODE) or _narrower_than_floats(found):
             raise SamplingError(
                 "No mode was found to tune at: where the search ended, the log-posterior is "
                 f"{found.logp:.4g} and its slope {found.score:.3g} posterior sds (0 at a mode). It "
@@ -458,6 +457,15 @@ class Beginning:
             factor,
             time_scale=time_scale,
         )
+
+
+def _narrower_than_floats(found: Laplace) -> bool:
+    """Whether some posterior sd is below the spacing of numbers: only rounding made a mode there.
+
+    Data without scatter let a scale go to zero until the rounding of the residuals stops it.
+    """
+    spacing = np.spacing(np.abs(found.position))
+    return bool((np.sqrt(np.diag(found.covariance)) < spacing).any())
 
 
 def _apart(position: Array, prepared: Tuned) -> float:

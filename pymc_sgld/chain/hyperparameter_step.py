@@ -10,6 +10,7 @@ import pymc as pm
 
 from pymc_sgld.hierarchical_gibbs.prior_model import prior_model
 from pymc_sgld.model_graph import Layout, RowModel
+from pymc_sgld.model_graph.density.modes import strict_mode
 from pymc_sgld.types import Array
 
 _MOST_BY_SLICES = 10  # hyperparameters; beyond, they are moved together by NUTS
@@ -92,6 +93,11 @@ def hyperparameter_step(
     method = pm.Slice if len(entries) <= _MOST_BY_SLICES else pm.NUTS
     with model:
         made = method(
-            [model[name] for name in names], model=model, initial_point=point, blocked=True, rng=0
+            [model[name] for name in names],
+            model=model,
+            initial_point=point,
+            blocked=True,
+            rng=0,
+            compile_kwargs={"mode": strict_mode()},
         )
     return HyperparameterStep(made, row_model.layout, entries)

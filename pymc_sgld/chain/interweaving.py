@@ -33,6 +33,7 @@ from pymc_sgld.hierarchical_gibbs.standardised import (
     standardised_model,
 )
 from pymc_sgld.model_graph import BlockFunction, Layout, RowModel
+from pymc_sgld.model_graph.density.modes import strict_mode
 from pymc_sgld.types import Array
 
 _MOVES = 4  # of one hyperparameter each, chosen at random, so that their reverse is as likely
@@ -153,6 +154,7 @@ def interweaving(
                 tune=False,
                 blocked=True,
                 rng=0,
+                compile_kwargs={"mode": strict_mode()},
             )
             for name in numbers
         ]

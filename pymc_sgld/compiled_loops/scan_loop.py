@@ -14,7 +14,7 @@ from pytensor.graph.replace import graph_replace
 from pymc_sgld.compiled_loops import lean_products
 from pymc_sgld.compiled_loops.transition import FRESH, Axes, transition
 from pymc_sgld.model_graph import RowModel
-from pymc_sgld.model_graph.density.modes import is_jax, without_assertions
+from pymc_sgld.model_graph.density.modes import compile_function, is_jax, without_assertions
 from pymc_sgld.types import Array, Randomness, Tensor
 
 
@@ -203,11 +203,10 @@ def compile_loop(
         return_list=True,
         return_updates=False,
     )
-    function = pytensor.function(
+    function = compile_function(
         [*sequences, *state, *constants],
         [*(output[-1] for output in outputs[: len(state)]), *outputs[len(state) :]],
         mode=mode,
-        on_unused_input="ignore",
     )
     function.trust_input = True
     return Loop(function, state_names, fixed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 
 from pytensor.graph.basic import Variable
@@ -14,6 +13,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.scalar.basic import Add
 from pytensor.tensor.elemwise import Elemwise
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 
 
@@ -96,9 +96,8 @@ def compile_prior(row_model: RowModel, mode: Any) -> Any:
     direction = pt.vector("direction", dtype=row_model.position.type.dtype)
     gradient = row_model.gradient(row_model.prior)
     curved = -row_model.gradient((gradient * direction).sum())
-    return pytensor.function(
+    return compile_function(
         [row_model.position, direction],
         [gradient, curved, row_model.prior],
         mode=mode,
-        on_unused_input="ignore",
     )

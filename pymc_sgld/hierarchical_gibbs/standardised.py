@@ -13,6 +13,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 
 STANDARD = "standardised effects"
@@ -113,4 +114,7 @@ def compile_shift_and_scale(
     inputs = [one.type() for one in given]
     replace = dict(zip(given, inputs, strict=True))
     outputs = graph_replace([shift, scale], replace, strict=False)
-    return pytensor.function(inputs, outputs, on_unused_input="ignore")
+    return compile_function(
+        inputs,
+        outputs,
+    )

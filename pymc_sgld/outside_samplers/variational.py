@@ -15,6 +15,7 @@ from xarray import DataTree
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import RowModel
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.outside_samplers.batched_model import batched_model, rows_or_whole
 from pymc_sgld.outside_samplers.optimality import Optimality, Scores, judge
 from pymc_sgld.outside_samplers.recording import draws_of_positions, record
@@ -191,7 +192,7 @@ class Watch:
         began = time.perf_counter()
         if self._moments is None:
             outputs = [approximation.mean, approximation.cov]
-            self._moments = pytensor.function([], outputs, mode="FAST_COMPILE")
+            self._moments = compile_function([], outputs, mode="FAST_COMPILE")
         mean, covariance = map(np.asarray, self._moments())
         self.verdict = judge(mean, covariance, self.scores)
         self.judging += time.perf_counter() - began

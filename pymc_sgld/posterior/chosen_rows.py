@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-import pytensor
 import xarray as xr
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_likelihood import RowFunction
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.split import Options
@@ -52,11 +52,10 @@ class PointwiseLogLikelihood:
         posterior = posterior_of(idata)
         _, row_model = constrained(model, posterior, Options())
         terms = [w for w in row_model.whole if w.entries is not None]
-        whole = pytensor.function(
+        whole = compile_function(
             [row_model.position],
             [w.entries for w in terms],
             mode=_MODE,
-            on_unused_input="ignore",
         )
         return cls(row_model, row_model.row_function(_MODE), whole)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-import pytensor
 import xarray as xr
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.factors import Factors, read_factors
@@ -221,11 +221,10 @@ def _blocks(
     """Yield name, draws, rows (None: all), row axis and values of every block."""
     function = row_model.row_function(mode, data=data)
     whole = [w for w in row_model.whole if w.entries is not None]
-    of_whole = pytensor.function(
+    of_whole = compile_function(
         [row_model.position],
         [w.entries for w in whole],
         mode="NUMBA" if mode is None else mode,
-        on_unused_input="ignore",
     )
     for start in range(0, len(positions), _DRAWS):
         some = positions[start : start + _DRAWS]

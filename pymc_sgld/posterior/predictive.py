@@ -20,6 +20,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph.density.block_function import OnRows
+from pymc_sgld.model_graph.density.modes import strict_mode
 from pymc_sgld.model_graph.density.row_density import slices_of
 from pymc_sgld.model_graph.density.sources import sources_of
 from pymc_sgld.model_graph.rewrite import streaming
@@ -185,7 +186,7 @@ class _Plan:
             [self.position, *pusher.counts, *(leaf.block for leaf in leaves)],
             self.outputs,
             random_seed=random_seed,
-            mode=mode,
+            mode=strict_mode(mode),
             on_unused_input="ignore",
         )
         streamed = [streaming.is_streamed(pusher, g) for g in range(len(pusher.groups))]

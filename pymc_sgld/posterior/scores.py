@@ -8,6 +8,7 @@ import pymc as pm
 import xarray as xr
 
 from pymc_sgld.model_graph import RowError, row_model
+from pymc_sgld.model_graph.density.modes import strict_mode
 from pymc_sgld.posterior.log_likelihood import posterior_of
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.types import Array
@@ -168,7 +169,7 @@ def check_finite(what: str, values: Array, labels: list[str]) -> None:
 def _of_all_rows(model: pm.Model, mode: Any) -> ScoreFunction:
     """Return log-density and gradient of a model whose rows cannot be taken apart."""
     try:
-        function = model.logp_dlogp_function(ravel_inputs=True, mode=mode)
+        function = model.logp_dlogp_function(ravel_inputs=True, mode=strict_mode(mode))
     except (NotImplementedError, TypeError) as error:
         raise _no_gradient(error) from error
     function.set_extra_values({})

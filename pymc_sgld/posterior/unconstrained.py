@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from pymc_sgld.model_graph.density.coordinates import Site
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.naming import listed
@@ -89,9 +89,8 @@ def _compiled_transforms(model: pm.Model) -> Any:
     outputs = graph_replace(outputs, inputs, strict=False)
     draws = {one: pt.tensor(one.name, shape=(None, *one.type.shape), dtype=one.type.dtype)
              for one in inputs.values()}  # fmt: skip
-    return pytensor.function(
+    return compile_function(
         list(draws.values()),
         vectorize_graph(outputs, draws),
         mode="FAST_COMPILE",
-        on_unused_input="ignore",
     )

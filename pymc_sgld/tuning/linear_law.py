@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.samplers import Rule
 from pymc_sgld.types import Array
 
@@ -158,11 +158,10 @@ def _one_step(rule: Rule, *, compensated: bool) -> Any:
         noise=pt.stack(noise)[:, None] if noise else pt.zeros((0, 1)),
         **extra,
     )
-    return pytensor.function(
+    return compile_function(
         [step_size, curvature, temperature, known, error, *state.values(), *noise],
         [new[name][0] for name in _moving(rule)],
         mode="FAST_COMPILE",
-        on_unused_input="ignore",
     )
 
 

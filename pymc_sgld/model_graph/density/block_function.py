@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 
-from pymc_sgld.model_graph.density.modes import without_assertions
+from pymc_sgld.model_graph.density.modes import compile_function, without_assertions
 from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.naming import listed
@@ -38,11 +37,10 @@ def compile_block_function(row_model: RowDensity, mode: Any) -> Any:
     for term in row_model.terms:
         value = value + weights[term.group] * term.logp.sum()
     value = pt.cast(value, dtype)
-    return pytensor.function(
+    return compile_function(
         [row_model.position, prior_weight, *weights, *(leaf.block for leaf in row_model.leaves)],
         [value, row_model.gradient(value)],
         mode=without_assertions(mode),
-        on_unused_input="ignore",
     )
 
 

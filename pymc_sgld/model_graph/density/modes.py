@@ -1,11 +1,15 @@
-"""Compilation modes: what JAX cannot run is left out of the graph, with its warning."""
+"""How everything is compiled: without fast-math, and for JAX without what it cannot run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import pytensor
 
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.link.jax import JAXLinker
+from pytensor.link.numba import NumbaLinker
 
 
 def is_jax(mode: Any) -> bool:
@@ -27,3 +31,60 @@ def without_assertions(mode: Any) -> Mode:
     if not is_jax(mode):
         return mode
     return mode.including("local_remove_all_assert", "local_check_parameter_to_ninf_switch")
+
+
+class StrictNumbaLinker(NumbaLinker):
+    """Compiles for numba without fast-math, whatever PyTensor's flags say.
+
+    Fast-math lets the compiler assume that nothing is nan or inf, and regroup sums by what it
+    happened to inline: tests of finiteness would mean nothing, and the same seed would give other
+    bits from a cold compile cache than from a warm one. A linker and no context, because it goes
+    with a compiled function that is sent to another process and compiled anew there.
+    """
+
+    def fgraph_convert(self, *args: Any, **kwargs: Any) -> Any:
+        """Translate a graph."""
+        with pytensor.config.change_flags(numba__fastmath=False):
+            return super().fgraph_convert(*args, **kwargs)
+
+    def jit_compile(self, *args: Any, **kwargs: Any) -> Any:
+        """Compile what the graph was translated to."""
+        with pytensor.config.change_flags(numba__fastmath=False):
+            return super().jit_compile(*args, **kwargs)
+
+
+def strict_mode(mode: Any = None) -> Mode:
+    """Return a mode, with numba's linker replaced by :class:`StrictNumbaLinker`.
+
+    Parameters
+    ----------
+    mode : str or pytensor Mode, optional
+        Default: PyTensor's own.
+    """
+    mode = get_mode(mode)
+    if type(mode.linker) is not NumbaLinker:
+        return mode
+    return Mode(StrictNumbaLinker(), mode.provided_optimizer)
+
+
+def compile_function(
+    inputs: Sequence[Any],
+    outputs: Any,
+    *,
+    mode: Any = None,
+    **options: Any,
+) -> Any:
+    """Compile as ``pytensor.function`` does, in :func:`strict_mode`; inputs may be unused.
+
+    Parameters
+    ----------
+    inputs : sequence of variables
+    outputs : variable or sequence of variables
+    mode : str or pytensor Mode, optional
+        Default: PyTensor's own.
+    **options
+        Passed on.
+    """
+    return pytensor.function(
+        inputs, outputs, mode=strict_mode(mode), on_unused_input="ignore", **options
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf
 from pymc_sgld.model_graph.rewrite.errors import RowError
 
@@ -55,11 +55,10 @@ def _harmless(row_model: RowDensity, leaf: RowLeaf, rows: np.ndarray) -> bool:
     logps = [term.logp.sum() for term in row_model.terms if term.group == leaf.group]
     value = pt.add(*logps) if len(logps) > 1 else logps[0]
     own = [x for x in row_model.leaves if x.group == leaf.group]
-    function = pytensor.function(
+    function = compile_function(
         [row_model.position, *(x.block for x in own)],
         [value, row_model.gradient(value)],
         mode=Mode(linker="py", optimizer="fast_compile"),
-        on_unused_input="ignore",
     )
     position = row_model.ravel(row_model.model.initial_point(random_seed=0))
     value, gradient = function(position, *(x.values()[rows] for x in own))

@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 
 from pytensor.graph.replace import graph_replace
 
-from pymc_sgld.model_graph.density.modes import is_jax
+from pymc_sgld.model_graph.density.modes import compile_function, is_jax
 from pymc_sgld.model_graph.density.row_density import RowDensity
 
 _WORTH_COMPILING = 100_000  # rows: one by one they take as long
@@ -70,4 +70,8 @@ def _compile(row_model: RowDensity, group: int, mode: Any) -> Any:
         non_sequences=[position, *blocks],
         return_updates=False,
     )
-    return pytensor.function([position, *blocks], gradients, mode=mode, on_unused_input="ignore")
+    return compile_function(
+        [position, *blocks],
+        gradients,
+        mode=mode,
+    )

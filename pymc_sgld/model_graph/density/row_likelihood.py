@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytensor
 
 from pymc_sgld.model_graph.density.block_function import OnRows
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.naming import listed
@@ -118,11 +118,10 @@ def compile_row_function(row_model: RowDensity, mode: Any) -> Any:
     row_model : RowDensity
     mode : str or pytensor Mode
     """
-    return pytensor.function(
+    return compile_function(
         [row_model.position, *(leaf.block for leaf in row_model.leaves)],
         [term.entries for term in row_model.terms],
         mode=mode,
-        on_unused_input="ignore",
     )
 
 

@@ -21,7 +21,7 @@ from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction
 from pymc_sgld.model_graph.density.layout import Layout
-from pymc_sgld.model_graph.density.modes import is_jax, without_assertions
+from pymc_sgld.model_graph.density.modes import compile_function, is_jax, without_assertions
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.factors import draw_of, minibatch_length, minibatch_nodes
@@ -238,12 +238,11 @@ class _Reference:
         self.function = self._compiled()
 
     def _compiled(self) -> Any:
-        return pytensor.function(
+        return compile_function(
             self._inputs,
             self._outputs,
             mode=without_assertions(self.mode),
             givens=self._givens,
-            on_unused_input="ignore",
         )
 
     @property

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.scalar as ps
 import pytensor.tensor as pt
 
@@ -22,6 +21,7 @@ from pytensor.tensor.subtensor import (
 )
 
 from pymc_sgld.model_graph.density.coordinates import Site
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.recentring.affine_paths import Path, Walk, is_same
 from pymc_sgld.model_graph.recentring.zero_sum import zero_sum_scale
@@ -299,9 +299,8 @@ class _Finder:
         if not graphs:
             return []
         model = self.row_model
-        function = pytensor.function(
+        function = compile_function(
             [model.position], list(graphs), mode=Mode(linker="py", optimizer=None),
-            on_unused_input="ignore",
         )  # fmt: skip
         start = model.ravel(model.model.initial_point(random_seed=0))
         rng = np.random.default_rng(0)

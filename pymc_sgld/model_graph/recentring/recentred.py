@@ -21,7 +21,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
@@ -30,6 +29,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph.density.coordinates import Coordinates, Site
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf, row_term, slices_of
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.recentring.row_edits import rebuilt_with
@@ -125,11 +125,10 @@ def _rows(
     if not edits:
         return certain
     direct = rebuilt_with(entries, seen, edits)
-    function = pytensor.function(
+    function = compile_function(
         [position, *(leaf.block for leaf in row_model.leaves)],
         [*direct, *certain],
         mode=Mode(linker="py", optimizer=None),
-        on_unused_input="ignore",
     )
     blocks = [_first_rows(leaf) for leaf in row_model.leaves]
     start = row_model.ravel(row_model.model.initial_point(random_seed=0))
@@ -232,6 +231,6 @@ def _compiled(row_model: RowDensity, position: Variable, values: Sequence[Variab
         return pt.concatenate([pt.cast(part.reshape((-1,)), dtype) for part in parts])
 
     return Coordinates(
-        pytensor.function([row_model.position], flat(forward), mode=mode),
-        pytensor.function([position], flat(values), mode=mode),
+        compile_function([row_model.position], flat(forward), mode=mode),
+        compile_function([position], flat(values), mode=mode),
     )

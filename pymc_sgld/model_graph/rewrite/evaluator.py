@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytensor
 
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
@@ -14,6 +13,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.shape import Shape, Shape_i
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows
 from pymc_sgld.model_graph.rewrite.private_api import MinibatchOp, RandomVariable
 
@@ -83,11 +83,10 @@ class Evaluator:
         self._freeze(variables)
         inputs = {v for v in ancestors(variables) if v.owner is None and v in self.point}
         givens = [(v, self.point[v]) for v in inputs]
-        function = pytensor.function(
+        function = compile_function(
             [v for v, _ in givens],
             list(variables),
             mode=Mode(linker="py", optimizer=None),
-            on_unused_input="ignore",
         )
         return [
             np.asarray(out) if not hasattr(out, "format") else out

@@ -21,6 +21,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 
+from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf, WholeTerm, row_term
 from pymc_sgld.model_graph.density.sources import sources_of
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows, RowError
@@ -114,11 +115,10 @@ class LocalLatentModel:
         for term in model.terms:
             value = value + weights[term.group] * term.logp.sum()
         by_latent = pytensor.grad(value, [z.block for z in self.latents])
-        function = pytensor.function(
+        function = compile_function(
             [model.position, prior_weight, *weights, *(leaf.block for leaf in model.leaves)],
             [value, model.gradient(value), *by_latent],
             mode="NUMBA" if mode is None else mode,
-            on_unused_input="ignore",
         )
         data = [leaf for leaf in model.leaves if leaf not in self.latents]
         return JointFunction(
