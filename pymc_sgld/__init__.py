@@ -2,8 +2,6 @@
 
 from pymc_sgld import schedules
 from pymc_sgld.annealing import Annealing, anneal
-from pymc_sgld.auto_report import tuning_table
-from pymc_sgld.automatic import Auto
 from pymc_sgld.comparison import Comparison, compare
 from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
 from pymc_sgld.posterior import (
@@ -16,8 +14,10 @@ from pymc_sgld.posterior import (
     resample,
     row_log_likelihood,
 )
-from pymc_sgld.presets import SGLD, register
 from pymc_sgld.sampling import sample, samplers
+from pymc_sgld.step_methods.auto import Auto
+from pymc_sgld.step_methods.auto_report import tuning_table
+from pymc_sgld.step_methods.registry import SGLD, register
 
 __version__ = "0.1.0"
 

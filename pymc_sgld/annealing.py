@@ -11,10 +11,10 @@ from pymc.util import get_default_varnames
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import row_model
-from pymc_sgld.presets import REGISTRY
 from pymc_sgld.sampling import check_initvals, without_row_sized
 from pymc_sgld.schedules import as_schedule, geometric_cooling
 from pymc_sgld.step_methods import StochasticGradientStep
+from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.tuning import find_mode
 from pymc_sgld.types import Array, Point
 from pymc_sgld.validate import check_integer, check_one_of
@@ -210,7 +210,7 @@ def _polished(
         if var.name in names
     ]
     values = model.compile_fn(wanted, inputs=step.vars, mode="FAST_COMPILE")(
-        step.point(mode.position)
+        step.points.point(mode.position)
     )
     named = zip(wanted, values, strict=True)
     return {var.name: np.asarray(value) for var, value in named}, mode.logp

@@ -15,12 +15,12 @@ import pytensor
 from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld import records
-from pymc_sgld.auto_report import report, report_check
-from pymc_sgld.automatic import Auto
-from pymc_sgld.nuts_choice import reason_for_nuts
 from pymc_sgld.posterior import check_others, check_run
-from pymc_sgld.presets import REGISTRY
 from pymc_sgld.step_methods import StochasticGradientStep
+from pymc_sgld.step_methods.auto import Auto
+from pymc_sgld.step_methods.auto_nuts import reason_for_nuts
+from pymc_sgld.step_methods.auto_report import report, report_check
+from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.validate import check_integer, check_one_of, did_you_mean
 
 _log = logging.getLogger("pymc.sgld")

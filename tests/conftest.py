@@ -43,7 +43,7 @@ def make_step():
         full_key = (key, sampler, tuple(sorted(arguments.items())))
         if full_key not in made:
             with model:
-                made[full_key] = psg.presets.REGISTRY[sampler](verify=False, **arguments)
+                made[full_key] = psg.step_methods.REGISTRY[sampler](verify=False, **arguments)
         return made[full_key]
 
     return build

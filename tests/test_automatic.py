@@ -13,11 +13,11 @@ from rich.console import Console
 
 import pymc_sgld as psg
 
-from pymc_sgld import auto_report
 from pymc_sgld.diagnostics import score_moments
-from pymc_sgld.nuts_choice import reason_for_nuts
 from pymc_sgld.posterior import check_run, unconstrained_positions
 from pymc_sgld.samplers import Baoa
+from pymc_sgld.step_methods import auto_report
+from pymc_sgld.step_methods.auto_nuts import reason_for_nuts
 from pymc_sgld.tuning import LinearLaw
 from tests.targets import linear_regression
 

@@ -9,10 +9,10 @@ import xarray as xr
 
 import pymc_sgld as psg
 
-from pymc_sgld.auto_report import widths
 from pymc_sgld.model_graph import RowError, row_model
 from pymc_sgld.posterior import check_others, parameter_labels, score_estimates
 from pymc_sgld.posterior.score_estimates import ScoreSource, affordable_scores
+from pymc_sgld.step_methods.auto_report import widths
 
 CHAINS, DRAWS = 4, 1000
 N_ROWS = 200

@@ -8,7 +8,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.presets import REGISTRY
+from pymc_sgld.step_methods.registry import REGISTRY
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,8 +10,8 @@ import pytest
 import scipy.linalg
 
 from pymc_sgld.preconditioners import DiagonalMetric, metric_from_covariance
-from pymc_sgld.presets import REGISTRY, SGLD
 from pymc_sgld.samplers import StochasticGradientLangevin
+from pymc_sgld.step_methods.registry import REGISTRY, SGLD
 from pymc_sgld.tuning import LinearChain, LinearLaw
 from tests.affine_law import AffineStep, window_noise
 

@@ -8,8 +8,8 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld import gibbs_choice, step_arguments
 from pymc_sgld.model_graph import row_model
+from pymc_sgld.step_methods import arguments, auto_gibbs
 from tests.gaussian_hierarchy import gaussian_hierarchy
 
 
@@ -27,7 +27,7 @@ def test_joint_mode_is_off_by_what_the_effects_precision_adds():
         hyperparameters=np.array([0, 1]),
         metric=lambda draw: SimpleNamespace(log_determinant=-2 * 50 * draw[0]),
     )
-    shift = gibbs_choice._shift_of_mode(SimpleNamespace(curvature=curvature, draws=draws))
+    shift = auto_gibbs._shift_of_mode(SimpleNamespace(curvature=curvature, draws=draws))
     assert shift == pytest.approx(10)
 
 
@@ -37,12 +37,12 @@ def test_auto_splits_where_the_joint_mode_is_far_from_the_posterior(monkeypatch,
     model = gaussian_hierarchy(n_groups=60, rows=50, scale=1.0).model()
     shift = []
 
-    def spied(tuned, compute=gibbs_choice._shift_of_mode):
+    def spied(tuned, compute=auto_gibbs._shift_of_mode):
         shift.append(compute(tuned))
-        monkeypatch.setattr(gibbs_choice, "LARGEST_SHIFT", shift[0] * (1.01 if allowed else 0.99))
+        monkeypatch.setattr(auto_gibbs, "LARGEST_SHIFT", shift[0] * (1.01 if allowed else 0.99))
         return shift[0]
 
-    monkeypatch.setattr(gibbs_choice, "_shift_of_mode", spied)
+    monkeypatch.setattr(auto_gibbs, "_shift_of_mode", spied)
     choice = psg.Auto(model=model, rng=0, verify=False).choice
     assert 0 < shift[0] < 1
     assert (choice.hyperparameters == "") == allowed
@@ -79,7 +79,7 @@ def test_information_of_rows_is_apart_from_a_prior_that_ties_neighbours():
 
 @pytest.mark.parametrize("enough", [True, False])
 def test_number_of_parameters_that_is_split(model, monkeypatch, enough):
-    monkeypatch.setattr(gibbs_choice, "LARGEST_SPLIT", row_model(model).n_dim - (not enough))
+    monkeypatch.setattr(auto_gibbs, "LARGEST_SPLIT", row_model(model).n_dim - (not enough))
     if enough:
         assert psg.Auto(model=model, rng=0, verify=False).choice.hyperparameters
     else:
@@ -88,7 +88,7 @@ def test_number_of_parameters_that_is_split(model, monkeypatch, enough):
 
 
 def test_preconditioner_chosen_for_the_number_of_parameters_is_not_one_given(model, monkeypatch):
-    monkeypatch.setattr(step_arguments, "LARGEST_MEASURED", 3)
+    monkeypatch.setattr(arguments, "LARGEST_MEASURED", 3)
     assert psg.Auto(model=model, rng=0, verify=False).choice.hyperparameters
     with pytest.raises(ValueError, match="it makes its own"), model:
         psg.Auto(verify=False, hyperparameters="gibbs", preconditioner="low_rank")

@@ -27,12 +27,7 @@ LAYERS = [
     {"tuning"},
     {"chain"},
     {"posterior"},
-    {"step_arguments"},
     {"step_methods"},
-    {"row_choice"},
-    {"gibbs_choice"},
-    {"automatic"},
-    {"presets", "auto_report", "nuts_choice"},
     {"outside_samplers", "sampling"},
     {"comparison", "annealing"},
     {"__init__"},
@@ -60,7 +55,6 @@ LARGE_CLASSES = {
     "chain.beginning.Beginning",
     "chain.chain.Chain",
     "model_graph.recentring.find_effects._Finder",
-    "step_methods.StochasticGradientStep",
 }
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from pymc_sgld.compiled_loops.random_streams import RandomStreams
-from pymc_sgld.presets import REGISTRY
 from pymc_sgld.samplers import (
     Badodab,
     NoseHooverThermostat,
@@ -23,6 +22,7 @@ from pymc_sgld.samplers import (
     StochasticGradientLangevin,
     TestedRule,
 )
+from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.tuning import LinearLaw
 from tests import peers
 from tests.many_chains import ManyChains

@@ -11,9 +11,9 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld import records
-from pymc_sgld.automatic import Choice
 from pymc_sgld.outside_samplers.optimality import Optimality
-from pymc_sgld.presets import REGISTRY
+from pymc_sgld.step_methods.auto import Choice
+from pymc_sgld.step_methods.registry import REGISTRY
 from tests.targets import linear_regression
 
 ROOT = Path(__file__).parents[1]

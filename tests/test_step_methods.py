@@ -11,7 +11,7 @@ from pymc.step_methods import STEP_METHODS
 
 import pymc_sgld as psg
 
-from pymc_sgld.presets import REGISTRY, register
+from pymc_sgld.step_methods.registry import REGISTRY, register
 from tests.conftest import require_backend
 from tests.targets import linear_regression, logistic_model
 

@@ -411,7 +411,7 @@ def test_a_trajectory_has_one_step_size_and_one_permutation(make_step):
     model = logistic_model(n_rows=30)
     schedule = psg.schedules.polynomial_decay(0.1, 0.55)
     with model:
-        step = psg.presets.REGISTRY["sggmc"](
+        step = psg.step_methods.REGISTRY["sggmc"](
             step_size=schedule, batch_size=20, trajectory=7, steps_per_draw=21, verify=False
         )
     chain, asked = step.chain, []

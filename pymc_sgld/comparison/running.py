@@ -22,8 +22,8 @@ from pymc_sgld.comparison.verdicts import TOLERANCE
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.outside_samplers import OUTSIDE
 from pymc_sgld.posterior import NoScoreError
-from pymc_sgld.presets import REGISTRY
 from pymc_sgld.sampling import sample
+from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.validate import check_integer, check_one_of, check_positive
 
 

@@ -27,8 +27,8 @@ from rich.table import Table
 
 from pymc_sgld import schedules
 from pymc_sgld.gradient_estimators import ESTIMATORS
-from pymc_sgld.presets import REGISTRY
 from pymc_sgld.samplers import TestedRule
+from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.tuning import LinearLaw
 from tests.many_chains import ManyChains
 from tests.peers import PEERS, RefreshedTrajectory

@@ -272,7 +272,7 @@ def test_a_refused_draw_is_forgotten(make_step, gaussian):
 def test_tables_say_what_they_take_and_are_refused_above_it(caplog):
     target = linear_regression(n_rows=300)
     with target.model(), caplog.at_level(logging.INFO, logger="pymc.sgld"):
-        psg.presets.REGISTRY["saga_ld"](step_size=0.1, batch_size=100, verify=False)
+        psg.step_methods.REGISTRY["saga_ld"](step_size=0.1, batch_size=100, verify=False)
         said = [record.message for record in caplog.records]
         assert any("table of 3 gradients of 3 numbers takes 0.0 MB" in one for one in said)
         with pytest.raises(

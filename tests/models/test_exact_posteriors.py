@@ -9,7 +9,7 @@ from pymc.model.transform.conditioning import remove_value_transforms
 import pymc_sgld as psg
 
 from models import coin, exact_posteriors, linear_regression, mixture_of_gaussians, normal_gamma
-from pymc_sgld.presets import REGISTRY
+from pymc_sgld.step_methods.registry import REGISTRY
 
 # by their names alone, on the smallest model; all others are statistical tests
 QUICK = ("sgld_cv", "baoab")

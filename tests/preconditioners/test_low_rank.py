@@ -10,7 +10,7 @@ from pymc_sgld.chain import beginning
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.preconditioners import LowRank, LowRankMetric
 from pymc_sgld.samplers import StochasticGradientLangevin
-from pymc_sgld.step_arguments import choose_settings
+from pymc_sgld.step_methods.arguments import choose_settings
 from tests.affine_law import AffineStep
 
 

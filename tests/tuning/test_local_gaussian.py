@@ -71,7 +71,7 @@ def test_where_the_hessian_is_not_positive_the_scores_serve(make_step):
     """A flat direction has a singular Hessian; the fallback adds a standard normal prior's."""
     import pymc as pm
 
-    from pymc_sgld.presets import SGLD
+    from pymc_sgld.step_methods.registry import SGLD
 
     target = gaussian_mean(n_rows=30)
     with pm.Model():

@@ -16,13 +16,14 @@ from pymc_sgld.chain import (
     first_temperature,
     steps_in_whitened_coordinates,
 )
-from pymc_sgld.gibbs_choice import CHOICES, Split, in_two_blocks, split_rows
+from pymc_sgld.chain.parts import Parts
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.posterior import position_labels
-from pymc_sgld.row_choice import Need, choose_rows, rows_by_ends
 from pymc_sgld.row_sources import Weighted
-from pymc_sgld.samplers import Baoa, RestartedLangevin
-from pymc_sgld.step_methods import Parts, StochasticGradientStep
+from pymc_sgld.samplers import Baoa
+from pymc_sgld.step_methods.auto_batches import Need, choose_rows, rows_by_ends
+from pymc_sgld.step_methods.auto_gibbs import CHOICES, Split, in_two_blocks, split_rows
+from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.tuning import find_laplace, with_noise_left
 from pymc_sgld.validate import check_one_of
 
@@ -60,7 +61,7 @@ class Auto(StochasticGradientStep):
     mode; else it finds its own.
 
     Hyperparameters that enter through the prior alone, such as mean and scale of group effects
-    written centred, may be drawn apart from all else: see :mod:`pymc_sgld.gibbs_choice`.
+    written centred, may be drawn apart from all else: see :mod:`pymc_sgld.step_methods.auto_gibbs`.
 
     See :class:`StochasticGradientStep` for the other parameters; none needs to be given. What was
     chosen is in the attribute ``choice``.
@@ -78,7 +79,6 @@ class Auto(StochasticGradientStep):
     name = "auto"
     rule_class = Baoa
     rule_defaults: ClassVar[dict[str, float]] = {"friction": float("inf")}
-    other_rules: ClassVar[tuple[type[Any], ...]] = (RestartedLangevin,)
     default_gradient = "control_variate"
     default_compensation = True
     statistics = (records.MODE_DISTANCE,)

@@ -19,12 +19,12 @@ from pymc_sgld.chain import (
     judged,
     steps_in_whitened_coordinates,
 )
+from pymc_sgld.chain.parts import Parts
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
 from pymc_sgld.posterior import position_labels
-from pymc_sgld.row_choice import Need, choose_rows
 from pymc_sgld.samplers import RestartedLangevin
-from pymc_sgld.step_methods import Parts
+from pymc_sgld.step_methods.auto_batches import Need, choose_rows
 from pymc_sgld.types import Array
 
 CHOICES = ("auto", "gibbs", "joint")

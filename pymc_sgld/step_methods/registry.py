@@ -7,7 +7,6 @@ import pymc as pm
 from pymc.step_methods.compound import Competence
 
 from pymc_sgld import records
-from pymc_sgld.automatic import Auto
 from pymc_sgld.chain import Cycles
 from pymc_sgld.model_graph import uses_minibatch
 from pymc_sgld.samplers import (
@@ -26,7 +25,35 @@ from pymc_sgld.samplers import (
     StochasticGradientHamiltonian,
     StochasticGradientLangevin,
 )
-from pymc_sgld.step_methods import StochasticGradientStep
+from pymc_sgld.step_methods.auto import Auto
+from pymc_sgld.step_methods.base import StochasticGradientStep
+
+__all__ = [
+    "AMAGOLD",
+    "BADODAB",
+    "BAOA",
+    "BAOAB",
+    "MALA",
+    "OBABO",
+    "PSGLD",
+    "REGISTRY",
+    "SAGALD",
+    "SGFS",
+    "SGGMC",
+    "SGHMC",
+    "SGLD",
+    "SGLDCV",
+    "SGNHT",
+    "SVRGLD",
+    "ULA",
+    "Auto",
+    "ConstantSGD",
+    "CyclicalSGHMC",
+    "CyclicalSGLD",
+    "LeimkuhlerMatthews",
+    "ReplicaExchangeSGLD",
+    "register",
+]
 
 
 class SGLD(StochasticGradientStep):

@@ -12,9 +12,9 @@ from rich import box
 from rich.table import Table
 
 from pymc_sgld import records
-from pymc_sgld.automatic import Auto
 from pymc_sgld.posterior import Check
 from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
+from pymc_sgld.step_methods.auto import Auto
 from pymc_sgld.validate import and_more
 
 _log = logging.getLogger("pymc.sgld")

@@ -293,6 +293,17 @@ def check_noise_left(name: str, rule: Rule, rows_model: RowModel, sizes: Sequenc
         )
 
 
+def check_tune_phase(name: str, settings: Settings, tune: int) -> None:
+    """Refuse to go without a tune phase where something is to be worked out in it."""
+    if tune == 0 and settings.needs_tune_phase:
+        raise ValueError(
+            "step_size was left out, or a preconditioner, a control variate or noise is to be "
+            f"measured before sampling, but tune=0 leaves {name} no draw to do it in. "
+            "Give tune >= 1, or step_size with preconditioner='identity' and "
+            "gradient='minibatch'."
+        )
+
+
 def _choose_preconditioner(
     name: str, rule: Rule, given: str | Preconditioner | None, step_given: bool
 ) -> Preconditioner:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pymc_sgld.chain import Tuned
+from pymc_sgld.chain.parts import Parts
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
-from pymc_sgld.step_methods import Parts
 from pymc_sgld.tuning import (
     ExtremesChain,
     LinearLaw,

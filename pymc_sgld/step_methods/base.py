@@ -4,7 +4,7 @@ import os
 import time
 
 from dataclasses import fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pymc as pm
@@ -13,8 +13,6 @@ from pymc.exceptions import SamplingError
 from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator
-from rich.progress import TextColumn
-from rich.table import Column
 
 from pymc_sgld import records
 from pymc_sgld.chain import (
@@ -22,26 +20,20 @@ from pymc_sgld.chain import (
     ChainState,
     Cycles,
     Draw,
-    GibbsChain,
-    Hierarchy,
-    Interweaving,
-    Settings,
-    Tuned,
 )
+from pymc_sgld.chain.parts import Parts, build_chain
 from pymc_sgld.compiled_loops.random_streams import draw_key
-from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop, sampling_mode
+from pymc_sgld.compiled_loops.scan_loop import sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
-from pymc_sgld.model_graph import BlockFunction, RowModel
 from pymc_sgld.model_graph import verify as verify_rows
-from pymc_sgld.model_graph.density.modes import is_jax
 from pymc_sgld.posterior import ScoreSource, position_labels
 from pymc_sgld.preconditioners import Preconditioner
-from pymc_sgld.row_sources import Independent, Windows, windows_of
 from pymc_sgld.samplers import Rule
-from pymc_sgld.step_arguments import (
+from pymc_sgld.step_methods.arguments import (
     check_all_variables,
     check_noise_left,
     check_table,
+    check_tune_phase,
     choose_batch_sizes,
     choose_estimator,
     choose_row_model,
@@ -50,10 +42,12 @@ from pymc_sgld.step_arguments import (
     make_rule,
     split_cycles,
 )
-from pymc_sgld.types import Array, Point
+from pymc_sgld.step_methods.points import PointMap
+from pymc_sgld.step_methods.processes import CrossesProcesses
+from pymc_sgld.step_methods.progress import ProgressColumns
+from pymc_sgld.types import Point
 
 _REFUSALS_BEFORE_ERROR = 20
-_STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
 
 
 @dataclass_state
@@ -64,40 +58,7 @@ class StochasticGradientState(StepMethodState):
     chain_state: ChainState
 
 
-class Parts(NamedTuple):
-    """What a chain is made of, besides the compiled loop."""
-
-    settings: Settings
-    rows_model: RowModel
-    mode: Any
-    batch_sizes: list[int]
-    scheme: Independent
-    prepared: Tuned | None = None
-    hierarchy: Hierarchy | None = None  # of a sampler that draws hyperparameters apart
-    interweaving: Interweaving | None = None
-
-    @property
-    def block_function(self) -> BlockFunction:
-        """The value and gradient on any rows, compiled once."""
-        return self.rows_model.block_function(self.mode)
-
-    @property
-    def windows(self) -> Windows:
-        """The batches."""
-        function = self.block_function
-        arrays = function.arrays
-        if self.scheme.weights is not None:  # they are the last of the arrays
-            arrays = (*arrays[:-1], self.scheme.weights.astype(function.dtype))
-        return windows_of(
-            arrays,
-            function.array_groups,
-            function.total_sizes,
-            self.batch_sizes,
-            self.scheme,
-        )
-
-
-class StochasticGradientStep(BlockedStep):
+class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
     """Base of the step methods: all but the update rule.
 
     Parameters
@@ -171,7 +132,6 @@ class StochasticGradientStep(BlockedStep):
     name: ClassVar[str]
     rule_class: ClassVar[type[Rule]]
     rule_defaults: ClassVar[dict[str, float]] = {}
-    other_rules: ClassVar[tuple[type[Rule], ...]] = ()  # that it may take instead
     cycles_class: ClassVar[type[Cycles] | None] = None  # of a sampler with cycles
     gradients: ClassVar[tuple[str, ...]] = tuple(ESTIMATORS)  # those the sampler works with
     default_gradient: ClassVar[str] = "minibatch"
@@ -266,13 +226,14 @@ class StochasticGradientStep(BlockedStep):
         self.rng = get_random_generator(rng)
         self.tune = True
         self.row_dims = {group.name for group in rows_model.groups}
-        self._layout = rows_model.layout
-        self._coordinates = rows_model.coordinates
         self.labels = position_labels(rows_model)
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
         parts = Parts(settings(rows_model.n_dim), rows_model, mode, batch_sizes, scheme)
-        self.chain = _build_chain(self._choose(parts, batch_size is None, model))
+        self.chain = build_chain(self._choose(parts, batch_size is None, model))
+        self.points = PointMap(
+            rows_model.layout, rows_model.coordinates, self.chain.block_function.dtype
+        )
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
 
@@ -292,18 +253,8 @@ class StochasticGradientStep(BlockedStep):
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
         """Start a chain: its random numbers and its length come from PyMC."""
         super().setup_chain(rng, tune, draws)
-        if self.chain.loop.fixed is not None and self._process != os.getpid():
-            raise SamplingError(
-                f"{self.name} was compiled with JAX, which does not survive a fork of the process. "
-                "Pass backend='jax' to pm.sample as well, or mp_ctx='forkserver', or cores=1."
-            )
-        if tune == 0 and self.chain.settings.needs_tune_phase:
-            raise ValueError(
-                "step_size was left out, or a preconditioner, a control variate or noise is to be "
-                f"measured before sampling, but tune=0 leaves {self.name} no draw to do it in. "
-                "Give tune >= 1, or step_size with preconditioner='identity' and "
-                "gradient='minibatch'."
-            )
+        self._check_process()
+        check_tune_phase(self.name, self.chain.settings, tune)
         self.check_draws(draws)
         self.tune = tune > 0
         self.chain.restart(draw_key(self.rng), tune, draws)
@@ -317,32 +268,22 @@ class StochasticGradientStep(BlockedStep):
         """Run the steps of one draw from a point."""
         started = time.perf_counter()
         chain, state = self.chain, self.chain.state
-        position = self.position(point)
+        position = self.points.position(point, state.handed_out)
         if not state.begun:
             position = chain.begin(position)
         if not self.tune:
             chain.measure(position)
         draw = chain.draw(position)
-        self._count_refusal(draw)
-        new_point = {**point, **self.point(draw.position)}
-        if self._coordinates is not None:
-            state.handed_out = (self._flat(new_point), draw.position)
+        _count_refusal(state, draw)
+        new_point = {**point, **self.points.point(draw.position)}
+        if self.points.coordinates is not None:
+            state.handed_out = (self.points.flat(new_point), draw.position)
         return new_point, [self._stats(draw, time.perf_counter() - started)]
 
     @staticmethod
     def competence(var: Any, has_grad: bool = False) -> Competence:
         """Leave ordinary models to NUTS."""
         return Competence.INCOMPATIBLE
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without the model, whose graph would carry the data a second time."""
-        state = {key: value for key, value in self.__dict__.items() if not key.endswith("newargs")}
-        return object.__new__, (type(self),), state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a pickle made in another process."""
-        self.__dict__.update(state)
-        self._process = os.getpid()
 
     def score_source(self) -> ScoreSource:
         """Return what the scores of the draws are to be taken from."""
@@ -353,112 +294,48 @@ class StochasticGradientStep(BlockedStep):
         return ScoreSource(
             self.chain.block_function,
             list(self.labels),
-            self.positions,
+            self.points.positions,
             centre,
             self.chain.settings.target_bias,
         )
 
-    def positions(self, values: Array) -> Array:
-        """Return the positions of ravelled value variables, shape (..., n_dim)."""
-        if self._coordinates is None:
-            return values
-        return np.apply_along_axis(self._coordinates.to_position, -1, values)
-
-    def position(self, point: Point) -> Array:
-        """Return the position of a point; what was handed out comes back as it was."""
-        values = self._flat(point)
-        if self._coordinates is None:
-            return values
-        known = self.chain.state.handed_out
-        if known is not None and np.array_equal(values, known[0]):
-            return known[1]
-        return self._coordinates.to_position(values).astype(values.dtype, copy=False)
-
-    def _flat(self, point: Point) -> Array:
-        values = self._layout.ravel(point)
-        return np.asarray(values.astype(self.chain.block_function.dtype, copy=False))
-
-    def point(self, position: Any) -> Point:
-        """Return the point of a position, by name of value variable."""
-        if self._coordinates is not None:
-            position = self._coordinates.to_values(position)
-        parts = self._layout.split(position)
-        return {name: np.array(part) for name, part in parts.items()}
-
-    def _count_refusal(self, draw: Draw) -> None:
-        """Give up where nothing is accepted."""
-        state = self.chain.state
-        if not draw.diverging:
-            state.refused_in_a_row = 0
-            return
-        state.refused_in_a_row += 1
-        if state.refused_in_a_row >= _REFUSALS_BEFORE_ERROR:
-            raise SamplingError(
-                f"{_REFUSALS_BEFORE_ERROR} draws in a row were not finite with step_size="
-                f"{draw.step_size:.3g}. The step is too large for this model: give a smaller "
-                "step_size, leave it out to have it chosen, or use preconditioner='dense' where "
-                "parameters have very different scales."
-            )
-
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
-        ratio, inflation = self.chain.predictions(draw)
         own: dict[str, Any] = {name: draw.statistics[name] for name in self.statistics}
         if self.cycles_class is not None:
             own[records.CYCLE] = draw.cycle
         if self.has_momentum():
             momentum = self.chain.state.extra_state.get("momentum", np.nan)
             own[records.KINETIC_TEMPERATURE] = float(np.mean(np.square(momentum)))
-        return {
-            records.STEP_SIZE: draw.step_size,
-            records.TEMPERATURE: draw.temperature,
-            records.STEP_SIZE_WEIGHT: draw.step_size_weight,
-            records.BATCH_SIZE: int(self.chain.windows.batch_sizes.sum()),
-            records.DATA_PASSES: draw.data_passes,
-            records.GRADIENT_NOISE_RATIO: ratio,
-            records.PREDICTED_SD_INFLATION: inflation,
-            records.MINIBATCH_LOGP: draw.minibatch_logp,
-            records.DIVERGING: draw.diverging,
-            records.SECONDS: seconds,
-            **own,
-        }
-
-    @staticmethod
-    def _progressbar_config(n_chains: int = 1) -> tuple[list[Any], dict[str, Any]]:
-        columns = [
-            TextColumn("{task.fields[step_size]:0.2e}", table_column=Column("Step size", ratio=1)),
-            TextColumn("{task.fields[passes]:0.1f}", table_column=Column("Passes/draw", ratio=1)),
-            TextColumn("{task.fields[refused]}", table_column=Column("Refused", ratio=1)),
-        ]
-        return columns, {
-            "step_size": [0.0] * n_chains,
-            "passes": [0.0] * n_chains,
-            "refused": [False] * n_chains,
-        }
-
-    @staticmethod
-    def _make_progressbar_update_functions() -> tuple[Any, ...]:
-        def update(stats: dict[str, Any]) -> dict[str, Any]:
-            return {
-                "step_size": stats[records.STEP_SIZE],
-                "passes": stats[records.DATA_PASSES],
-                "refused": stats[records.DIVERGING],
-                "failing": stats[records.DIVERGING],
-            }
-
-        return (update,)
+        return {**_of_every_sampler(draw, self.chain, seconds), **own}
 
 
-def _build_chain(parts: Parts) -> Chain:
-    settings, function = parts.settings, parts.block_function
-    fixed = None
-    if is_jax(parts.mode):
-        n_steps = min(settings.steps_per_piece or _STEPS_ON_JAX, _STEPS_ON_JAX)
-        fixed = FixedShapes(n_steps, parts.batch_sizes)
-    loop = compile_loop(parts.rows_model, settings.axes, parts.mode, fixed=fixed)
-    state = ChainState((0, 0), 0, 0, settings.axes.metric)
-    n_dim = parts.rows_model.n_dim
-    made = (settings, loop, function, parts.windows, n_dim, state, parts.prepared)
-    hierarchy = parts.hierarchy
-    chain = Chain(*made) if hierarchy is None else GibbsChain(*made, hierarchy, parts.interweaving)
-    chain.warm_up()
-    return chain
+def _count_refusal(state: ChainState, draw: Draw) -> None:
+    """Give up where nothing is accepted."""
+    if not draw.diverging:
+        state.refused_in_a_row = 0
+        return
+    state.refused_in_a_row += 1
+    if state.refused_in_a_row >= _REFUSALS_BEFORE_ERROR:
+        raise SamplingError(
+            f"{_REFUSALS_BEFORE_ERROR} draws in a row were not finite with step_size="
+            f"{draw.step_size:.3g}. The step is too large for this model: give a smaller "
+            "step_size, leave it out to have it chosen, or use preconditioner='dense' where "
+            "parameters have very different scales."
+        )
+
+
+def _of_every_sampler(draw: Draw, chain: Chain, seconds: float) -> dict[str, Any]:
+    """Return the statistics of a draw that every sampler has."""
+    ratio, inflation = chain.predictions(draw)
+    return {
+        records.STEP_SIZE: draw.step_size,
+        records.TEMPERATURE: draw.temperature,
+        records.STEP_SIZE_WEIGHT: draw.step_size_weight,
+        records.BATCH_SIZE: int(chain.windows.batch_sizes.sum()),
+        records.DATA_PASSES: draw.data_passes,
+        records.GRADIENT_NOISE_RATIO: ratio,
+        records.PREDICTED_SD_INFLATION: inflation,
+        records.MINIBATCH_LOGP: draw.minibatch_logp,
+        records.DIVERGING: draw.diverging,
+        records.SECONDS: seconds,
+    }
