@@ -1,6 +1,6 @@
 """Stochastic-gradient MCMC for PyMC models: importing registers the step methods with PyMC."""
 
-from pymc_sgld import schedules
+from pymc_sgld import gradient_estimators, preconditioners, schedules, step_methods
 from pymc_sgld.annealing import Annealing, anneal
 from pymc_sgld.comparison import Comparison, compare
 from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
@@ -15,16 +15,14 @@ from pymc_sgld.posterior import (
     row_log_likelihood,
 )
 from pymc_sgld.sampling import sample, samplers
-from pymc_sgld.step_methods.auto import Auto
 from pymc_sgld.step_methods.auto_report import tuning_table
-from pymc_sgld.step_methods.registry import SGLD, register
+from pymc_sgld.step_methods.registry import *  # noqa: F403  every step method by its name
+from pymc_sgld.step_methods.registry import register
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "SGLD",
     "Annealing",
-    "Auto",
     "Check",
     "Comparison",
     "NoScoreError",
@@ -34,8 +32,10 @@ __all__ = [
     "anneal",
     "check",
     "compare",
+    "gradient_estimators",
     "posterior_predictive",
     "posterior_scores",
+    "preconditioners",
     "register_row_rule",
     "resample",
     "row_log_likelihood",
@@ -43,7 +43,9 @@ __all__ = [
     "sample",
     "samplers",
     "schedules",
+    "step_methods",
     "tuning_table",
 ]
+__all__ += step_methods.registry.__all__
 
 register()

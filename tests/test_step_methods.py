@@ -33,6 +33,14 @@ def test_importing_registers_once():
     assert ours == list(REGISTRY.values()) and psg.SGLD in ours
 
 
+def test_every_step_method_is_a_public_name():
+    assert {getattr(psg, one.__name__) for one in REGISTRY.values()} == set(REGISTRY.values())
+    assert {one.__name__ for one in REGISTRY.values()} < set(psg.__all__)
+    assert psg.SGHMC is psg.step_methods.SGHMC
+    assert psg.preconditioners.LowRank and psg.gradient_estimators.ControlVariate
+    assert all(hasattr(psg, name) for name in psg.__all__)
+
+
 def test_ordinary_models_stay_with_nuts():
     with logistic_model() as model:
         _, selected = pm.sampling.mcmc.assign_step_methods(model)

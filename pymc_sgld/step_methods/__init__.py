@@ -3,6 +3,7 @@
 from pymc_sgld.step_methods import registry
 from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.step_methods.registry import *  # noqa: F403  every step method by its name
+from pymc_sgld.step_methods.registry import REGISTRY, register
 
-__all__ = ["StochasticGradientStep"]
+__all__ = ["REGISTRY", "StochasticGradientStep", "register"]
 __all__ += registry.__all__

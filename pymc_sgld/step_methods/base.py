@@ -282,7 +282,7 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
 
     @staticmethod
     def competence(var: Any, has_grad: bool = False) -> Competence:
-        """Leave ordinary models to NUTS."""
+        """Be chosen for no model: whoever wants this sampler names it."""
         return Competence.INCOMPATIBLE
 
     def score_source(self) -> ScoreSource:

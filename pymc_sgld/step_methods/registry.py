@@ -36,7 +36,6 @@ __all__ = [
     "MALA",
     "OBABO",
     "PSGLD",
-    "REGISTRY",
     "SAGALD",
     "SGFS",
     "SGGMC",
@@ -52,7 +51,6 @@ __all__ = [
     "CyclicalSGLD",
     "LeimkuhlerMatthews",
     "ReplicaExchangeSGLD",
-    "register",
 ]
 
 
@@ -301,7 +299,12 @@ REGISTRY: dict[str, type[StochasticGradientStep]] = {
 
 
 def register() -> None:
-    """Append the step methods to PyMC's list, once."""
+    """Append the step methods to PyMC's list, once.
+
+    PyMC then knows them by name. Only SGLD is ever chosen for a model, and that where its rows
+    stand in ``pm.Minibatch``, which PyMC's own step methods cannot sample; the others are chosen
+    by whoever writes ``step=`` or calls :func:`pymc_sgld.sample`.
+    """
     for step_method in REGISTRY.values():
         if step_method not in pm.step_methods.STEP_METHODS:
             pm.step_methods.STEP_METHODS.append(step_method)
