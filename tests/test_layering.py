@@ -28,7 +28,7 @@ LAYERS = [
     {"chain"},
     {"posterior"},
     {"step_methods"},
-    {"outside_samplers", "sampling"},
+    {"sampling"},
     {"comparison", "annealing"},
     {"__init__"},
 ]

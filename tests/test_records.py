@@ -11,7 +11,7 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld import records
-from pymc_sgld.outside_samplers.optimality import Optimality
+from pymc_sgld.comparison.methods.optimality import Optimality
 from pymc_sgld.step_methods.auto import Choice
 from pymc_sgld.step_methods.registry import REGISTRY
 from tests.targets import linear_regression

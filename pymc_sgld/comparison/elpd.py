@@ -13,8 +13,8 @@ import xarray as xr
 
 from xarray import DataTree
 
-from pymc_sgld.comparison.weights import resampled
 from pymc_sgld.posterior.chosen_rows import PointwiseLogLikelihood, thinned
+from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.types import Array
 
 DRAWS, MOST_WHOLE, SAMPLED = 1_000, 5_000, 2_000
@@ -86,7 +86,7 @@ def compare_elpd(
     sizes = [None if n <= most_whole else min(sampled, n) for n in likelihood.total_sizes]
     rows = likelihood.function.random_rows(sizes, np.random.default_rng(seed))
     found = {
-        label: pointwise(likelihood, thinned(resampled(result), draws), rows)
+        label: pointwise(likelihood, thinned(plain_draws(result), draws), rows)
         for label, result in results.items()
     }
     table = {

@@ -11,7 +11,7 @@ from xarray import DataTree
 from pymc_sgld import records
 from pymc_sgld.comparison.parameters import is_chain
 from pymc_sgld.comparison.verdicts import of_r_hat, verdicts, worst
-from pymc_sgld.comparison.weights import weights_of
+from pymc_sgld.posterior.weighted_draws import weights_of
 
 REFERENCE = "reference"
 

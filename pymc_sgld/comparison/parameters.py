@@ -13,8 +13,8 @@ from scipy.stats import wasserstein_distance
 from xarray import Dataset, DataTree
 
 from pymc_sgld import records
-from pymc_sgld.comparison.weights import weights_of
 from pymc_sgld.diagnostics import weighted_ess, weighted_mean, weighted_sd
+from pymc_sgld.posterior.weighted_draws import weights_of
 from pymc_sgld.types import Array
 
 # Of the distance of n draws from their law: int sqrt(F (1 - F)) dx * sqrt(2 / pi) for a normal one.

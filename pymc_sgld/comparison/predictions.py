@@ -8,9 +8,9 @@ import xarray as xr
 
 from xarray import DataTree
 
-from pymc_sgld.comparison.weights import resampled
 from pymc_sgld.posterior import posterior_predictive
 from pymc_sgld.posterior.chosen_rows import thinned
+from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.validate import check_integer
 
 _NUMBERS = 20_000_000  # of one method
@@ -29,7 +29,7 @@ def add(
     observed = {var.name: np.asarray(model.rvs_to_values[var].eval()) for var in model.observed_RVs}
     most = max(1, _NUMBERS // max(1, sum(values.size for values in observed.values())))
     for result in results.values():
-        few = thinned(resampled(result), min(draws, most))
+        few = thinned(plain_draws(result), min(draws, most))
         found = posterior_predictive(
             few, model, random_seed=random_seed, extend_inferencedata=False
         )

@@ -17,7 +17,7 @@ from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.files import folder_at, save_draws
 from pymc_sgld.comparison.parameters import flat_posterior
 from pymc_sgld.comparison.verdicts import CLOSE, OFF, TOLERANCE, UNSURE
-from pymc_sgld.comparison.weights import resampled
+from pymc_sgld.posterior.weighted_draws import plain_draws
 
 _STYLES = {CLOSE: "green", UNSURE: "yellow", OFF: "bold red"}
 
@@ -157,7 +157,7 @@ class Comparison:
         return [report, *plots.save_figures(figures, folder), *self.save(folder)]
 
     def _flat(self, result: DataTree) -> Dataset:
-        return flat_posterior(resampled(result), self.var_names)
+        return flat_posterior(plain_draws(result), self.var_names)
 
 
 def _add(table: Table, column: Column, figures: pd.DataFrame, reference: str) -> None:

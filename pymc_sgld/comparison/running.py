@@ -15,12 +15,12 @@ from xarray import DataTree
 from pymc_sgld.comparison.elpd import compare_elpd
 from pymc_sgld.comparison.figures import figures_of, notes_on
 from pymc_sgld.comparison.given_draws import check_coords_agree, check_draws_of_model
+from pymc_sgld.comparison.methods import OUTSIDE
 from pymc_sgld.comparison.parameters import compare_parameters, flat_posterior
 from pymc_sgld.comparison.result import Comparison
 from pymc_sgld.comparison.stein import compare_stein
 from pymc_sgld.comparison.verdicts import TOLERANCE
 from pymc_sgld.model_graph import RowError
-from pymc_sgld.outside_samplers import OUTSIDE
 from pymc_sgld.posterior import NoScoreError
 from pymc_sgld.sampling import sample
 from pymc_sgld.step_methods.registry import REGISTRY

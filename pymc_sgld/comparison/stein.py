@@ -8,7 +8,6 @@ import pymc as pm
 
 from xarray import DataTree
 
-from pymc_sgld.comparison.weights import weights_of
 from pymc_sgld.diagnostics import kernel_stein_discrepancy
 from pymc_sgld.posterior import posterior_of, unconstrained_positions
 from pymc_sgld.posterior.scores import (
@@ -18,6 +17,7 @@ from pymc_sgld.posterior.scores import (
     score_function,
     scores_at,
 )
+from pymc_sgld.posterior.weighted_draws import weights_of
 
 LARGEST = 500  # parameters, whose covariance must be estimated
 _DRAWS, _FEWEST, _ROW_GRADIENTS = 400, 100, 40_000_000  # a method

@@ -43,7 +43,7 @@ from pymc_sgld.posterior.verdicts import (
     variable_verdicts,
     warnings_of,
 )
-from pymc_sgld.posterior.weighted_draws import count_alike, resample, step_weights
+from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_number
@@ -194,7 +194,7 @@ def check(
     scored, why = None, ""
     try:
         _check_number_of(model)
-        scored = posterior_scores(_weighted_alike(idata), model, draws=draws, mode=mode)
+        scored = posterior_scores(plain_draws(idata), model, draws=draws, mode=mode)
     except NoScoreError as error:
         why = str(error)
     found = _judged(idata, model, scored, why, target_bias)
@@ -228,9 +228,7 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
     budget = SHARE_OF_WORK * float(result["sample_stats"][records.DATA_PASSES].sum())
     try:
         check_draws_of(model, posterior)
-        draws = source.positions(
-            unconstrained_positions(model, posterior_of(_weighted_alike(result)))
-        )
+        draws = source.positions(unconstrained_positions(model, posterior_of(plain_draws(result))))
         scored = affordable_scores(source, draws, budget, seed=seed)
     except RowError as error:
         _log.info(f"The draws were not checked: {error}")
@@ -357,12 +355,6 @@ def _of_scores(
         mean_score_error=mean.standard_error,
     )
     return found, figures
-
-
-def _weighted_alike(idata: Any) -> Any:
-    """Return draws that count alike: resampled where the step size falls, else as they are."""
-    weights = step_weights(idata)
-    return idata if weights is None or count_alike(weights) else resample(idata)
 
 
 def _temperature(idata: Any) -> float | None:

@@ -1,4 +1,13 @@
-"""Draws of a falling step size, made to count alike."""
+"""What the draws of a run weigh where its step size changes, and draws that count alike instead.
+
+A draw stands for the time its steps took, so that within a chain expectations are averages over
+time (Welling and Teh's equation 11). Between chains there is no such rule. Each chain's average
+estimates the same expectation, whatever its step size; the unit of a step size is set by the
+chain's own preconditioner, so that those of two chains need not be comparable; and where they are,
+the longer steps have the larger bias, and would be given the larger weight. So every chain counts
+alike, and weights are relative to those of the same chain. Two chains of different but constant
+step sizes are therefore plain draws.
+"""
 
 from typing import Any
 
@@ -10,7 +19,9 @@ from pymc_sgld.posterior.log_likelihood import posterior_of
 from pymc_sgld.records import STEP_SIZE_WEIGHT
 from pymc_sgld.types import Array
 
-_EQUAL = 1e-6  # relative difference of weights that count as equal
+# Relative difference of weights that count as equal: sums of steps differ by rounding, and no
+# expectation changes by more than this many sds.
+_EQUAL = 1e-6
 
 
 def resample(idata: Any, weights: Any = None, *, seed: int = 0) -> xr.DataTree:
@@ -43,7 +54,7 @@ def resample(idata: Any, weights: Any = None, *, seed: int = 0) -> xr.DataTree:
        dynamics. ICML. https://dl.acm.org/doi/10.5555/3104482.3104568
     """
     if weights is None:
-        weights = step_weights(idata)
+        weights = _recorded(idata)
         if weights is None:
             raise ValueError(
                 "idata has no statistic 'step_size_weight', so nothing says how to weight the "
@@ -58,7 +69,7 @@ def resample(idata: Any, weights: Any = None, *, seed: int = 0) -> xr.DataTree:
             "draws: pass one weight for each."
         )
     groups = {name: idata[name].to_dataset() for name in idata.children}
-    if count_alike(weights):
+    if _count_alike(weights):
         return xr.DataTree.from_dict(groups)
     picks = xr.DataArray(resampled_draws(weights, seed), dims=("chain", "draw"))
     chains = xr.DataArray(np.arange(wanted[0]), dims="chain")
@@ -70,13 +81,31 @@ def resample(idata: Any, weights: Any = None, *, seed: int = 0) -> xr.DataTree:
     return xr.DataTree.from_dict(groups)
 
 
-def step_weights(idata: Any) -> Array | None:
-    """Return the weights of a run, shape (n_chains, n_draws); None where it has none."""
+def weights_of(idata: Any) -> Array | None:
+    """Return the weight of every draw, shape (n_chains, n_draws), adding up to 1.
+
+    Every chain has the same share of them. None where nothing is recorded, or where the draws of
+    each chain count alike.
+    """
+    weights = _recorded(idata)
+    if weights is None or _count_alike(weights):
+        return None
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True) / len(weights))
+
+
+def plain_draws(idata: Any) -> Any:
+    """Return draws that count alike: resampled where the step size changes, else as they are."""
+    return idata if weights_of(idata) is None else resample(idata)
+
+
+def _recorded(idata: Any) -> Array | None:
+    """Return the statistic of a run, shape (n_chains, n_draws); None where it has none."""
     if "sample_stats" not in idata or STEP_SIZE_WEIGHT not in idata["sample_stats"]:
         return None
-    return np.asarray(idata["sample_stats"][STEP_SIZE_WEIGHT].transpose("chain", "draw"))
+    recorded = idata["sample_stats"][STEP_SIZE_WEIGHT].transpose("chain", "draw")
+    return np.asarray(recorded, dtype=float)
 
 
-def count_alike(weights: Array) -> bool:
-    """Whether weights are equal, but for rounding."""
-    return bool(np.ptp(weights) <= _EQUAL * np.max(weights))
+def _count_alike(weights: Array) -> bool:
+    """Whether the weights of each chain are equal, but for rounding."""
+    return bool((np.ptp(weights, axis=1) <= _EQUAL * np.max(weights, axis=1)).all())

@@ -14,7 +14,7 @@ import pymc as pm
 from models.evidence.moments import columns_of
 from models.evidence.problems import chosen
 from models.evidence.references import reference
-from pymc_sgld.outside_samplers import run_laplace, variational
+from pymc_sgld.comparison.methods import run_laplace, variational
 
 NAMES = "logistic-1e3x20,logistic-1e4x20,logistic-1e5x20,negative-binomial-visits"
 DRAWS = 200_000  # of the approximation, so that its own Monte Carlo error is 0.002 sd

@@ -16,7 +16,7 @@ from pymc_sgld.comparison import compare, running, summarise
 from pymc_sgld.comparison.figures import data_passes
 from pymc_sgld.comparison.parameters import errors, flat_posterior, moments
 from pymc_sgld.comparison.verdicts import verdicts
-from pymc_sgld.comparison.weights import resampled, weights_of
+from pymc_sgld.posterior.weighted_draws import plain_draws, resample, weights_of
 
 CHAINS, DRAWS = 4, 100
 
@@ -378,6 +378,17 @@ def test_chains_count_alike_whatever_their_step_sizes():
     np.testing.assert_allclose(found[:, -1], 2 * found[:, 0], rtol=1e-12)
 
 
+def test_chains_of_different_constant_steps_are_plain_draws():
+    """Of the step sizes of two chains one may be in other units than the other."""
+    tree = weighted_results()["weighted"]
+    constant = np.array([1.0, 10.0, 0.1, 3.0])[:, None] * np.ones((1, DRAWS))
+    constant *= 1 + 1e-12 * np.arange(DRAWS)  # sums of steps are rounded
+    tree["sample_stats"] = DataTree(xr.Dataset({"step_size_weight": (("chain", "draw"), constant)}))
+    assert weights_of(tree) is None and plain_draws(tree) is tree
+    taken = resample(tree)["posterior"].to_dataset()
+    xr.testing.assert_identical(taken, tree["posterior"].to_dataset())
+
+
 def test_errors_with_weights_that_are_equal_are_those_without():
     """Monte Carlo errors of mean and sd, by ArviZ and by the formulas for weights."""
     flat = flat_posterior(posterior(3), ["a", "b"])
@@ -389,14 +400,14 @@ def test_errors_with_weights_that_are_equal_are_those_without():
 
 
 def test_resampled_draws_are_plain_ones_of_the_same_law():
-    plain = resampled(weighted_results()["weighted"])["posterior"]["a"].to_numpy()
+    plain = plain_draws(weighted_results()["weighted"])["posterior"]["a"].to_numpy()
     values, counts = np.unique(plain, return_counts=True)
     heavy = weighted_results()["weighted"]["posterior"]["a"].to_numpy()[:, DRAWS // 2 :].ravel()
     assert plain.shape == (CHAINS, DRAWS)
     # Twice the weight: two thirds of all draws.
     np.testing.assert_allclose(counts[np.isin(values, heavy)].sum() / plain.size, 2 / 3, atol=0.01)
     same = weighted_results()["repeated"]
-    assert resampled(same) is same
+    assert plain_draws(same) is same
 
 
 def judged(mean_error, mean_error_se, sd_ratio=1.0, sd_ratio_se=0.01):

@@ -14,11 +14,11 @@ import pytensor
 from xarray import DataTree
 
 from pymc_sgld import records
+from pymc_sgld.comparison.methods.batched_model import batched_model, rows_or_whole
+from pymc_sgld.comparison.methods.optimality import Optimality, Scores, judge
+from pymc_sgld.comparison.methods.recording import draws_of_positions, record
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.model_graph.density.modes import compile_function
-from pymc_sgld.outside_samplers.batched_model import batched_model, rows_or_whole
-from pymc_sgld.outside_samplers.optimality import Optimality, Scores, judge
-from pymc_sgld.outside_samplers.recording import draws_of_positions, record
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_integer
 
@@ -49,7 +49,7 @@ def run_variational(
     learning rate of 0.001, may stop far from the optimum and does not tell. Here the rate is
     lowered once the loss is level (its mean over 500 iterations is not below that over the 500
     before by two standard errors). At the last rate the fit is judged every 5,000 iterations by the
-    slope of the evidence lower bound, see :func:`~pymc_sgld.outside_samplers.optimality.judge`: it
+    slope of the evidence lower bound, see :func:`~.methods.optimality.judge`: it
     has converged when its means are within a tenth of an sd of the best fit of its family, and
     its sds within 10 %. Otherwise it runs to `max_iterations` and is said not to have converged.
     A level loss alone says little: on minibatches sds go on shrinking for tens of thousands of

@@ -5,9 +5,9 @@ from functools import partial
 
 from xarray import DataTree
 
-from pymc_sgld.outside_samplers.laplace_approximation import run_laplace
-from pymc_sgld.outside_samplers.nuts import run_nuts
-from pymc_sgld.outside_samplers.variational import run_variational
+from pymc_sgld.comparison.methods.laplace_approximation import run_laplace
+from pymc_sgld.comparison.methods.nuts import run_nuts
+from pymc_sgld.comparison.methods.variational import run_variational
 
 OUTSIDE: dict[str, Callable[..., DataTree]] = {
     "nuts": run_nuts,

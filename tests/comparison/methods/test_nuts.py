@@ -7,8 +7,8 @@ import pymc as pm
 import pytest
 
 from pymc_sgld.comparison import compare
+from pymc_sgld.comparison.methods import run_nuts
 from pymc_sgld.model_graph import RowError
-from pymc_sgld.outside_samplers import run_nuts
 
 
 def test_nuts_and_advi_find_a_known_posterior(caplog):

@@ -6,11 +6,11 @@ import pytensor
 import pytest
 
 from pymc_sgld.comparison import compare
+from pymc_sgld.comparison.methods import OUTSIDE
+from pymc_sgld.comparison.methods.batched_model import batched_model, rows_or_whole
+from pymc_sgld.comparison.methods.optimality import Scores, judge
+from pymc_sgld.comparison.methods.variational import Watch, is_level
 from pymc_sgld.model_graph import row_model
-from pymc_sgld.outside_samplers import OUTSIDE
-from pymc_sgld.outside_samplers.batched_model import batched_model, rows_or_whole
-from pymc_sgld.outside_samplers.optimality import Scores, judge
-from pymc_sgld.outside_samplers.variational import Watch, is_level
 
 COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 1.0, 0.0], [0.0, 0.0, 4.0]])
 MEAN = np.array([1.0, -2.0, 0.5])
@@ -42,7 +42,7 @@ def test_how_far_a_fit_is_from_the_best(covariance):
 
 
 def test_many_parameters_are_judged_one_by_one(monkeypatch):
-    monkeypatch.setattr("pymc_sgld.outside_samplers.optimality._MOST_REGRESSED", 2)
+    monkeypatch.setattr("pymc_sgld.comparison.methods.optimality._MOST_REGRESSED", 2)
     diagonal = np.diag(1 / np.diag(PRECISION))
     scale = np.diag([1.0, 1.0, 2.0])
     found = judge(MEAN, scale @ diagonal @ scale, scores)
@@ -63,7 +63,7 @@ def linear(n_rows=60):
 def test_scores_on_samples_of_rows_are_those_of_all_rows(monkeypatch):
     """For a Gaussian whose rows differ in curvature: on average over samples."""
     model, mean, precision = linear()
-    monkeypatch.setattr("pymc_sgld.outside_samplers.optimality._ROWS", 20)
+    monkeypatch.setattr("pymc_sgld.comparison.methods.optimality._ROWS", 20)
     found = Scores(row_model(model), 0)
     sd = np.diag(precision) ** -0.5
     positions = np.tile(mean + sd * [1.0, -1.0], (4_000, 1))

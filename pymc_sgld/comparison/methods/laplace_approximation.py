@@ -11,8 +11,8 @@ from pymc.exceptions import SamplingError
 from xarray import DataTree
 
 from pymc_sgld import records
-from pymc_sgld.outside_samplers.batched_model import rows_or_whole
-from pymc_sgld.outside_samplers.recording import draws_of_positions, record
+from pymc_sgld.comparison.methods.batched_model import rows_or_whole
+from pymc_sgld.comparison.methods.recording import draws_of_positions, record
 from pymc_sgld.tuning import find_laplace, improper_direction, on_all_rows
 
 _LARGEST = 2000  # parameters

@@ -13,7 +13,7 @@ from scipy import stats
 
 import pymc_sgld as psg
 
-from pymc_sgld.outside_samplers import run_laplace
+from pymc_sgld.comparison.methods import run_laplace
 from pymc_sgld.tuning import find_laplace, on_all_rows
 
 

@@ -8,8 +8,8 @@ import pymc as pm
 
 from xarray import DataTree
 
+from pymc_sgld.comparison.methods.recording import record
 from pymc_sgld.model_graph import RowError, uses_minibatch
-from pymc_sgld.outside_samplers.recording import record
 from pymc_sgld.records import DRAW_PASSES, TUNE_PASSES
 
 
