@@ -1,4 +1,4 @@
-"""The commands ``python -m models evidence tuning``, ``hierarchies`` and ``check``."""
+"""The commands ``python -m models evidence tuning``, ``hierarchies``, ``real`` and ``check``."""
 
 import argparse
 
@@ -15,6 +15,7 @@ def add_parser(commands: Any) -> None:
     told = "the sampler that tunes itself, against references"
     _add_kind(kinds, "tuning", told, "quick")
     _add_kind(kinds, "hierarchies", f"{told}: group effects written non-centred", "hierarchies")
+    _add_kind(kinds, "real", f"{told}: data that nobody designed", "real")
     check = kinds.add_parser(
         "check",
         help="the inflation of sds that psg.check reads, against the true one",
@@ -28,7 +29,9 @@ def add_parser(commands: Any) -> None:
 def _add_kind(kinds: Any, name: str, told: str, problems: str) -> None:
     kind = kinds.add_parser(name, help=told, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     kind.add_argument(
-        "--problems", default=problems, help='names, with commas; "all"; "quick"; "hierarchies"'
+        "--problems",
+        default=problems,
+        help='names, with commas; "all"; "quick"; "hierarchies"; "real"',
     )
     kind.add_argument("--seeds", default="1", help="numbers, with commas, or a range such as 1-5")
     kind.add_argument("--draws", type=int, help="draws per chain; none: the sampler's own")

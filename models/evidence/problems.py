@@ -49,9 +49,9 @@ class Problem:
 
 def problems() -> dict[str, Problem]:
     """Return all problems by name."""
-    from models.evidence import hierarchies, posteriordb, regressions, structured
+    from models.evidence import hierarchies, posteriordb, real, regressions, structured
 
-    of_families = (regressions, structured, posteriordb, hierarchies)
+    of_families = (regressions, structured, posteriordb, hierarchies, real)
     found = [problem for family in of_families for problem in family.PROBLEMS]
     return {problem.name: problem for problem in found}
 
@@ -60,21 +60,22 @@ SLOW = ("logistic-1e6x20", "logistic-1e6x100", "logistic-1e5x100")
 
 
 def chosen(names: str) -> list[Problem]:
-    """Return the problems that a command line names: "all", "quick", "hierarchies", or names."""
+    """Return the problems that a command line names, or those of one of the words for several."""
     known = problems()
     if names == "all":
         return list(known.values())
-    from models.evidence import hierarchies
+    from models.evidence import hierarchies, real
 
-    own = {problem.name for problem in hierarchies.PROBLEMS}
-    if names == "hierarchies":
-        return [problem for name, problem in known.items() if name in own]
+    families = {"hierarchies": hierarchies.PROBLEMS, "real": real.PROBLEMS}
+    if names in families:
+        return families[names]
     if names == "quick":
-        return [problem for name, problem in known.items() if name not in {*SLOW, *own}]
+        apart = {problem.name for family in families.values() for problem in family} | {*SLOW}
+        return [problem for name, problem in known.items() if name not in apart]
     wrong = [name for name in names.split(",") if name not in known]
     if wrong:
         raise ValueError(
             f"There is no problem {', '.join(wrong)}. Choose from {', '.join(known)}, or write "
-            '"all", "quick" or "hierarchies".'
+            '"all", "quick", "hierarchies" or "real".'
         )
     return [known[name] for name in names.split(",")]

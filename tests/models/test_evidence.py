@@ -10,7 +10,7 @@ from scipy import stats
 
 from models.__main__ import _parser
 from models._datasets import MissingData
-from models.evidence import check_evidence, report, runs, step_size_example
+from models.evidence import check_evidence, real, report, runs, step_size_example
 from models.evidence.command import seeds_of
 from models.evidence.moments import Moments, moments_of
 from models.evidence.problems import Problem, chosen, problems
@@ -110,10 +110,43 @@ def test_command_line(capsys):
     assert seeds_of(options.seeds) == [1, 4, 5, 6]
     assert [problem.name for problem in chosen("all")] == list(problems())
     assert {problem.name for problem in chosen("quick")} < set(problems())
+    real = {problem.name for problem in chosen("real")}
+    assert "flights" in real and not real & {problem.name for problem in chosen("quick")}
     with pytest.raises(ValueError, match="no problem nothing\\. Choose"):
         chosen("nothing,logistic-1e4x20")
     with pytest.raises(SystemExit):
         _parser().parse_args(["evidence"])
+
+
+def test_rows_counted_together_are_the_same_posterior():
+    """By level or by group, the log-posterior is that of the rows but for a constant."""
+    rng = np.random.default_rng(0)
+    by_row, by_level = real.walk(6, 300), real.walk(6, 300, by_cell=True)
+    logps = [model.compile_logp() for model in (by_row, by_level)]
+    start = by_row.initial_point()
+    points = [
+        {name: value + rng.normal(size=np.shape(value)) for name, value in start.items()}
+        for _ in range(4)
+    ]
+    apart = [logps[0](point) - logps[1](point) for point in points]
+    np.testing.assert_allclose(apart, apart[0], rtol=1e-10)
+
+
+def test_the_effects_of_groups_are_integrated_out():
+    """The posterior without the effects is the integral over them, by the law of a Gaussian."""
+    joint = real.many_groups(3, 4).compile_logp()
+    without = real.many_groups(3, 4, by_cell=True).compile_logp()
+    nodes, weights = np.polynomial.hermite_e.hermegauss(24)
+    grid = np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 3)
+    by_node = np.log(weights)[np.indices((24, 24, 24)).reshape(3, -1)].sum(axis=0)
+    apart = []
+    for mu, tau, s in ((3.0, 0.3, 1.2), (2.5, 0.8, 0.9)):
+        point = {"mu": mu, "tau_log__": np.log(tau), "s_log__": np.log(s)}
+        point = {name: np.array(value) for name, value in point.items()}
+        # the weights of the nodes hold the prior of the effects
+        inside = [joint({**point, "z": z}) + z @ z / 2 for z in grid]
+        apart.append(np.logaddexp.reduce(inside + by_node) - without(point))
+    assert apart[0] == pytest.approx(apart[1], abs=1e-6)
 
 
 def test_a_run_is_judged_once_there_is_a_reference(tmp_path):
