@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction
-from pymc_sgld.model_graph.density.coordinates import Coordinates, Site
+from pymc_sgld.model_graph.density.coordinates import Coordinates, Effect
 from pymc_sgld.model_graph.density.layout import Layout
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowGroup, RowLeaf, RowTerm
 from pymc_sgld.model_graph.density.row_gradients import RowGradients
@@ -21,6 +21,7 @@ __all__ = [
     "BlockFunction",
     "CannotTakeRows",
     "Coordinates",
+    "Effect",
     "Layout",
     "Recentre",
     "RowDensity",
@@ -31,7 +32,6 @@ __all__ = [
     "RowModel",
     "RowTerm",
     "Rows",
-    "Site",
     "recentred",
     "register_row_rule",
     "row_model",

@@ -9,7 +9,7 @@ import pymc as pm
 
 from pymc_sgld.model_graph.density.nonfinite_data import refuse_nonfinite
 from pymc_sgld.model_graph.density.row_model import RowModel
-from pymc_sgld.model_graph.recentring.find_effects import Recentre, find_sites
+from pymc_sgld.model_graph.recentring.find_effects import Recentre, find_effects
 from pymc_sgld.model_graph.rewrite.factors import read_factors
 from pymc_sgld.model_graph.rewrite.row_axes import MAX_FULL, RowsArgument, check_rows_argument
 from pymc_sgld.model_graph.rewrite.split import Options, split
@@ -55,10 +55,10 @@ def row_model(
         holds them then.
     recentre : bool or dict, default True
         Whether to look for group effects that are written non-centred, such as ``mu + tau * z``:
-        the samplers move in the effects instead of z (the attribute ``sites``), which is the same
+        the samplers move in the effects instead of z (the attribute ``effects``), which is the same
         posterior with less noise of minibatches. False: every variable as written. A mapping from
         the name of a free variable to that of the `pm.Deterministic` that is its group effect
-        names a site; to None, leaves that variable as written. Variables that are not named in
+        names an effect; to None, leaves that variable as written. Variables that are not named in
         it are looked at as with True.
 
     Returns
@@ -79,6 +79,6 @@ def row_model(
     result = split(model, factors, values, options)
     refuse_nonfinite(result)
     if jacobian:
-        sites, left = find_sites(result, recentre)
-        result = replace(result, sites=sites, left=left)
+        effects, left = find_effects(result, recentre)
+        result = replace(result, effects=effects, left=left)
     return RowModel.of(result)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
-from pymc_sgld.model_graph.density.coordinates import Site
+from pymc_sgld.model_graph.density.coordinates import Effect
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
@@ -54,18 +54,18 @@ def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarra
     return np.concatenate(flat, axis=1).reshape(*sizes, -1)
 
 
-def parameter_labels(model: pm.Model, sites: Sequence[Site] = ()) -> list[str]:
+def parameter_labels(model: pm.Model, effects: Sequence[Effect] = ()) -> list[str]:
     """Return a name for every entry of the position, such as ``beta[3]`` or ``sigma``.
 
     Parameters
     ----------
     model : pm.Model
-    sites : sequence of Site, optional
+    effects : sequence of Effect, optional
         Those in whose coordinates the position is: there it holds their effects.
     """
     point = model.initial_point()
-    effects = {site.name: site.label for site in sites}
-    names = {model.rvs_to_values[rv].name: effects.get(rv.name, rv.name) for rv in model.free_RVs}
+    called = {effect.name: effect.label for effect in effects}
+    names = {model.rvs_to_values[rv].name: called.get(rv.name, rv.name) for rv in model.free_RVs}
     return [
         names[value] + (f"[{', '.join(map(str, index))}]" if index else "")
         for value in (model.rvs_to_values[rv].name for rv in model.free_RVs)
@@ -75,8 +75,8 @@ def parameter_labels(model: pm.Model, sites: Sequence[Site] = ()) -> list[str]:
 
 def position_labels(row_model: RowModel) -> tuple[str, ...]:
     """Return a name for every entry of a row model's position, in the coordinates it has."""
-    sites = () if row_model.coordinates is None else row_model.sites
-    return tuple(parameter_labels(row_model.model, sites))
+    effects = () if row_model.coordinates is None else row_model.effects
+    return tuple(parameter_labels(row_model.model, effects))
 
 
 def _compiled_transforms(model: pm.Model) -> Any:

@@ -147,15 +147,15 @@ def choose_row_model(
             f"{name} got recentre={recentre!r} beside a row model. Give it where that is made: "
             "pymc_sgld.row_model(model, recentre=...)."
         )
-    said = [f"'{site.name}'" for site in found.sites]
+    said = [f"'{effect.name}'" for effect in found.effects]
     own = isinstance(preconditioner, Given) or np.ndim(preconditioner) > 0
     if said and (own or not (np.isscalar(temperature) and temperature == 1)):
         why = "the preconditioner is given for it" if own else "at another temperature the target"
         why += "" if own else " would be another one in the effects"
         _log.info(f"{', '.join(said)} sampled as written and not as group effects: {why}.")
         return found
-    for site in found.sites:
-        _log.info(f"Sampling {site.describe()}; reported as written.")
+    for effect in found.effects:
+        _log.info(f"Sampling {effect.describe()}; reported as written.")
     for line in found.left:
         _log.info(f"{line}.")
     return recentred(found)

@@ -16,18 +16,18 @@ COUNT = _rng.poisson(2, N)
 OF_GROUP = _rng.normal(size=(G, 2))
 DISTRICT = np.array([0, 0, 1, 1, 2, 2, 2])
 
-# Name: builder, and for each site what its shift and its scale are made of.
+# Name: builder, and for each effect what its shift and its scale are made of.
 HIERARCHIES = {}
 
 
-def hierarchy(**sites):
+def hierarchy(**effects):
     def keep(build):
         def model():
             with pm.Model() as made:
                 build()
             return made
 
-        HIERARCHIES[build.__name__] = (model, sites)
+        HIERARCHIES[build.__name__] = (model, effects)
         return model
 
     return keep

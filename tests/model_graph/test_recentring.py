@@ -12,10 +12,10 @@ from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.hierarchical_gibbs.prior_model import hyperparameters_of
 from pymc_sgld.model_graph import RowError, recentred, row_model, verify
-from pymc_sgld.model_graph.recentring.find_effects import Site
+from pymc_sgld.model_graph.recentring.find_effects import Effect
 from tests.model_graph.hierarchies import GROUP, HIERARCHIES, REAL, G
 
-WITH_SITES = [name for name, (_, sites) in HIERARCHIES.items() if sites]
+WITH_EFFECTS = [name for name, (_, effects) in HIERARCHIES.items() if effects]
 # Means beside the effects that are no part of them: intercepts of all rows.
 NOT_CLEARED = {"zero_sum": {"mu"}}
 
@@ -54,21 +54,23 @@ def row_gradients(rows, position, mode):
 @pytest.mark.parametrize("name", HIERARCHIES)
 def test_what_is_found(name, read):
     plain, _ = read(name)
-    found = {site.name: (set(site.shift_of), set(site.scale_of)) for site in plain.sites}
+    found = {effect.name: (set(effect.shift_of), set(effect.scale_of)) for effect in plain.effects}
     expected = HIERARCHIES[name][1]
     assert found == {z: (set(a.split()), set(b.split())) for z, (a, b) in expected.items()}
 
 
-@pytest.mark.parametrize("name", WITH_SITES)
+@pytest.mark.parametrize("name", WITH_EFFECTS)
 def test_no_row_pulls_at_the_parameters_of_a_site(name, read, python_mode):
     """Before, every row has a gradient by the means and scales; after, none has."""
     plain, moved = read(name)
     values = points(plain)[0]
     before = row_gradients(plain, values, python_mode)
     after = row_gradients(moved, moved.coordinates.to_position(values), python_mode)
-    effects = {site.name for site in plain.sites}
-    of_sites = {one for site in plain.sites for one in (*site.shift_of, *site.scale_of)} - effects
-    for parameter in of_sites:
+    effects = {effect.name for effect in plain.effects}
+    parts = {
+        one for effect in plain.effects for one in (*effect.shift_of, *effect.scale_of)
+    } - effects
+    for parameter in parts:
         assert before[parameter] > 1e-3
         assert after[parameter] < 1e-12
     for parameter in NOT_CLEARED.get(name, ()):
@@ -76,7 +78,7 @@ def test_no_row_pulls_at_the_parameters_of_a_site(name, read, python_mode):
     assert max(after[effect] for effect in effects) > 1e-3
 
 
-SYMBOLIC = [name for name in WITH_SITES if name != "zero_sum"]
+SYMBOLIC = [name for name in WITH_EFFECTS if name != "zero_sum"]
 
 
 @pytest.mark.parametrize("name", SYMBOLIC)
@@ -84,11 +86,13 @@ def test_rows_no_longer_hold_the_parameters_of_a_site(name, read):
     """Nothing is left to cancel: rows see the effects, and neither means nor scales."""
     plain, moved = read(name)
     above = set(ancestors([term.logp for term in moved.terms]))
-    effects = {site.name for site in plain.sites}
-    of_sites = {one for site in plain.sites for one in (*site.shift_of, *site.scale_of)} - effects
+    effects = {effect.name for effect in plain.effects}
+    parts = {
+        one for effect in plain.effects for one in (*effect.shift_of, *effect.scale_of)
+    } - effects
     names = [plain.model.values_to_rvs[value].name for value in plain.value_vars]
     left = {n for n, part in zip(names, moved.slices, strict=True) if part in above}
-    assert not left & of_sites
+    assert not left & parts
 
 
 def test_they_can_then_be_drawn_without_rows(read):
@@ -118,24 +122,24 @@ def assert_same_posterior(plain, moved, mode):
         assert moved.logp(position, mode=mode) == pytest.approx(gap, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", WITH_SITES)
+@pytest.mark.parametrize("name", WITH_EFFECTS)
 def test_it_is_the_same_posterior(name, read, python_mode):
     plain, moved = read(name)
     assert_same_posterior(plain, moved, python_mode)
 
 
 def test_a_wrong_map_is_exact_too(read, python_mode):
-    """Whatever is taken for a site may cost speed, never bias."""
+    """Whatever is taken for an effect may cost speed, never bias."""
     plain, _ = read("intercepts_and_covariates")
     names = [value.name for value in plain.value_vars]
     mu, tau, slope = (plain.slices[names.index(name)] for name in ("mu", "tau_log__", "slope"))
     wrong = replace(
-        plain.sites[0],
+        plain.effects[0],
         shift=(pt.sin(3 * mu) * slope[1]).dimshuffle("x"),
         scale=-pt.exp(slope[0] ** 2 - tau).dimshuffle("x") * np.linspace(1, 2, G),
         matrix=pt.eye(G) * pt.exp(mu) + pt.tri(G, k=-1) * slope[2],
     )
-    moved = recentred(replace(plain, sites=(wrong,)))
+    moved = recentred(replace(plain, effects=(wrong,)))
     assert_same_posterior(plain, moved, python_mode)
     assert verify(moved, python_mode, rng=np.random.default_rng(0)) < 1e-10
 
@@ -180,7 +184,7 @@ def test_a_vector_observed_in_part_is_left_and_said():
         z = pm.Normal("z", 0, 1, observed=known)
         pm.Normal("y", tau * z[GROUP], 1.0, observed=REAL)
     rows = row_model(model, rows={"y": 0}, allow_full_terms=True)
-    assert not rows.sites
+    assert not rows.effects
     assert rows.left == ("'z' is left as written: it is observed in part",)
 
 
@@ -192,11 +196,13 @@ def test_what_is_found_is_described(read):
 
 def test_the_user_decides():
     model = HIERARCHIES["slopes_nested"][0]()
-    assert not row_model(model, recentre=False).sites
-    assert [site.name for site in row_model(model, recentre={"za": None}).sites] == ["zb"]
+    assert not row_model(model, recentre=False).effects
+    assert [effect.name for effect in row_model(model, recentre={"za": None}).effects] == ["zb"]
     model = HIERARCHIES["two_scales"][0]()
     rows = row_model(model, recentre={"z": "one"})
-    assert [(site.scale_of, site.effect) for site in rows.sites] == [(("t1",), "one")]
+    assert [(effect.scale_of, effect.deterministic) for effect in rows.effects] == [
+        (("t1",), "one")
+    ]
 
 
 def test_a_named_effect_is_exact(python_mode):
@@ -227,6 +233,6 @@ def test_without_jacobians_all_stays_as_written():
 
 
 def test_a_site_says_what_it_is():
-    site = Site("z", 0, (3, 2), scale_of=("tau",))
-    assert site.describe() == "'z' (6 entries) as scale from 'tau'"
-    assert site.label == "recentred z"
+    effect = Effect("z", 0, (3, 2), scale_of=("tau",))
+    assert effect.describe() == "'z' (6 entries) as scale from 'tau'"
+    assert effect.label == "recentred z"

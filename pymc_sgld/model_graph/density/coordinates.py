@@ -13,7 +13,7 @@ from pymc_sgld.model_graph.rewrite.naming import listed
 
 
 @dataclass(frozen=True, eq=False)
-class Site:
+class Effect:
     """Group effects ``u = shift + scale * (matrix @ z)`` of a vector z, in graphs of a row model.
 
     Attributes
@@ -30,7 +30,7 @@ class Site:
         Which half of the matrix is not zero.
     shift_of, scale_of : tuple of str
         The free variables they are made of.
-    effect : str or None
+    deterministic : str or None
         The deterministic variable of the model that u is.
     edits : tuple of (Apply, TensorVariable) or None
         What operations on rows lose where u takes the place of z; None where z stays in the rows
@@ -47,7 +47,7 @@ class Site:
     lower: bool = True
     shift_of: tuple[str, ...] = ()
     scale_of: tuple[str, ...] = ()
-    effect: str | None = None
+    deterministic: str | None = None
     edits: tuple[tuple[Apply, Variable], ...] | None = None
 
     @property
@@ -58,13 +58,13 @@ class Site:
     @property
     def label(self) -> str:
         """What u is called in messages."""
-        return self.effect or f"recentred {self.name}"
+        return self.deterministic or f"recentred {self.name}"
 
     def describe(self) -> str:
-        """Return one line on the site."""
+        """Return one line on the effect."""
         size = int(np.prod(self.shape))
         shift = f"shift from {listed(self.shift_of)}, " if self.shift_of else ""
-        known = f"'{self.effect}', that is with " if self.effect else ""
+        known = f"'{self.deterministic}', that is with " if self.deterministic else ""
         return f"'{self.name}' ({size} entries) as {known}{shift}scale from {listed(self.scale_of)}"
 
 

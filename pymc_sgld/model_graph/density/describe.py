@@ -78,7 +78,7 @@ def _folded(row_model: RowDensity) -> list[str]:
 
 
 def _recentred(row_model: RowDensity) -> list[str]:
-    lines = [f"  {site.describe()}" for site in row_model.sites]
+    lines = [f"  {effect.describe()}" for effect in row_model.effects]
     lines = ["Sampled as group effects, reported as written:", *lines] if lines else []
     return [*lines, *row_model.left]
 

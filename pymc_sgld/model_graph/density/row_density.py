@@ -16,7 +16,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 
-from pymc_sgld.model_graph.density.coordinates import Coordinates, Site
+from pymc_sgld.model_graph.density.coordinates import Coordinates, Effect
 from pymc_sgld.model_graph.density.layout import Layout
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
@@ -184,7 +184,7 @@ class RowDensity:
         For each group the generator of the `pm.Minibatch` call it was written on, if any.
     jacobian : TensorVariable or None
         Log of the Jacobians of the transforms, where `prior` was asked to leave them out.
-    sites : tuple of Site
+    effects : tuple of Effect
         Group effects that are written non-centred, and in whose coordinates the samplers move:
         see `recentred`.
     left : tuple of str
@@ -192,7 +192,7 @@ class RowDensity:
     coordinates : Coordinates or None
         Of a recentred row model: from the value variables to the position and back.
     values : tuple of TensorVariable
-        The value variables as graphs of `position`; the same as `slices`, but for those of sites
+        The value variables as graphs of `position`; the same as `slices`, but for those of effects
         in a recentred row model.
     log_jacobian : TensorVariable or None
         Of a recentred row model, what its log-density has beside that of the model.
@@ -214,7 +214,7 @@ class RowDensity:
     draws: tuple[Variable | None, ...] = field(repr=False)
     evaluator: Evaluator = field(repr=False)
     jacobian: Variable | None = None
-    sites: tuple[Site, ...] = ()
+    effects: tuple[Effect, ...] = ()
     left: tuple[str, ...] = ()
     coordinates: Coordinates | None = field(default=None, repr=False)
     values: tuple[Variable, ...] = field(default=(), repr=False)

@@ -20,7 +20,7 @@ from pytensor.tensor.subtensor import (
     IncSubtensor,
 )
 
-from pymc_sgld.model_graph.density.coordinates import Site
+from pymc_sgld.model_graph.density.coordinates import Effect
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.recentring.affine_paths import Path, Walk, is_same
@@ -39,10 +39,10 @@ _SPREAD = 2.0
 _LARGEST_MATRIX = 200
 
 
-def find_sites(
+def find_effects(
     row_model: RowDensity, recentre: Recentre
-) -> tuple[tuple[Site, ...], tuple[str, ...]]:
-    """Return the sites of a row model, and a line for each vector that is left as it is.
+) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
+    """Return the effects of a row model, and a line for each vector that is left as it is.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def find_sites(
         return (), ()
     given = {} if recentre is True else _checked(row_model, recentre)
     finder = _Finder(row_model)
-    for name, effect in given.items():
-        if effect is not None:
-            finder.take_given(name, effect)
+    for name, deterministic in given.items():
+        if deterministic is not None:
+            finder.take_given(name, deterministic)
     for number in finder.candidates():
         if finder.names[number] not in given:
             finder.look_at(number)
-    return tuple(finder.sites), tuple(dict.fromkeys(finder.left))
+    return tuple(finder.effects), tuple(dict.fromkeys(finder.left))
 
 
 def _checked(row_model: RowDensity, recentre: Any) -> dict[str, str | None]:
@@ -74,10 +74,10 @@ def _checked(row_model: RowDensity, recentre: Any) -> dict[str, str | None]:
     model = row_model.model
     free = [rv.name for rv in model.free_RVs]
     known = [variable.name for variable in model.deterministics]
-    for name, effect in recentre.items():
+    for name, deterministic in recentre.items():
         for wanted, there, kind in (
             (name, free, "free variable"),
-            (effect, known, "Deterministic"),
+            (deterministic, known, "Deterministic"),
         ):
             if wanted is not None and wanted not in there:
                 hint = did_you_mean(str(wanted), there) or f" There are {listed(there)}."
@@ -97,7 +97,7 @@ class _Finder:
         self.blocks = {leaf.block for leaf in row_model.leaves}
         self.rows = [term.entries for term in row_model.terms]
         self.taken: set[Variable] = set()
-        self.sites: list[Site] = []
+        self.effects: list[Effect] = []
         self.left: list[str] = []
 
     def candidates(self) -> list[int]:
@@ -112,7 +112,7 @@ class _Finder:
         return sorted(found, key=lambda number: self.row_model.layout.sizes[number])
 
     def look_at(self, number: int) -> None:
-        """Take a site in, or a line on why not."""
+        """Take an effect in, or a line on why not."""
         if isinstance(self.transforms[number], ZeroSumTransform):
             self._look_at_zero_sum(number)
             return
@@ -131,24 +131,24 @@ class _Finder:
                 )
             self._take(number, walk, found, ends=ends)
 
-    def take_given(self, name: str, effect: str) -> None:
-        """Take in the site that the user named."""
+    def take_given(self, name: str, deterministic: str) -> None:
+        """Take in the effect that the user named."""
         number = self.names.index(name)
-        graph = self._graph_of(effect)
+        graph = self._graph_of(deterministic)
         walk = self._walk(number, blocks=())
         ends = walk.ends([graph]) if number in self.candidates() else []
         whole = [p for p in ends if p.var is graph and not (p.rest or p.factors)]
         whole = [p for p in whole if p.index is None and not p.columns]
         if not whole or len(ends) != 1:
             raise RowError(
-                f"recentre={{'{name}': '{effect}'}}: '{effect}' is not of the form shift + scale * "
-                f"{name} with an entry for each entry of '{name}'. Name a pm.Deterministic such as "
-                f"mu + tau * {name}, or leave '{name}' out of recentre."
+                f"recentre={{'{name}': '{deterministic}'}}: '{deterministic}' is not of the form "
+                f"shift + scale * {name} with an entry for each entry of '{name}'. Name a "
+                f"pm.Deterministic such as mu + tau * {name}, or leave '{name}' out of recentre."
             )
-        before = len(self.sites)
-        self._take(number, walk, whole[0], effect=effect)
-        if len(self.sites) == before:
-            raise RowError(f"recentre={{'{name}': '{effect}'}}: {self.left[-1]}.")
+        before = len(self.effects)
+        self._take(number, walk, whole[0], deterministic=deterministic)
+        if len(self.effects) == before:
+            raise RowError(f"recentre={{'{name}': '{deterministic}'}}: {self.left[-1]}.")
 
     def _walk(self, number: int, blocks: Any = None) -> Walk:
         model = self.row_model
@@ -196,10 +196,10 @@ class _Finder:
         number: int,
         walk: Walk,
         path: Path,
-        effect: str | None = None,
+        deterministic: str | None = None,
         ends: Sequence[Path] = (),
     ) -> None:
-        """Make a site of a path, without the summands that would close a circle."""
+        """Make an effect of a path, without the summands that would close a circle."""
         own = self.row_model.slices[number]
         multiplied = [*path.scale, *([] if path.matrix is None else [path.matrix])]
         circle = self._in_circle(own, multiplied)
@@ -212,7 +212,7 @@ class _Finder:
             if self._in_circle(own, [piece]) is None
         ]
         shift = [piece for _, piece in pairs]
-        site = Site(
+        effect = Effect(
             self.names[number],
             number,
             self.row_model.layout.shapes[number],
@@ -222,20 +222,20 @@ class _Finder:
             mixed=path.mixed,
             shift_of=self._parents(shift),
             scale_of=self._parents(_scale_of(path, walk)),
-            effect=effect,
+            deterministic=deterministic,
             edits=_edits(ends, {claimed for claimed, _ in pairs}),
         )
-        lower = self._lower_half(site)
-        why = self._why_not(site, lower)
+        lower = self._lower_half(effect)
+        why = self._why_not(effect, lower)
         if why is not None:
             self._leave(number, why)
             return
         self.taken.update(claimed for claimed, _ in pairs)
-        if effect is None:
-            effect = self._effect(number, path)
-        self.sites.append(replace(site, lower=bool(lower), effect=effect))
+        if deterministic is None:
+            deterministic = self._deterministic_of(number, path)
+        self.effects.append(replace(effect, lower=bool(lower), deterministic=deterministic))
 
-    def _effect(self, number: int, path: Path) -> str | None:
+    def _deterministic_of(self, number: int, path: Path) -> str | None:
         """Return the deterministic variable that is the same function of the same vector."""
         model = self.row_model.model
         for variable in model.deterministics:
@@ -255,39 +255,39 @@ class _Finder:
         return tuple(name for name, part in pairs if part in above)
 
     def _in_circle(self, own: Variable, graphs: Sequence[Variable]) -> str | None:
-        """Return the site whose map depends on a vector that the graphs depend on in turn."""
+        """Return the effect whose map depends on a vector that the graphs depend on in turn."""
         above = set(ancestors(list(graphs)))
         while True:
-            more = [s for s in self.sites if self.row_model.slices[s.number] in above]
-            for site in more:
-                if own in set(ancestors(site.graphs)):
-                    return site.name
-            wider = above.union(*(ancestors(site.graphs) for site in more))
+            more = [s for s in self.effects if self.row_model.slices[s.number] in above]
+            for effect in more:
+                if own in set(ancestors(effect.graphs)):
+                    return effect.name
+            wider = above.union(*(ancestors(effect.graphs) for effect in more))
             if wider == above:
                 return None
             above = wider
 
-    def _why_not(self, site: Site, lower: bool | None) -> str | None:
-        """Return why a site has no usable inverse, if that is so."""
-        pieces = [] if site.scale is None else [site.scale]
+    def _why_not(self, effect: Effect, lower: bool | None) -> str | None:
+        """Return why an effect has no usable inverse, if that is so."""
+        pieces = [] if effect.scale is None else [effect.scale]
         doubtful = [one for one in pieces if not surely_nonzero(one)]
-        if site.matrix is not None:
+        if effect.matrix is not None:
             if lower is None:
                 return "its matrix is not triangular"
-            doubtful.append(pt.diagonal(site.matrix))
+            doubtful.append(pt.diagonal(effect.matrix))
         values = [np.sign(one) for one in self._values(doubtful)]
         for one in values:
             one = one.reshape(_N_POINTS, -1)
             if not ((np.abs(one) == 1).all() and (one == one[0]).all()):
-                return f"its scale ({listed(site.scale_of)}) can be zero or change its sign"
+                return f"its scale ({listed(effect.scale_of)}) can be zero or change its sign"
         return None
 
-    def _lower_half(self, site: Site) -> bool | None:
+    def _lower_half(self, effect: Effect) -> bool | None:
         """Return whether a matrix is lower triangular; None where it is neither that nor upper."""
-        if site.matrix is None:
+        if effect.matrix is None:
             return True
-        [values] = self._values([site.matrix])
-        size = site.shape[site.mixed]
+        [values] = self._values([effect.matrix])
+        size = effect.shape[effect.mixed]
         if values.shape[1:] != (size, size) or size > _LARGEST_MATRIX:
             return None
         if not np.triu(values, 1).any():
@@ -320,7 +320,7 @@ class _Finder:
         found = Path(own, (), scale=(scale.squeeze().dimshuffle(pattern),))
         self._take(number, self._walk(number), found)
         shared = self._parents(beside)
-        if self.sites and self.sites[-1].number == number and shared:
+        if self.effects and self.effects[-1].number == number and shared:
             self.left.append(
                 f"{listed(shared)} beside '{self.names[number]}', which sums to zero, stays as "
                 "written: it is an intercept of all rows and no part of the group effects"

@@ -28,7 +28,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph.density.coordinates import Coordinates, Site
+from pymc_sgld.model_graph.density.coordinates import Coordinates, Effect
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf, row_term, slices_of
 from pymc_sgld.model_graph.density.row_model import RowModel
@@ -40,7 +40,7 @@ _UNROLLED = 6  # up to this size a triangular system is solved entry by entry
 
 
 def recentred(row_model: RowModel) -> RowModel:
-    """Return a row model in the coordinates of its sites; itself where there are none.
+    """Return a row model in the coordinates of its effects; itself where there are none.
 
     Its `position` holds the group effects u in the place of z; `ravel` and `unravel` speak of z.
 
@@ -50,7 +50,7 @@ def recentred(row_model: RowModel) -> RowModel:
         One without Jacobians is returned as it is: its mode is that of the variables as written.
     """
     plain = row_model.coordinates is None and row_model.jacobian is None
-    if not (row_model.sites and plain):
+    if not (row_model.effects and plain):
         return row_model
     dtype = row_model.position.type.dtype
     position = pt.vector("position", shape=(row_model.n_dim,), dtype=dtype)
@@ -61,11 +61,11 @@ def recentred(row_model: RowModel) -> RowModel:
     slices = slices_of(position, sizes)
     new: dict[Variable, Variable] = dict(zip(row_model.slices, slices, strict=True))
     log_jacobian: Variable = pt.zeros((), dtype=dtype)
-    for site in ordered(row_model):
-        own = row_model.slices[site.number]
-        in_new = _on(site, new)
+    for effect in ordered(row_model):
+        own = row_model.slices[effect.number]
+        in_new = _on(effect, new)
         log_jacobian = log_jacobian + log_determinant(in_new)
-        new[own] = pt.cast(from_effects(in_new, slices[site.number]), own.type.dtype)
+        new[own] = pt.cast(from_effects(in_new, slices[effect.number]), own.type.dtype)
     kept = [whole.entries for whole in row_model.whole if whole.entries is not None]
     [prior, *of_whole] = rebuild([row_model.prior, *kept], new)
     values = [new[part] for part in row_model.slices]
@@ -91,14 +91,14 @@ def recentred(row_model: RowModel) -> RowModel:
     )
 
 
-def _on(site: Site, new: dict[Variable, Variable]) -> Site:
-    """Return a site with the parts of the position replaced."""
-    graphs = dict(zip(site.graphs, rebuild(site.graphs, new), strict=True))
+def _on(effect: Effect, new: dict[Variable, Variable]) -> Effect:
+    """Return an effect with the parts of the position replaced."""
+    graphs = dict(zip(effect.graphs, rebuild(effect.graphs, new), strict=True))
     return replace(
-        site,
-        shift=None if site.shift is None else graphs[site.shift],
-        scale=None if site.scale is None else graphs[site.scale],
-        matrix=None if site.matrix is None else graphs[site.matrix],
+        effect,
+        shift=None if effect.shift is None else graphs[effect.shift],
+        scale=None if effect.scale is None else graphs[effect.scale],
+        matrix=None if effect.matrix is None else graphs[effect.matrix],
     )
 
 
@@ -117,10 +117,10 @@ def _rows(
     entries = [term.entries for term in row_model.terms]
     certain = rebuild(entries, new)
     seen, edits = dict(new), defaultdict[Apply, set[Variable]](set)
-    for site in row_model.sites:
-        if site.edits is not None:
-            seen[row_model.slices[site.number]] = slices[site.number]
-        for node, operand in site.edits or ():
+    for effect in row_model.effects:
+        if effect.edits is not None:
+            seen[row_model.slices[effect.number]] = slices[effect.number]
+        for node, operand in effect.edits or ():
             edits[node].add(operand)
     if not edits:
         return certain
@@ -150,57 +150,57 @@ def _first_rows(leaf: RowLeaf) -> Any:
     return value[:_N_ROWS]
 
 
-def ordered(row_model: RowDensity) -> list[Site]:
-    """Return the sites such that the map of each depends on those of earlier ones only."""
-    left, done = list(row_model.sites), []
+def ordered(row_model: RowDensity) -> list[Effect]:
+    """Return the effects such that the map of each depends on those of earlier ones only."""
+    left, done = list(row_model.effects), []
     while left:
         free = [
-            site
-            for site in left
+            effect
+            for effect in left
             if not any(
-                row_model.slices[other.number] in set(ancestors(site.graphs))
+                row_model.slices[other.number] in set(ancestors(effect.graphs))
                 for other in left
-                if other is not site
+                if other is not effect
             )
         ]
         if not free:
-            raise RuntimeError("The maps of the sites depend on each other in a circle.")
+            raise RuntimeError("The maps of the effects depend on each other in a circle.")
         done += free
-        left = [site for site in left if site not in free]
+        left = [effect for effect in left if effect not in free]
     return done
 
 
-def to_effects(site: Site, z: Variable) -> Variable:
+def to_effects(effect: Effect, z: Variable) -> Variable:
     """Return u = shift + scale * (matrix @ z)."""
     u = z
-    if site.matrix is not None:
-        rows = pt.moveaxis(z, site.mixed, 0)
-        product = (site.matrix @ rows.reshape((rows.shape[0], -1))).reshape(rows.shape)
-        u = pt.moveaxis(product, 0, site.mixed)
-    u = u if site.scale is None else site.scale * u
-    return u if site.shift is None else site.shift + u
+    if effect.matrix is not None:
+        rows = pt.moveaxis(z, effect.mixed, 0)
+        product = (effect.matrix @ rows.reshape((rows.shape[0], -1))).reshape(rows.shape)
+        u = pt.moveaxis(product, 0, effect.mixed)
+    u = u if effect.scale is None else effect.scale * u
+    return u if effect.shift is None else effect.shift + u
 
 
-def from_effects(site: Site, u: Variable) -> Variable:
+def from_effects(effect: Effect, u: Variable) -> Variable:
     """Return z of u."""
-    z = u if site.shift is None else u - site.shift
-    z = z if site.scale is None else z / site.scale
-    if site.matrix is None:
+    z = u if effect.shift is None else u - effect.shift
+    z = z if effect.scale is None else z / effect.scale
+    if effect.matrix is None:
         return z
-    rows = pt.moveaxis(z, site.mixed, 0)
-    solved = _solved(site, rows)
-    return pt.moveaxis(solved, 0, site.mixed)
+    rows = pt.moveaxis(z, effect.mixed, 0)
+    solved = _solved(effect, rows)
+    return pt.moveaxis(solved, 0, effect.mixed)
 
 
-def _solved(site: Site, rows: Variable) -> Variable:
-    """Solve the triangular system of a site."""
-    size, matrix = site.shape[site.mixed], site.matrix
+def _solved(effect: Effect, rows: Variable) -> Variable:
+    """Solve the triangular system of an effect."""
+    size, matrix = effect.shape[effect.mixed], effect.matrix
     assert matrix is not None
     if size > _UNROLLED:
         flat = rows.reshape((rows.shape[0], -1))
-        return pt.linalg.solve_triangular(matrix, flat, lower=site.lower).reshape(rows.shape)
+        return pt.linalg.solve_triangular(matrix, flat, lower=effect.lower).reshape(rows.shape)
     found: dict[int, Variable] = {}
-    for i in range(size) if site.lower else reversed(range(size)):
+    for i in range(size) if effect.lower else reversed(range(size)):
         left = rows[i]
         for j, known in found.items():
             left = left - matrix[i, j] * known
@@ -208,14 +208,14 @@ def _solved(site: Site, rows: Variable) -> Variable:
     return pt.stack([found[i] for i in range(size)], axis=0)
 
 
-def log_determinant(site: Site) -> Variable:
+def log_determinant(effect: Effect) -> Variable:
     """Return the log of the absolute determinant of dz / du."""
     result: Variable = pt.zeros(())
-    if site.scale is not None:
-        result = result - pt.broadcast_to(pt.log(pt.abs(site.scale)), site.shape).sum()
-    if site.matrix is not None:
-        repeats = int(np.prod(site.shape)) // site.shape[site.mixed]
-        result = result - repeats * pt.log(pt.abs(pt.diagonal(site.matrix))).sum()
+    if effect.scale is not None:
+        result = result - pt.broadcast_to(pt.log(pt.abs(effect.scale)), effect.shape).sum()
+    if effect.matrix is not None:
+        repeats = int(np.prod(effect.shape)) // effect.shape[effect.mixed]
+        result = result - repeats * pt.log(pt.abs(pt.diagonal(effect.matrix))).sum()
     return result
 
 
@@ -223,8 +223,8 @@ def _compiled(row_model: RowDensity, position: Variable, values: Sequence[Variab
     """Compile both directions on the Python linker: small graphs, one call a draw."""
     dtype = row_model.position.type.dtype
     forward = list(row_model.slices)
-    for site in row_model.sites:
-        forward[site.number] = to_effects(site, forward[site.number])
+    for effect in row_model.effects:
+        forward[effect.number] = to_effects(effect, forward[effect.number])
     mode = Mode(linker="py", optimizer="fast_compile")
 
     def flat(parts: Sequence[Variable]) -> Variable:
