@@ -38,7 +38,7 @@ from pymc_sgld.model_graph.rewrite.row_axes import (
     check_rows_argument,
 )
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
-from pymc_sgld.model_graph.rewrite.take_rows import Pusher, deep_recursion
+from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, deep_recursion
 from pymc_sgld.posterior.log_likelihood import (
     as_dataset,
     positions_of,
@@ -135,7 +135,7 @@ def posterior_predictive(
 class _Plan:
     """The pushed graphs of the observed variables."""
 
-    pusher: Pusher
+    rewriter: RowRewriter
     position: Variable
     value_vars: tuple[Variable, ...]
     targets: list[tuple[Observed, int, int | None]]  # with axis and group; None: in full
@@ -154,56 +154,56 @@ class _Plan:
         factors = read_factors(model, transformed=False)
         check_rows_argument(rows, model, factors.observed)
         values = values_at_first_draw(factors, model, posterior)
-        pusher = streaming.pusher_for(model, values, factors, total_size)
-        pusher.generators = []  # type: ignore[attr-defined]  # see rows_of_random_variable
+        rewriter = streaming.rewriter_for(model, values, factors, total_size)
+        rewriter.generators = []  # type: ignore[attr-defined]  # see rows_of_random_variable
         wanted = _chosen(factors.observed, var_names)
         graphs = _graphs(model, factors.values, [o.name for o in wanted])
         targets: list[tuple[Observed, int, int | None]] = []
         outputs = []
-        plans = [_plans(observed, rows, pusher) for observed in wanted]
+        plans = [_plans(observed, rows, rewriter) for observed in wanted]
         longest = max((plan[0].total_size for plan in plans if plan), default=0)
         for observed, graph, plan in zip(wanted, graphs, plans, strict=True):
             if plan is None or plan[0].total_size <= MAX_FULL < longest:
                 targets.append((observed, 0, None))
                 outputs.append(graph)
                 continue
-            group, taken = _push(pusher, observed, plan[0], graph)
+            group, taken = _push(rewriter, observed, plan[0], graph)
             targets.append((observed, plan[0].axis, group))
             outputs.append(taken)
         if all(group is None for *_, group in targets):
             raise RowError("Nothing to draw: no observed variable is split by rows. " + _INSTEAD)
         by_rows = [group is not None for *_, group in targets]
         position = pt.vector("position", shape=(sum(v.size for v in values.values()),))
-        outputs = _finished(pusher, outputs, by_rows, values, position, model)
-        return cls(pusher, position, tuple(values), targets, outputs)
+        outputs = _finished(rewriter, outputs, by_rows, values, position, model)
+        return cls(rewriter, position, tuple(values), targets, outputs)
 
     def compiled(self, data: Mapping[str, Any] | None, random_seed: Any, mode: Any) -> OnRows:
         """Return ``f(position, *lengths, *blocks) -> [draws of each target]``."""
-        pusher = self.pusher
+        rewriter = self.rewriter
         used = set(ancestors(self.outputs))
-        leaves = [leaf for leaf in pusher.leaves if leaf.block in used]
+        leaves = [leaf for leaf in rewriter.leaves if leaf.block in used]
         function = pm.compile(
-            [self.position, *pusher.counts, *(leaf.block for leaf in leaves)],
+            [self.position, *rewriter.counts, *(leaf.block for leaf in leaves)],
             self.outputs,
             random_seed=random_seed,
             mode=strict_mode(mode),
             on_unused_input="ignore",
         )
-        streamed = [streaming.is_streamed(pusher, g) for g in range(len(pusher.groups))]
+        streamed = [streaming.is_streamed(rewriter, g) for g in range(len(rewriter.groups))]
         return OnRows(
             function,
             tuple(sources_of(leaves, streamed, data)),
             tuple(leaf.group for leaf in leaves),
-            tuple(group.total_size for group in pusher.groups),
+            tuple(group.total_size for group in rewriter.groups),
             self.position.type.dtype,
             tuple(leaf.name for leaf in leaves),
             tuple(leaf.block.type.dtype for leaf in leaves),
         )
 
 
-def _plans(observed: Observed, rows: RowsArgument, pusher: Pusher) -> list[Candidate] | None:
-    total_size = streaming.streamed_size(pusher, observed.name)
-    return candidates(observed, rows, pusher.evaluator, MAX_FULL, total_size)
+def _plans(observed: Observed, rows: RowsArgument, rewriter: RowRewriter) -> list[Candidate] | None:
+    total_size = streaming.streamed_size(rewriter, observed.name)
+    return candidates(observed, rows, rewriter.evaluator, MAX_FULL, total_size)
 
 
 _INSTEAD = "Use pm.sample_posterior_predictive(), which draws all rows at once."
@@ -233,18 +233,18 @@ def _graphs(model: pm.Model, values: Mapping[str, Variable], names: list[str]) -
 
 
 def _push(
-    pusher: Pusher, observed: Observed, candidate: Candidate, graph: Variable
+    rewriter: RowRewriter, observed: Observed, candidate: Candidate, graph: Variable
 ) -> tuple[int, Variable]:
     draw = None if observed.minibatch is None else draw_of(observed.minibatch)
-    group = pusher.group_index(candidate.group, candidate.total_size, draw)
-    streaming.begin(pusher, group, observed.name, candidate.length)
-    request = pusher.rows(group, minibatch=observed.minibatch, length=candidate.length)
+    group = rewriter.group_index(candidate.group, candidate.total_size, draw)
+    streaming.begin(rewriter, group, observed.name, candidate.length)
+    request = rewriter.rows(group, minibatch=observed.minibatch, length=candidate.length)
     try:
         with deep_recursion():
             taken = request.take_full(graph, candidate.axis)
     except CannotTakeRows as error:
         raise _refused(observed.name, error) from None
-    own = set(pusher.generators)  # type: ignore[attr-defined]
+    own = set(rewriter.generators)  # type: ignore[attr-defined]
     for var in streaming.through_values([taken]):
         if var.owner is None or not isinstance(var.owner.op, RandomVariable):
             continue
@@ -255,7 +255,7 @@ def _push(
 
 
 def _finished(
-    pusher: Pusher,
+    rewriter: RowRewriter,
     outputs: list[Variable],
     by_rows: list[bool],
     values: dict[Variable, np.ndarray],
@@ -263,11 +263,11 @@ def _finished(
     model: pm.Model,
 ) -> list[Variable]:
     """Fold what is constant in what is drawn by rows, and put the position in."""
-    blocks = {leaf.block for leaf in pusher.leaves} | set(pusher.counts)
-    streaming.refuse_placeholders(pusher, outputs, blocks, model)
+    blocks = {leaf.block for leaf in rewriter.leaves} | set(rewriter.counts)
+    streaming.refuse_placeholders(rewriter, outputs, blocks, model)
     try:
         pushed = [out for out, by_row in zip(outputs, by_rows, strict=True) if by_row]
-        folded = iter(fold(pushed, set(values), blocks, pusher.evaluator)[0])
+        folded = iter(fold(pushed, set(values), blocks, rewriter.evaluator)[0])
     except CannotTakeRows as error:
         raise RowError(f"Posterior predictive rows cannot be drawn: {error}. {_INSTEAD}") from None
     outputs = [

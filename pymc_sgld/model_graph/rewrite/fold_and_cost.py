@@ -25,7 +25,7 @@ from pymc_sgld.model_graph.rewrite.factors import minibatch_nodes
 from pymc_sgld.model_graph.rewrite.naming import name_of, names_below, op_name
 from pymc_sgld.model_graph.rewrite.private_api import MinibatchOp
 from pymc_sgld.model_graph.rewrite.row_axes import MAX_FULL
-from pymc_sgld.model_graph.rewrite.take_rows import Pusher
+from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter
 
 
 class Liveness:
@@ -193,7 +193,7 @@ class RowAxes:
         Blocks of rows and their lengths.
     origin : dict
         Folded constant to the expression it stands for.
-    pusher : Pusher
+    rewriter : RowRewriter
         Knows which axes rows were requested of.
     """
 
@@ -203,19 +203,19 @@ class RowAxes:
         parameters: set[Variable],
         blocks: set[Variable],
         origin: dict[Variable, Variable],
-        pusher: Pusher,
+        rewriter: RowRewriter,
     ) -> None:
         self.liveness = Liveness(outputs, parameters, blocks)
         self.origin = origin
         self._classes = classes = AxisClasses([*outputs, *origin.values()])
         for constant, expression in origin.items():
             classes.join_all(constant, expression)
-        for block, (source, axis) in pusher.origins.items():
+        for block, (source, axis) in rewriter.origins.items():
             others = [i for i in range(source.type.ndim) if i != axis]
             for i, other in enumerate(others, start=1):
                 classes.join((block, i), (source, other))
         batches = [(v, 0) for v in blocks if ndim_of(v)]
-        requested = [*pusher.origins.values(), *batches]
+        requested = [*rewriter.origins.values(), *batches]
         self._exact = {classes.find(axis) for axis in requested}
         self._rows = classes.spread(requested)
         features = [v for v, on_block in self.liveness.on_block.items() if on_block]

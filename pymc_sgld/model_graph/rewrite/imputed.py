@@ -13,10 +13,10 @@ from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows
 from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
-from pymc_sgld.model_graph.rewrite.take_rows import Pusher
+from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter
 
 
-def without_long_data(name: str, logp: Variable, pusher: Pusher) -> Variable:
+def without_long_data(name: str, logp: Variable, rewriter: RowRewriter) -> Variable:
     """Return a prior that reads only the rows it needs, where it would read all.
 
     PyMC writes the prior of missing values as ``logp(mu[missing])`` with `mu` evaluated for
@@ -28,7 +28,7 @@ def without_long_data(name: str, logp: Variable, pusher: Pusher) -> Variable:
         Name of the free variable.
     logp : TensorVariable
         Its elementwise log-density.
-    pusher : Pusher
+    rewriter : RowRewriter
         The main rewrite, for its parameters and its evaluator.
 
     Returns
@@ -38,10 +38,10 @@ def without_long_data(name: str, logp: Variable, pusher: Pusher) -> Variable:
     """
     if logp.type.ndim == 0:
         return logp
-    n_entries = pusher.evaluator.length(logp, 0)
+    n_entries = rewriter.evaluator.length(logp, 0)
     if not _reads_longer(logp, n_entries):
         return logp
-    own = Pusher(pusher.evaluator, pusher.parameters)
+    own = RowRewriter(rewriter.evaluator, rewriter.parameters)
     group = own.group_index(name, n_entries)
     try:
         taken = own.rows(group, keep_parameters=True).take_full(logp, 0)

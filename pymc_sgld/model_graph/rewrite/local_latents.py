@@ -36,10 +36,10 @@ from pymc_sgld.model_graph.rewrite.split import (
     split_observed,
     split_potentials,
 )
-from pymc_sgld.model_graph.rewrite.take_rows import Pusher, Rows, deep_recursion
+from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, Rows, deep_recursion
 
 
-class LocalPusher(Pusher):
+class LocalRowRewriter(RowRewriter):
     """A rewrite in which parameters with one entry per row are blocks too."""
 
     def __init__(self, evaluator: Evaluator, parameters: set[Variable]) -> None:
@@ -60,14 +60,14 @@ class LocalPusher(Pusher):
 
 
 class _LocalRows(Rows):
-    pusher: LocalPusher
+    rewriter: LocalRowRewriter
 
     def _take_parameter(self, var: Variable, axis: int) -> Variable:
         if self.index is not None or self.keep_parameters:
             return super()._take_parameter(var, axis)
-        block = self.pusher.block((var, axis, None), self.group, var.name, source=var, axis=axis)
-        [leaf] = [leaf for leaf in self.pusher.leaves if leaf.block is block]
-        known = self.pusher.latents.setdefault(var, leaf)
+        block = self.rewriter.block((var, axis, None), self.group, var.name, source=var, axis=axis)
+        [leaf] = [leaf for leaf in self.rewriter.leaves if leaf.block is block]
+        known = self.rewriter.latents.setdefault(var, leaf)
         if known is not leaf:
             raise CannotTakeRows(f"'{var.name}' has rows on two axes, or of two groups")
         return block if axis == 0 else pt.moveaxis(block, 0, axis)
@@ -214,37 +214,37 @@ def local_latent_model(
     check_rows_argument(rows, model, factors.observed)
     point = model.initial_point(random_seed=0)
     values: dict[Variable, np.ndarray] = {v: np.asarray(point[v.name]) for v in model.value_vars}
-    pusher = LocalPusher(Evaluator(values), set(values))
-    draft = Draft(pusher, Options(rows))
+    rewriter = LocalRowRewriter(Evaluator(values), set(values))
+    draft = Draft(rewriter, Options(rows))
     with deep_recursion():
         split_observed(draft, factors)
-        _split_priors(draft, pusher, factors)
+        _split_priors(draft, rewriter, factors)
         split_potentials(draft, factors)
-        if not pusher.latents:
+        if not rewriter.latents:
             raise RowError(
                 "No free variable has one entry per row of the observed variables. Use row_model."
             )
-        _refuse_entering_whole(draft, pusher)
-        shared = {v: x for v, x in values.items() if v not in pusher.latents}
+        _refuse_entering_whole(draft, rewriter)
+        shared = {v: x for v, x in values.items() if v not in rewriter.latents}
         result = assemble(model, draft, shared)
-    sources = {leaf.source for leaf in pusher.latents.values()}
+    sources = {leaf.source for leaf in rewriter.latents.values()}
     return LocalLatentModel(result, tuple(x for x in result.leaves if x.source in sources))
 
 
-def _split_priors(draft: Draft, pusher: LocalPusher, factors: Factors) -> None:
+def _split_priors(draft: Draft, rewriter: LocalRowRewriter, factors: Factors) -> None:
     """Push the priors of the local latents, which may bring in others, and keep the rest."""
     left = list(factors.free)
     while True:
-        ready = [(n, logp) for n, logp in left if factors.values[n] in pusher.latents]
+        ready = [(n, logp) for n, logp in left if factors.values[n] in rewriter.latents]
         if not ready:
             break
-        left = [(n, logp) for n, logp in left if factors.values[n] not in pusher.latents]
+        left = [(n, logp) for n, logp in left if factors.values[n] not in rewriter.latents]
         for name, logp in ready:
-            leaf = pusher.latents[factors.values[name]]
+            leaf = rewriter.latents[factors.values[name]]
             try:
                 if leaf.axis >= logp.type.ndim:
                     raise CannotTakeRows("its density is one number for all rows together")
-                taken = pusher.rows(leaf.group).take_full(logp, leaf.axis)
+                taken = rewriter.rows(leaf.group).take_full(logp, leaf.axis)
             except CannotTakeRows as error:
                 raise RowError(
                     f"'{name}' has one entry per row, but its prior cannot be split by rows: "
@@ -254,9 +254,9 @@ def _split_priors(draft: Draft, pusher: LocalPusher, factors: Factors) -> None:
     draft.whole.extend((WholeTerm(name, "prior"), logp) for name, logp in left)
 
 
-def _refuse_entering_whole(draft: Draft, pusher: LocalPusher) -> None:
+def _refuse_entering_whole(draft: Draft, rewriter: LocalRowRewriter) -> None:
     graphs = [*(term.entries for term in draft.terms), *(var for _, var in draft.whole)]
-    left = sorted(v.name for v in set(ancestors(graphs)).intersection(pusher.latents))
+    left = sorted(v.name for v in set(ancestors(graphs)).intersection(rewriter.latents))
     if left:
         raise RowError(
             f"{listed(left)} has one entry per row, and enters as a whole as well: rows are not "

@@ -47,11 +47,11 @@ def rows_of_unnamed(
     [x] = node.inputs
     if x.owner is not None and isinstance(x.owner.op, XTensorFromTensor):
         return rows.take(x.owner.inputs[0], axis)
-    if x in rows.pusher.parameters and rows.index is not None:
+    if x in rows.rewriter.parameters and rows.index is not None:
         return pt.take(node.outputs[0], rows.positions(), axis=axis)
-    if x in rows.pusher.parameters and rows.keep_parameters:
+    if x in rows.rewriter.parameters and rows.keep_parameters:
         return node.outputs[0]
-    if x in rows.pusher.parameters:
+    if x in rows.rewriter.parameters:
         raise CannotTakeRows(
             f"parameter '{x.name}' has one entry per row (local latent). "
             "Marginalise it: write the density of a row with it integrated out"

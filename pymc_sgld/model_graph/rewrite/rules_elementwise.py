@@ -73,10 +73,10 @@ def rows_of_inner_graph(
 ) -> Variable:
     """Continue inside the inner graph."""
     key = ("inlined", node)
-    if key not in rows.pusher.memo:
+    if key not in rows.rewriter.memo:
         outer = dict(zip(op.fgraph.inputs, node.inputs, strict=True))
-        rows.pusher.memo[key] = op.fgraph.bind(outer)
-    inlined: Any = rows.pusher.memo[key]
+        rows.rewriter.memo[key] = op.fgraph.bind(outer)
+    inlined: Any = rows.rewriter.memo[key]
     return rows.take(inlined[output], axis)
 
 

@@ -103,7 +103,7 @@ def _through_index(x: Variable, layout: IndexLayout, axis: int, rows: Rows) -> V
     for position in layout.arrays:
         index = layout.indices[position]
         joint = layout.joint_axis(position, axis)
-        if joint < 0 or (x.owner is None and x in rows.pusher.parameters):
+        if joint < 0 or (x.owner is None and x in rows.rewriter.parameters):
             continue
         length = rows.evaluator.length(x, position)
         shape = rows.evaluator.shape(index)
@@ -253,4 +253,4 @@ def _with_entries(node: Apply, origin: np.ndarray, axis: int, rows: Rows) -> Var
 def _block_of(node: Apply, array: np.ndarray, axis: int, name: str, rows: Rows) -> Variable:
     """Return the block of an array made here, rows on axis 0."""
     own = np.ascontiguousarray(array if rows.index is None else array[rows.index])
-    return rows.pusher.block((name, node, axis, rows.key), rows.group, name, derived=own)
+    return rows.rewriter.block((name, node, axis, rows.key), rows.group, name, derived=own)

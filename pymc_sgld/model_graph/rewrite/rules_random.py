@@ -29,7 +29,7 @@ def rows_of_random_variable(
     op: RandomVariable, node: Apply, output: int, axis: int, rows: Rows
 ) -> Variable:
     """Draw rows from rows of the parameters, in a posterior predictive graph."""
-    generators = getattr(rows.pusher, "generators", None)
+    generators = getattr(rows.rewriter, "generators", None)
     if generators is None or output == 0:
         raise CannotTakeRows(f"{op_name(node)} is drawn at random inside the log-density")
     if rows.index is not None:

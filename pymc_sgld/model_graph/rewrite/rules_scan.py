@@ -102,7 +102,7 @@ class _Loop:
 
     def _make_known(self, inner: Variable) -> None:
         """Let shapes of the step be evaluated, and rows of its inputs be requested."""
-        evaluator, pusher = self.rows.evaluator, self.rows.pusher
+        evaluator, rewriter = self.rows.evaluator, self.rows.rewriter
         if inner in self.state_of:
             outer, over_time = self.states[self.state_of[inner]].buffer, True
         else:
@@ -111,7 +111,7 @@ class _Loop:
         if isinstance(inner.type, TensorType):
             shape = evaluator.shape(outer)[1 if over_time else 0 :]
             evaluator.point[inner] = np.zeros(shape, dtype=inner.type.dtype)
-        pusher.stand_ins[inner] = self._rows_of_input
+        rewriter.stand_ins[inner] = self._rows_of_input
 
     def _rows_of_input(self, inner: Variable, axis: int, request: Rows) -> Variable:
         """Return the stand-in for rows of an input of the step."""

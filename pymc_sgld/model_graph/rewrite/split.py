@@ -48,7 +48,7 @@ from pymc_sgld.model_graph.rewrite.row_axes import (
     candidates,
 )
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
-from pymc_sgld.model_graph.rewrite.take_rows import Pusher, deep_recursion
+from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, deep_recursion
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Options:
 class Draft:
     """What has been decided so far."""
 
-    pusher: Pusher
+    rewriter: RowRewriter
     options: Options
     terms: list[RowTerm] = field(default_factory=list)
     whole: list[tuple[WholeTerm, Variable]] = field(default_factory=list)
@@ -79,7 +79,7 @@ def split(
     factors: Factors,
     values: dict[Variable, np.ndarray],
     options: Options,
-    pusher: Pusher | None = None,
+    rewriter: RowRewriter | None = None,
 ) -> RowDensity:
     """Split factors by rows; their parameters are the keys of `values`.
 
@@ -90,16 +90,16 @@ def split(
     values : dict of Variable to ndarray
         The free variables that make up the position, with values to read shapes at.
     options : Options
-    pusher : Pusher, optional
+    rewriter : RowRewriter, optional
         Another kind of rewrite than that of the data in the model.
     """
-    if pusher is None:
-        pusher = streaming.pusher_for(model, values, factors, options.total_size)
-    draft = Draft(pusher, options, jacobians=factors.jacobians)
+    if rewriter is None:
+        rewriter = streaming.rewriter_for(model, values, factors, options.total_size)
+    draft = Draft(rewriter, options, jacobians=factors.jacobians)
     with deep_recursion():
         split_observed(draft, factors)
         draft.whole.extend(
-            (WholeTerm(name, "prior"), without_long_data(name, logp, draft.pusher))
+            (WholeTerm(name, "prior"), without_long_data(name, logp, draft.rewriter))
             for name, logp in factors.free
         )
         split_potentials(draft, factors)
@@ -110,10 +110,10 @@ def split(
 
 def split_observed(draft: Draft, factors: Factors) -> None:
     """Push every observed variable along its rows, or keep it whole."""
-    evaluator, rows, max_full = draft.pusher.evaluator, draft.options.rows, draft.options.max_full
+    evaluator, rows, max_full = draft.rewriter.evaluator, draft.options.rows, draft.options.max_full
     plans: list[tuple[Observed, list[Candidate] | None]] = []
     for observed in factors.observed:
-        total_size = streaming.streamed_size(draft.pusher, observed.name)
+        total_size = streaming.streamed_size(draft.rewriter, observed.name)
         if observed.logp.type.ndim == 0 and _length(observed, evaluator) <= max_full:
             plans.append((observed, None))
             continue
@@ -132,7 +132,7 @@ def split_observed(draft: Draft, factors: Factors) -> None:
                 f"'{observed.name}' has {plan[0].total_size} rows only and is evaluated in full"
             )
         else:
-            draft.terms.append(_push_observed(draft.pusher, observed, plan))
+            draft.terms.append(_push_observed(draft.rewriter, observed, plan))
 
 
 def _whole(observed: Observed, reason: str) -> WholeTerm:
@@ -143,16 +143,16 @@ def _length(observed: Observed, evaluator: Evaluator) -> int:
     return max(evaluator.shape(observed.value), default=1)
 
 
-def _push_observed(pusher: Pusher, observed: Observed, plan: list[Candidate]) -> RowTerm:
+def _push_observed(rewriter: RowRewriter, observed: Observed, plan: list[Candidate]) -> RowTerm:
     """Push along the first axis that works; report the failure along the preferred one."""
     failure: CannotTakeRows | None = None
     for candidate in plan:
         try:
-            return _push(pusher, observed, candidate)
+            return _push(rewriter, observed, candidate)
         except CannotTakeRows as error:
             failure = failure or error
     name, axis = observed.name, plan[0].axis
-    if streaming.streamed_size(pusher, name) is not None:
+    if streaming.streamed_size(rewriter, name) is not None:
         raise RowError(f"Cannot stream '{name}' along axis {axis}: {failure}.")
     has_others = observed.logp.type.ndim > 1
     other = f"rows={{'{name}': <axis>}} if rows are on another axis, " if has_others else ""
@@ -163,11 +163,11 @@ def _push_observed(pusher: Pusher, observed: Observed, plan: list[Candidate]) ->
     )
 
 
-def _push(pusher: Pusher, observed: Observed, candidate: Candidate) -> RowTerm:
+def _push(rewriter: RowRewriter, observed: Observed, candidate: Candidate) -> RowTerm:
     draw = None if observed.minibatch is None else draw_of(observed.minibatch)
-    group = pusher.group_index(candidate.group, candidate.total_size, draw)
-    streaming.begin(pusher, group, observed.name, candidate.length)
-    request = pusher.rows(group, minibatch=observed.minibatch, length=candidate.length)
+    group = rewriter.group_index(candidate.group, candidate.total_size, draw)
+    streaming.begin(rewriter, group, observed.name, candidate.length)
+    request = rewriter.rows(group, minibatch=observed.minibatch, length=candidate.length)
     taken = request.take_full(observed.logp, candidate.axis)
     return row_term(observed.name, group, taken, candidate.axis, "observed")
 
@@ -191,20 +191,20 @@ def split_potentials(draft: Draft, factors: Factors) -> None:
 
 def _push_potential(draft: Draft, name: str, part: Variable) -> RowTerm | None:
     """Return the potential's rows, or None where it is no sum over rows of known data."""
-    pusher = draft.pusher
+    rewriter = draft.rewriter
     if part.type.ndim == 0 or part.type.shape[0] == 1:
         return None
-    length = pusher.evaluator.length(part, 0)
-    same = streaming.groups_for(pusher, part, length)
-    if not same and pusher.groups and length <= draft.options.max_full:
+    length = rewriter.evaluator.length(part, 0)
+    same = streaming.groups_for(rewriter, part, length)
+    if not same and rewriter.groups and length <= draft.options.max_full:
         return None
-    group = same[0] if same else pusher.group_index(f"rows_{length}", length)
+    group = same[0] if same else rewriter.group_index(f"rows_{length}", length)
     try:
-        taken = pusher.rows(group).take_full(part, 0)
+        taken = rewriter.rows(group).take_full(part, 0)
     except CannotTakeRows as error:
         draft.notes.append(f"potential '{name}' is no sum over rows: {error}")
         return None
-    blocks = {leaf.block for leaf in pusher.leaves}
+    blocks = {leaf.block for leaf in rewriter.leaves}
     if blocks.isdisjoint(ancestors([taken])):
         return None
     return row_term(name, group, taken, 0, "potential")
@@ -221,33 +221,33 @@ def _nothing_to_minibatch(factors: Factors, draft: Draft) -> RowError:
 
 def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) -> RowDensity:
     """Fold, check the cost, and put one position vector in for the parameters in `values`."""
-    pusher = draft.pusher
+    rewriter = draft.rewriter
     parameters = set(values)
-    whole = parameter_checks.checks_as_switches([v for _, v in draft.whole], pusher.evaluator)
+    whole = parameter_checks.checks_as_switches([v for _, v in draft.whole], rewriter.evaluator)
     outputs = [*(term.entries for term in draft.terms), *(var.sum() for var in whole)]
     n_terms, n_sums = len(draft.terms), len(outputs)
     outputs += [v for (w, _), v in zip(draft.whole, whole, strict=True) if w.kind == "observed"]
     outputs += [sum(one.sum() for one in draft.jacobians)] if draft.jacobians else []
-    blocks = {leaf.block for leaf in pusher.leaves} | set(pusher.counts)
-    streaming.refuse_placeholders(pusher, outputs, blocks, model)
+    blocks = {leaf.block for leaf in rewriter.leaves} | set(rewriter.counts)
+    streaming.refuse_placeholders(rewriter, outputs, blocks, model)
     try:
-        outputs, origin = fold(outputs, parameters, blocks, pusher.evaluator)
+        outputs, origin = fold(outputs, parameters, blocks, rewriter.evaluator)
     except CannotTakeRows as error:
         raise RowError(f"Cannot minibatch {_term_names(draft)}: {error}.") from None
     if not draft.options.allow_full_terms:
         _refuse_costly(draft, outputs[:n_sums], parameters, blocks, origin)
     used = set(ancestors(outputs))
-    leaves = [leaf for leaf in pusher.leaves if leaf.block in used]
+    leaves = [leaf for leaf in rewriter.leaves if leaf.block in used]
     position = pt.vector("position", shape=(sum(v.size for v in values.values()),))
     slices = slices_of(position, values)
     new: dict[Variable, Variable] = {
         var: shaped_like(part, var) for var, part in zip(values, slices, strict=True)
     }
-    for group, count in enumerate(pusher.counts):
+    for group, count in enumerate(rewriter.counts):
         own = [leaf for leaf in leaves if leaf.group == group]
         if own:
             new[count] = own[0].block.shape[0]
-        elif pusher.groups[group].total_size == 1:
+        elif rewriter.groups[group].total_size == 1:
             new[count] = pt.constant(1, dtype="int64")  # its one row was folded as a constant
     outputs = rebuild(outputs, new)
     sums, entries = outputs[n_terms:n_sums], iter(outputs[n_sums:])
@@ -270,10 +270,10 @@ def assemble(model: pm.Model, draft: Draft, values: dict[Variable, np.ndarray]) 
             replace(w, entries=next(entries)) if w.kind == "observed" else w for w, _ in draft.whole
         ),
         folded=_long_statistics(draft, origin),
-        streamed=tuple(streaming.is_streamed(pusher, g) for g in number),
+        streamed=tuple(streaming.is_streamed(rewriter, g) for g in number),
         notes=tuple(draft.notes),
-        draws=tuple(pusher.draws[g] for g in number),
-        evaluator=pusher.evaluator,
+        draws=tuple(rewriter.draws[g] for g in number),
+        evaluator=rewriter.evaluator,
         jacobian=outputs[-1] if draft.jacobians else None,
     )
 
@@ -290,8 +290,8 @@ def _refuse_costly(
     origin: dict[Variable, Variable],
 ) -> None:
     """Raise if a term or potential still holds an array with one entry per row."""
-    lengths = {draft.pusher.groups[t.group].total_size for t in draft.terms}
-    row_axes = RowAxes(outputs, parameters, blocks, origin, draft.pusher)
+    lengths = {draft.rewriter.groups[t.group].total_size for t in draft.terms}
+    row_axes = RowAxes(outputs, parameters, blocks, origin, draft.rewriter)
     subjects = [f"Cannot minibatch '{term.name}'" for term in draft.terms]
     subjects += [
         f"Potential '{whole.name}' cannot be split by rows" if whole.kind == "potential" else ""
@@ -300,15 +300,15 @@ def _refuse_costly(
     for subject, out in zip(subjects, outputs, strict=True):
         try:
             if subject:
-                refuse_whole_rows([out], row_axes, lengths, draft.pusher.evaluator)
+                refuse_whole_rows([out], row_axes, lengths, draft.rewriter.evaluator)
         except CannotTakeRows as error:
             raise RowError(f"{subject}: {error}.") from None
 
 
 def _long_statistics(draft: Draft, origin: dict[Variable, Variable]) -> tuple[Folded, ...]:
     """Return what was evaluated once from data with one entry per row."""
-    evaluator = draft.pusher.evaluator
-    lengths = {draft.pusher.groups[t.group].total_size for t in draft.terms}
+    evaluator = draft.rewriter.evaluator
+    lengths = {draft.rewriter.groups[t.group].total_size for t in draft.terms}
     found = []
     for constant, source in origin.items():
         long_data = any(
@@ -326,4 +326,4 @@ def _long_statistics(draft: Draft, origin: dict[Variable, Variable]) -> tuple[Fo
 def _used_groups(draft: Draft) -> tuple[tuple[RowGroup, ...], dict[int, int]]:
     """Return the groups that terms belong to, and their new numbers."""
     used = sorted({term.group for term in draft.terms})
-    return tuple(draft.pusher.groups[g] for g in used), {g: i for i, g in enumerate(used)}
+    return tuple(draft.rewriter.groups[g] for g in used), {g: i for i, g in enumerate(used)}

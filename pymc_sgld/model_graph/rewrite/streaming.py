@@ -27,7 +27,7 @@ from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.factors import Factors
 from pymc_sgld.model_graph.rewrite.fold_and_cost import Liveness, frontier, rebuild
 from pymc_sgld.model_graph.rewrite.naming import listed, name_of, names_below, op_name
-from pymc_sgld.model_graph.rewrite.take_rows import Pusher, Rows
+from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, Rows
 
 type TotalSize = int | Mapping[str, int] | None
 
@@ -57,13 +57,13 @@ class PlaceholderEvaluator(Evaluator):
         self._facts.update((var, (True, False)) for var in placeholders)
 
 
-class StreamedPusher(Pusher):
+class StreamedRowRewriter(RowRewriter):
     """A rewrite in which some groups of rows come from the caller.
 
     Parameters
     ----------
     evaluator, parameters
-        As for `Pusher`.
+        As for `RowRewriter`.
     sizes : dict of str to int
         Name of an observed variable to its number of rows.
     dims : set of str
@@ -152,7 +152,7 @@ class StreamedRows(Rows):
         except CannotTakeRows as error:
             node = var.owner
             names = [name_of(v) for v in ancestors([var]) if _is_placeholder(v, self)]
-            of_data = self.pusher.parameters.isdisjoint(ancestors([var]))
+            of_data = self.rewriter.parameters.isdisjoint(ancestors([var]))
             general = str(error).startswith(("rows are mixed", "no row rule"))
             if node is None or not names or not of_data or not general:
                 raise
@@ -162,7 +162,7 @@ class StreamedRows(Rows):
             ) from None
 
     def _take_leaf(self, var: Variable, axis: int) -> Variable:
-        if var in self.pusher.parameters:
+        if var in self.rewriter.parameters:
             return self._take_parameter(var, axis)
         length = self.evaluator.length(var, axis)
         if not isinstance(var, SharedVariable) or var.type.shape[axis] is not None:
@@ -183,12 +183,12 @@ def _is_placeholder(var: Variable, rows: Rows) -> bool:
     return isinstance(var, SharedVariable) and not rows.evaluator.is_data(var)
 
 
-def pusher_for(
+def rewriter_for(
     model: pm.Model,
     values: dict[Variable, np.ndarray],
     factors: Factors,
     total_size: TotalSize,
-) -> Pusher:
+) -> RowRewriter:
     """Return the rewrite of a model's own data, or of streamed data.
 
     Raises
@@ -200,7 +200,7 @@ def pusher_for(
     lengths = {o.name: _n_rows(o.value, values, model) for o in factors.observed if o.name in sizes}
     sizes = {name: n for name, n in sizes.items() if lengths[name] != n}
     if not sizes:
-        return Pusher(Evaluator(values), set(values))
+        return RowRewriter(Evaluator(values), set(values))
     streamed = [o for o in factors.observed if o.name in sizes]
     for observed in streamed:
         if observed.minibatch is not None:
@@ -217,7 +217,7 @@ def pusher_for(
     ]
     dims = {o.dims[0] for o in streamed if o.dims and o.dims[0] is not None}
     evaluator = PlaceholderEvaluator(values, possible)
-    return StreamedPusher(evaluator, set(values), sizes, {d for d in dims if d is not None})
+    return StreamedRowRewriter(evaluator, set(values), sizes, {d for d in dims if d is not None})
 
 
 def _n_rows(value: Variable, values: dict[Variable, np.ndarray], model: pm.Model) -> int:
@@ -252,68 +252,72 @@ def _sizes(total_size: TotalSize, factors: Factors) -> dict[str, int]:
     return sizes
 
 
-def streamed_size(pusher: Pusher, name: str) -> int | None:
+def streamed_size(rewriter: RowRewriter, name: str) -> int | None:
     """Return the number of rows of an observed variable if they are streamed."""
-    return pusher.sizes.get(name) if isinstance(pusher, StreamedPusher) else None
+    return rewriter.sizes.get(name) if isinstance(rewriter, StreamedRowRewriter) else None
 
 
-def is_streamed(pusher: Pusher, group: int) -> bool:
+def is_streamed(rewriter: RowRewriter, group: int) -> bool:
     """Whether the rows of a group come from the caller."""
-    return isinstance(pusher, StreamedPusher) and group in pusher.lengths
+    return isinstance(rewriter, StreamedRowRewriter) and group in rewriter.lengths
 
 
-def begin(pusher: Pusher, group: int, name: str, length: int) -> None:
+def begin(rewriter: RowRewriter, group: int, name: str, length: int) -> None:
     """Note that a group is streamed, where its observed variable is; `length` is written."""
-    if isinstance(pusher, StreamedPusher) and name in pusher.sizes:
-        if pusher.lengths.setdefault(group, length) != length:
+    if isinstance(rewriter, StreamedRowRewriter) and name in rewriter.sizes:
+        if rewriter.lengths.setdefault(group, length) != length:
             raise RowError(
                 f"'{name}' has a placeholder of {length} rows, but other data of its row dimension "
-                f"one of {pusher.lengths[group]}. Make the placeholders equally long."
+                f"one of {rewriter.lengths[group]}. Make the placeholders equally long."
             )
 
 
-def groups_for(pusher: Pusher, part: Variable, length: int) -> list[int]:
+def groups_for(rewriter: RowRewriter, part: Variable, length: int) -> list[int]:
     """Return the groups whose rows the first axis of a potential may be."""
-    reads = isinstance(pusher, StreamedPusher) and not pusher.sources().isdisjoint(
+    reads = isinstance(rewriter, StreamedRowRewriter) and not rewriter.sources().isdisjoint(
         through_values([part])
     )
     found = []
-    for i, group in enumerate(pusher.groups):
-        if is_streamed(pusher, i):
-            if reads and isinstance(pusher, StreamedPusher) and pusher.lengths[i] == length:
+    for i, group in enumerate(rewriter.groups):
+        if is_streamed(rewriter, i):
+            if (
+                reads
+                and isinstance(rewriter, StreamedRowRewriter)
+                and rewriter.lengths[i] == length
+            ):
                 found.append(i)
         # A potential on the full data cannot share the rows of a pm.Minibatch.
-        elif group.total_size == length and pusher.draws[i] is None:
+        elif group.total_size == length and rewriter.draws[i] is None:
             found.append(i)
     return found
 
 
 def refuse_placeholders(
-    pusher: Pusher, outputs: Sequence[Variable], blocks: set[Variable], model: pm.Model
+    rewriter: RowRewriter, outputs: Sequence[Variable], blocks: set[Variable], model: pm.Model
 ) -> None:
     """Raise if a placeholder's values, or its length, are left in a pushed graph.
 
     Parameters
     ----------
-    pusher : Pusher
+    rewriter : RowRewriter
     outputs : sequence of Variable
         The terms and the prior.
     blocks : set of Variable
     model : pm.Model
     """
-    if not isinstance(pusher, StreamedPusher) or not pusher.lengths:
+    if not isinstance(rewriter, StreamedRowRewriter) or not rewriter.lengths:
         return
-    sources = pusher.sources() | {
-        v for v in model.data_vars if pusher.dims.intersection(_dims_of(v, model))
+    sources = rewriter.sources() | {
+        v for v in model.data_vars if rewriter.dims.intersection(_dims_of(v, model))
     }
-    lengths = set(pusher.lengths.values())
+    lengths = set(rewriter.lengths.values())
     doubtful = {
         v
         for v in model.data_vars
         if v not in sources and not _dims_of(v, model) and v.get_value(borrow=True).shape[:1]
     }
     doubtful = {v for v in doubtful if v.get_value(borrow=True).shape[0] in lengths}
-    liveness = Liveness(outputs, pusher.parameters, blocks)
+    liveness = Liveness(outputs, rewriter.parameters, blocks)
     for node in dict.fromkeys(v.owner for v in through_values(outputs) if v.owner is not None):
         if isinstance(node.op, Shape | Shape_i):
             continue
@@ -331,7 +335,7 @@ def refuse_placeholders(
                     f"full through {op_name(node)}. If it is streamed too, compute what is made of "
                     "it beforehand; if not, write the placeholders with another number of rows."
                 )
-    _refuse_lengths(pusher, frontier(outputs, liveness), sources)
+    _refuse_lengths(rewriter, frontier(outputs, liveness), sources)
 
 
 def _dims_of(var: Variable, model: pm.Model) -> set[str | None]:
@@ -339,7 +343,7 @@ def _dims_of(var: Variable, model: pm.Model) -> set[str | None]:
 
 
 def _refuse_lengths(
-    pusher: StreamedPusher, fixed: Sequence[Variable], sources: set[Variable]
+    rewriter: StreamedRowRewriter, fixed: Sequence[Variable], sources: set[Variable]
 ) -> None:
     """Raise if a number would differ had the placeholders one row more."""
     suspects = [v for v in fixed if not sources.isdisjoint(ancestors([v]))]
@@ -347,15 +351,15 @@ def _refuse_lengths(
     if not suspects:
         return
     replace: dict[Variable, Variable] = {}
-    for leaf in pusher.leaves:
-        if leaf.group in pusher.lengths and isinstance(leaf.source, SharedVariable):
+    for leaf in rewriter.leaves:
+        if leaf.group in rewriter.lengths and isinstance(leaf.source, SharedVariable):
             value = leaf.source.get_value(borrow=True)
             first = np.take(value, [0], axis=leaf.axis)
             longer = np.concatenate([value, first], axis=leaf.axis)
             replace[leaf.source] = pt.constant(longer)
-    values = pusher.evaluator.values(suspects)
+    values = rewriter.evaluator.values(suspects)
     try:
-        altered: list[Any] = pusher.evaluator.values(rebuild(suspects, replace))
+        altered: list[Any] = rewriter.evaluator.values(rebuild(suspects, replace))
     except (ValueError, TypeError, AssertionError, IndexError):
         altered = [None] * len(suspects)
     for var, value, other in zip(suspects, values, altered, strict=True):

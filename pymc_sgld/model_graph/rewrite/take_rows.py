@@ -83,7 +83,7 @@ def register_row_rule(op_class: type[Op]) -> Callable[[RowRule], RowRule]:
     return decorate
 
 
-class Pusher:
+class RowRewriter:
     """Memory of one rewrite: row blocks made so far and requests already answered.
 
     Parameters
@@ -200,7 +200,7 @@ class Rows:
 
     def __init__(
         self,
-        pusher: Pusher,
+        rewriter: RowRewriter,
         group: int,
         length: int,
         extent: int,
@@ -208,7 +208,7 @@ class Rows:
         keep_parameters: bool,
         index: np.ndarray | None = None,
     ) -> None:
-        self.pusher = pusher
+        self.rewriter = rewriter
         self.group = group
         self.length = length
         self.extent = extent
@@ -220,12 +220,12 @@ class Rows:
     @property
     def evaluator(self) -> Evaluator:
         """Shapes and values of data."""
-        return self.pusher.evaluator
+        return self.rewriter.evaluator
 
     @property
     def count(self) -> Variable:
         """Symbolic number of rows in a batch."""
-        return self.pusher.counts[self.group]
+        return self.rewriter.counts[self.group]
 
     def take(self, var: Variable, axis: int) -> Variable:
         """Return rows of `var` along `axis`.
@@ -234,11 +234,11 @@ class Rows:
         same for all rows.
         """
         key = (var, axis, self.key)
-        if key not in self.pusher.memo:
+        if key not in self.rewriter.memo:
             shared = var.type.shape[axis] == 1
             take = self._same_for_all if shared else self._checked_take
-            self.pusher.memo[key] = take(var, axis)
-        return self.pusher.memo[key]
+            self.rewriter.memo[key] = take(var, axis)
+        return self.rewriter.memo[key]
 
     def _same_for_all(self, var: Variable, axis: int) -> Variable:
         """Return what all rows share; of one row picked from long work, only that row."""
@@ -303,7 +303,7 @@ class Rows:
         index = np.where(index < 0, index + extent, index).astype(np.int64)
         composed = index if self.index is None else index[self.index]
         if len(composed) == extent == self.length and np.array_equal(composed, np.arange(extent)):
-            return self.pusher.rows(
+            return self.rewriter.rows(
                 self.group,
                 minibatch=self.minibatch,
                 length=self.length,
@@ -311,7 +311,7 @@ class Rows:
             )
         if self.minibatch is not None:
             raise CannotTakeRows("a pm.Minibatch is indexed by fixed positions in the batch")
-        return self.pusher.request(self, composed, extent)
+        return self.rewriter.request(self, composed, extent)
 
     def positions(self) -> Variable:
         """Return the block of positions along the requested axis, one per row."""
@@ -321,7 +321,7 @@ class Rows:
             )
         index = np.arange(self.length) if self.index is None else self.index
         key = ("positions", None if self.index is None else self.key)
-        return self.pusher.block(key, self.group, "row positions", derived=index)
+        return self.rewriter.block(key, self.group, "row positions", derived=index)
 
     def refuse_mixing(self, node: Apply, output: int = 0) -> CannotTakeRows:
         """Return the error for an operation that combines different rows."""
@@ -354,13 +354,13 @@ class Rows:
         name = var.name or f"derived from {names_below(var)}"
         key = (var, axis, None if self.index is None else self.key)
         array = np.ascontiguousarray(array)
-        block = self.pusher.block(key, self.group, name, axis=axis, derived=array, of=var)
+        block = self.rewriter.block(key, self.group, name, axis=axis, derived=array, of=var)
         return _back_to(block, axis)
 
     def _take_leaf(self, var: Variable, axis: int) -> Variable:
-        if var in self.pusher.stand_ins:
-            return self.pusher.stand_ins[var](var, axis, self)
-        if var in self.pusher.parameters:
+        if var in self.rewriter.stand_ins:
+            return self.rewriter.stand_ins[var](var, axis, self)
+        if var in self.rewriter.parameters:
             return self._take_parameter(var, axis)
         if not isinstance(var, Constant | SharedVariable):
             raise CannotTakeRows(f"{name_of(var)} is an input without a value")
@@ -376,7 +376,7 @@ class Rows:
             raise CannotTakeRows(f"rows of sparse {name_of(var)} are on axis 1; transpose it")
         if self.index is None:
             name = var.name or name_of(var)
-            block = self.pusher.block((var, axis, None), self.group, name, source=var, axis=axis)
+            block = self.rewriter.block((var, axis, None), self.group, name, source=var, axis=axis)
             return block if sparse else _back_to(block, axis)
         if sparse:
             raise CannotTakeRows(f"sparse {name_of(var)} is indexed a second time")
@@ -404,7 +404,7 @@ class Rows:
         if axis != 0 or self.index is not None:
             raise self.refuse_mixing(node, output)
         # The user's own rows replace the random ones: continue with the rows of the source.
-        return self.pusher.rows(self.group).take(source, 0)
+        return self.rewriter.rows(self.group).take(source, 0)
 
     def _fixed_in_minibatch(self, var: Variable) -> CannotTakeRows:
         return CannotTakeRows(
