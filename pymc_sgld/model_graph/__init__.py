@@ -15,7 +15,7 @@ from pymc_sgld.model_graph.recentring.find_effects import Recentre
 from pymc_sgld.model_graph.recentring.recentred import recentred
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows, RowError
 from pymc_sgld.model_graph.rewrite.factors import uses_minibatch
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 __all__ = [
     "BlockFunction",
@@ -30,8 +30,8 @@ __all__ = [
     "RowGroup",
     "RowLeaf",
     "RowModel",
+    "RowRequest",
     "RowTerm",
-    "Rows",
     "recentred",
     "register_row_rule",
     "row_model",

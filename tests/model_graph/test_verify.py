@@ -11,7 +11,7 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph import RowError, Rows, row_model, verify
+from pymc_sgld.model_graph import RowError, RowRequest, row_model, verify
 from pymc_sgld.model_graph.density.verify import _Reference, _shuffled, _unequal_cuts
 from tests.model_graph.accepted_models import ACCEPTED, X, Y
 
@@ -82,7 +82,7 @@ def test_an_altered_reduction_is_found(split, python_mode):
 
 def test_a_dropped_composition_of_indices_is_found(monkeypatch, python_mode):
     # (X @ b)[::-1] needs rows N - 1 - i of X; without the composition it gets rows i.
-    monkeypatch.setattr(Rows, "at", lambda self, index, extent: self)
+    monkeypatch.setattr(RowRequest, "at", lambda self, index, extent: self)
     with pm.Model() as model:
         mu = pm.Data("X", X) @ pm.Normal("b", shape=3)
         pm.Normal("y", mu[::-1], 1.0, observed=Y)
@@ -93,9 +93,11 @@ def test_a_dropped_composition_of_indices_is_found(monkeypatch, python_mode):
 
 
 def test_an_index_that_is_not_taken_is_refused_for_its_cost(monkeypatch):
-    take = Rows.take
+    take = RowRequest.take
     monkeypatch.setattr(
-        Rows, "take", lambda self, var, axis: var if var.name == "g" else take(self, var, axis)
+        RowRequest,
+        "take",
+        lambda self, var, axis: var if var.name == "g" else take(self, var, axis),
     )
     model, options = ACCEPTED["group_intercepts_non_centred"]()
     with pytest.raises(RowError, match="'g' still enters in full"):

@@ -36,7 +36,7 @@ from pymc_sgld.model_graph.rewrite.split import (
     split_observed,
     split_potentials,
 )
-from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, Rows, deep_recursion
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, RowRewriter, deep_recursion
 
 
 class LocalRowRewriter(RowRewriter):
@@ -53,13 +53,13 @@ class LocalRowRewriter(RowRewriter):
         minibatch: Apply | None = None,
         length: int | None = None,
         keep_parameters: bool = False,
-    ) -> Rows:
+    ) -> RowRequest:
         """Return the request for the rows of a group."""
         extent = self.groups[group].total_size if length is None else length
-        return _LocalRows(self, group, extent, extent, minibatch, keep_parameters)
+        return _LocalRowRequest(self, group, extent, extent, minibatch, keep_parameters)
 
 
-class _LocalRows(Rows):
+class _LocalRowRequest(RowRequest):
     rewriter: LocalRowRewriter
 
     def _take_parameter(self, var: Variable, axis: int) -> Variable:

@@ -15,7 +15,7 @@ from pytensor.xtensor.basic import TensorFromXTensor, XTensorFromTensor
 from pytensor.xtensor.type import XTensorType, as_xtensor
 
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 
 def lowered(outputs: Sequence[Variable]) -> list[Variable]:
@@ -41,7 +41,7 @@ def shaped_like(part: Variable, var: Variable) -> Variable:
 
 @register_row_rule(TensorFromXTensor)
 def rows_of_unnamed(
-    op: TensorFromXTensor, node: Apply, output: int, axis: int, rows: Rows
+    op: TensorFromXTensor, node: Apply, output: int, axis: int, rows: RowRequest
 ) -> Variable:
     """Gather from a parameter's table; data are evaluated once by the caller."""
     [x] = node.inputs

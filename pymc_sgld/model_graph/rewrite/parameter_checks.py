@@ -25,7 +25,7 @@ from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
 from pymc_sgld.model_graph.rewrite.private_api import CheckParameterValue
 from pymc_sgld.model_graph.rewrite.ranges import always_true
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 
 def conditions_of(node: Apply, evaluator: Evaluator) -> list[Variable]:
@@ -47,7 +47,7 @@ def conditions_of(node: Apply, evaluator: Evaluator) -> list[Variable]:
 
 @register_row_rule(CheckParameterValue)
 def rows_of_check(
-    op: CheckParameterValue, node: Apply, output: int, axis: int, rows: Rows
+    op: CheckParameterValue, node: Apply, output: int, axis: int, rows: RowRequest
 ) -> Variable:
     """Give a row minus infinity where its own parameters are outside their range."""
     logp = rows.take(node.inputs[0], axis)

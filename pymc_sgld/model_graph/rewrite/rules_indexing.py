@@ -21,13 +21,13 @@ from pymc_sgld.model_graph.rewrite.index_layout import FULL, IndexLayout, is_ful
 from pymc_sgld.model_graph.rewrite.naming import names_below
 from pymc_sgld.model_graph.rewrite.private_api import indices_from_subtensor
 from pymc_sgld.model_graph.rewrite.row_axes import MAX_FULL
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 # Tables up to this length are computed whole where they are short beside the data.
 _LONG_TABLE = 1000
 
 
-def through_slice(rows: Rows, entry: slice, x: Variable, axis: int) -> Rows:
+def through_slice(rows: RowRequest, entry: slice, x: Variable, axis: int) -> RowRequest:
     """Return the request on `x` behind a slice of one of its axes."""
     if is_full(entry):
         return rows
@@ -39,7 +39,9 @@ def through_slice(rows: Rows, entry: slice, x: Variable, axis: int) -> Rows:
 
 
 @register_row_rule(Subtensor)
-def rows_of_subtensor(op: Subtensor, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_subtensor(
+    op: Subtensor, node: Apply, output: int, axis: int, rows: RowRequest
+) -> Variable:
     """Map the axis past the dropped ones; partial slices compose."""
     x, *flat = node.inputs
     indices: list[Any] = [*indices_from_subtensor(flat, op.idx_list)]
@@ -52,7 +54,7 @@ def rows_of_subtensor(op: Subtensor, node: Apply, output: int, axis: int, rows: 
 
 @register_row_rule(AdvancedSubtensor)
 def rows_of_advanced_subtensor(
-    op: AdvancedSubtensor, node: Apply, output: int, axis: int, rows: Rows
+    op: AdvancedSubtensor, node: Apply, output: int, axis: int, rows: RowRequest
 ) -> Variable:
     """Take rows of the index arrays, or of the indexed array."""
     x, *flat = node.inputs
@@ -77,7 +79,9 @@ def rows_of_advanced_subtensor(
     return x[tuple(indices)]
 
 
-def _with_full_index(indices: list[Any], layout: IndexLayout, axis: int, rows: Rows) -> list[Any]:
+def _with_full_index(
+    indices: list[Any], layout: IndexLayout, axis: int, rows: RowRequest
+) -> list[Any]:
     """Repeat one index array if all turned out equal for every row."""
     varying = [(i, layout.joint_axis(i, axis)) for i in layout.arrays]
     varying = [(i, joint) for i, joint in varying if joint >= 0]
@@ -89,11 +93,13 @@ def _with_full_index(indices: list[Any], layout: IndexLayout, axis: int, rows: R
     return indices
 
 
-def _is_row_sized(x: Variable, layout: IndexLayout, rows: Rows) -> bool:
+def _is_row_sized(x: Variable, layout: IndexLayout, rows: RowRequest) -> bool:
     return any(rows.evaluator.length(x, i) >= rows.length for i in layout.arrays)
 
 
-def _through_index(x: Variable, layout: IndexLayout, axis: int, rows: Rows) -> Variable | None:
+def _through_index(
+    x: Variable, layout: IndexLayout, axis: int, rows: RowRequest
+) -> Variable | None:
     """Return ``x[v, w]`` by taking rows ``v[rows]`` of `x` first, where that is worth it.
 
     Worth it where `x` is about as long as the data, or longer than a batch may be: then ``x``
@@ -121,14 +127,14 @@ def _through_index(x: Variable, layout: IndexLayout, axis: int, rows: Rows) -> V
     return None
 
 
-def _is_small(length: int, rows: Rows) -> bool:
+def _is_small(length: int, rows: RowRequest) -> bool:
     """Whether a table is cheaper to compute whole than for the rows of a batch."""
     short = length <= MAX_FULL or (10 * length < rows.length and length <= _LONG_TABLE)
     return short and length < rows.length
 
 
 def _pick(
-    taken: Variable, layout: IndexLayout, position: int, joint: int, axis: int, rows: Rows
+    taken: Variable, layout: IndexLayout, position: int, joint: int, axis: int, rows: RowRequest
 ) -> Variable:
     """Index the rows that were taken by the remaining index arrays."""
     indices = list(layout.indices)
@@ -147,7 +153,7 @@ def _pick(
 
 @register_row_rule(IncSubtensor)
 def rows_of_inc_subtensor(
-    op: IncSubtensor, node: Apply, output: int, axis: int, rows: Rows
+    op: IncSubtensor, node: Apply, output: int, axis: int, rows: RowRequest
 ) -> Variable:
     """Assign to other axes row by row, or to a fixed set of rows."""
     x, y, *flat = node.inputs
@@ -165,7 +171,7 @@ def rows_of_inc_subtensor(
 
 @register_row_rule(AdvancedIncSubtensor)
 def rows_of_advanced_inc_subtensor(
-    op: AdvancedIncSubtensor, node: Apply, output: int, axis: int, rows: Rows
+    op: AdvancedIncSubtensor, node: Apply, output: int, axis: int, rows: RowRequest
 ) -> Variable:
     """Assign to a fixed set of rows, given by data."""
     x, _, *flat = node.inputs
@@ -175,7 +181,7 @@ def rows_of_advanced_inc_subtensor(
 
 
 def _rows_of_assignment(
-    op: Any, node: Apply, indices: list[Any], axis: int, rows: Rows
+    op: Any, node: Apply, indices: list[Any], axis: int, rows: RowRequest
 ) -> Variable:
     """Return rows of ``x`` with the entries at `indices` set to ``y``, from data positions."""
     x, y, *_ = node.inputs
@@ -203,13 +209,13 @@ def _rows_of_assignment(
     return _with_entries(node, np.moveaxis(origin, axis, 0), axis, rows)
 
 
-def _is_known(entry: Any, rows: Rows) -> bool:
+def _is_known(entry: Any, rows: RowRequest) -> bool:
     """Whether an index depends on data alone."""
     parts = [entry.start, entry.stop, entry.step] if isinstance(entry, slice) else [entry]
     return all(not isinstance(p, Variable) or rows.evaluator.is_data(p) for p in parts)
 
 
-def _positions(entry: slice, length: int, rows: Rows) -> np.ndarray:
+def _positions(entry: slice, length: int, rows: RowRequest) -> np.ndarray:
     return rows.evaluator.array(pt.arange(length)[entry])
 
 
@@ -222,7 +228,7 @@ def _as_slice(positions: np.ndarray) -> slice:
     return slice(int(positions[0]), stop if stop >= 0 else None, step)
 
 
-def _with_whole_rows(node: Apply, targets: np.ndarray, axis: int, rows: Rows) -> Variable:
+def _with_whole_rows(node: Apply, targets: np.ndarray, axis: int, rows: RowRequest) -> Variable:
     x, y, *_ = node.inputs
     origin = np.full(rows.evaluator.length(x, axis), -1, dtype=np.int64)
     origin[targets] = np.arange(len(targets))
@@ -233,7 +239,7 @@ def _with_whole_rows(node: Apply, targets: np.ndarray, axis: int, rows: Rows) ->
     return pt.switch(block.reshape(shape) >= 0, values, rows.take(x, axis))
 
 
-def _with_entries(node: Apply, origin: np.ndarray, axis: int, rows: Rows) -> Variable:
+def _with_entries(node: Apply, origin: np.ndarray, axis: int, rows: RowRequest) -> Variable:
     """Set entries from `origin`, their place in the flattened value or -1, rows on axis 0."""
     x, y, *_ = node.inputs
     block = pt.moveaxis(_block_of(node, origin, axis, "assigned entries", rows), 0, axis)
@@ -250,7 +256,7 @@ def _with_entries(node: Apply, origin: np.ndarray, axis: int, rows: Rows) -> Var
     return pt.switch(block >= 0, values, rows.take(x, axis))
 
 
-def _block_of(node: Apply, array: np.ndarray, axis: int, name: str, rows: Rows) -> Variable:
+def _block_of(node: Apply, array: np.ndarray, axis: int, name: str, rows: RowRequest) -> Variable:
     """Return the block of an array made here, rows on axis 0."""
     own = np.ascontiguousarray(array if rows.index is None else array[rows.index])
     return rows.rewriter.block((name, node, axis, rows.key), rows.group, name, derived=own)

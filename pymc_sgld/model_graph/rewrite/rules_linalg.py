@@ -12,14 +12,14 @@ from pytensor.tensor.linalg.solvers.core import SolveBase
 from pytensor.tensor.math import Dot
 
 from pymc_sgld.model_graph.rewrite.rules_elementwise import output_of
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 
 @register_row_rule(Dot)
 @register_row_rule(sparse_math.Dot)
 @register_row_rule(sparse_math.StructuredDot)
 @register_row_rule(sparse_math.TrueDot)
-def rows_of_dot(op: Any, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_dot(op: Any, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Rows of a product are rows of the left factor; columns, of the right one."""
     left, right = node.inputs
     if axis == 0:
@@ -28,7 +28,9 @@ def rows_of_dot(op: Any, node: Apply, output: int, axis: int, rows: Rows) -> Var
 
 
 @register_row_rule(Blockwise)
-def rows_of_blockwise(op: Blockwise, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_blockwise(
+    op: Blockwise, node: Apply, output: int, axis: int, rows: RowRequest
+) -> Variable:
     """Batch axes behave elementwise; core axes depend on the core operation."""
     n_batch = op.batch_ndim(node)
     if axis < n_batch:
@@ -40,7 +42,7 @@ def rows_of_blockwise(op: Blockwise, node: Apply, output: int, axis: int, rows: 
     return _rows_of_core(op, node, output, axis - n_batch, rows)
 
 
-def _rows_of_core(op: Blockwise, node: Apply, output: int, core: int, rows: Rows) -> Variable:
+def _rows_of_core(op: Blockwise, node: Apply, output: int, core: int, rows: RowRequest) -> Variable:
     core_op = op.core_op
     if isinstance(core_op, Dot):
         left, right = node.inputs
@@ -54,7 +56,9 @@ def _rows_of_core(op: Blockwise, node: Apply, output: int, core: int, rows: Rows
 
 
 @register_row_rule(ExtractDiag)
-def rows_of_diagonal(op: ExtractDiag, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_diagonal(
+    op: ExtractDiag, node: Apply, output: int, axis: int, rows: RowRequest
+) -> Variable:
     """Axes other than the two diagonal ones come first in the output."""
     [x] = node.inputs
     others = [i for i in range(x.type.ndim) if i not in (op.axis1, op.axis2)]

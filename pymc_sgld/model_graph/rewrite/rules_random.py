@@ -14,19 +14,19 @@ from pytensor.graph.basic import Apply, Variable
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows
 from pymc_sgld.model_graph.rewrite.naming import op_name
 from pymc_sgld.model_graph.rewrite.private_api import MinibatchRandomVariable, RandomVariable
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 
 @register_row_rule(ViewOp)
 @register_row_rule(MinibatchRandomVariable)
-def rows_of_view(op: Any, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_view(op: Any, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Continue behind a `pm.Deterministic`, or a ``total_size``."""
     return rows.take(node.inputs[0], axis)
 
 
 @register_row_rule(RandomVariable)
 def rows_of_random_variable(
-    op: RandomVariable, node: Apply, output: int, axis: int, rows: Rows
+    op: RandomVariable, node: Apply, output: int, axis: int, rows: RowRequest
 ) -> Variable:
     """Draw rows from rows of the parameters, in a posterior predictive graph."""
     generators = getattr(rows.rewriter, "generators", None)

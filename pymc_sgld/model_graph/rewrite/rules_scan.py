@@ -17,11 +17,11 @@ from pytensor.tensor.type import TensorType
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows
 from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
 from pymc_sgld.model_graph.rewrite.naming import names_below
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 
 @register_row_rule(Scan)
-def rows_of_scan(op: Scan, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_scan(op: Scan, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Take rows of the step: of its sequences, initial states and constants."""
     if axis == 0:
         raise CannotTakeRows(
@@ -68,7 +68,7 @@ class _Call:
 class _Loop:
     """The step of one loop on fresh variables, and the rows requested of them so far."""
 
-    def __init__(self, op: Scan, node: Apply, rows: Rows) -> None:
+    def __init__(self, op: Scan, node: Apply, rows: RowRequest) -> None:
         self.op, self.node, self.rows = op, node, rows
         inputs: list[Variable] = [v.type() for v in op.fgraph.inputs]
         self.outputs = op.fgraph.bind(dict(zip(op.fgraph.inputs, inputs, strict=True)))
@@ -113,7 +113,7 @@ class _Loop:
             evaluator.point[inner] = np.zeros(shape, dtype=inner.type.dtype)
         rewriter.stand_ins[inner] = self._rows_of_input
 
-    def _rows_of_input(self, inner: Variable, axis: int, request: Rows) -> Variable:
+    def _rows_of_input(self, inner: Variable, axis: int, request: RowRequest) -> Variable:
         """Return the stand-in for rows of an input of the step."""
         if inner in self.state_of:
             return self._rows_of_state(inner, axis, request)
@@ -124,7 +124,7 @@ class _Loop:
         self.by_rows[stand_in] = (inner, outer)
         return stand_in
 
-    def _rows_of_state(self, inner: Variable, axis: int, request: Rows) -> Variable:
+    def _rows_of_state(self, inner: Variable, axis: int, request: RowRequest) -> Variable:
         state = self.states[self.state_of[inner]]
         if request.key != self.rows.key or state.axis not in (None, axis):
             raise self._refuse()

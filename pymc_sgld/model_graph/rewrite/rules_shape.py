@@ -12,14 +12,14 @@ from pytensor.tensor.basic import Alloc, AllocEmpty, ARange, Join
 from pytensor.tensor.reshape import JoinDims, SplitDims
 from pytensor.tensor.shape import Reshape
 
-from pymc_sgld.model_graph.rewrite.take_rows import Rows, register_row_rule
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rule
 
 # Parts of a row axis that are each pushed by themselves: the graph grows with their number.
 _MOST_PIECES = 16
 
 
 @register_row_rule(Alloc)
-def rows_of_alloc(op: Alloc, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_alloc(op: Alloc, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Take rows of the value and put the batch's length into the shape."""
     value, *shape = node.inputs
     own = axis - (len(shape) - value.type.ndim)
@@ -34,21 +34,23 @@ def rows_of_alloc(op: Alloc, node: Apply, output: int, axis: int, rows: Rows) ->
 
 
 @register_row_rule(ARange)
-def rows_of_arange(op: ARange, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_arange(op: ARange, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Row numbers are one more block of data."""
     start, _, step = node.inputs
     return pt.cast(start + step * rows.positions(), node.outputs[output].type.dtype)
 
 
 @register_row_rule(AllocEmpty)
-def rows_of_empty(op: AllocEmpty, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_empty(
+    op: AllocEmpty, node: Apply, output: int, axis: int, rows: RowRequest
+) -> Variable:
     """Stand zeros in for entries that are all set later."""
     shape = [pt.constant(1) if i == axis else n for i, n in enumerate(node.inputs)]
     return pt.zeros(shape, dtype=op.dtype)
 
 
 @register_row_rule(Join)
-def rows_of_join(op: Join, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_join(op: Join, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Join along another axis; Join does not broadcast, so equal rows are repeated.
 
     Joined along the row axis, each row is picked from the part it came from.
@@ -80,7 +82,7 @@ def rows_of_join(op: Join, node: Apply, output: int, axis: int, rows: Rows) -> V
 @register_row_rule(Reshape)
 @register_row_rule(JoinDims)
 @register_row_rule(SplitDims)
-def rows_of_reshape(op: Any, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def rows_of_reshape(op: Any, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Keep the row axis apart, merge it with others (long format), or split it off."""
     x, out = node.inputs[0], node.outputs[output]
     before = rows.evaluator.shape(x)
@@ -104,7 +106,7 @@ def rows_of_reshape(op: Any, node: Apply, output: int, axis: int, rows: Rows) ->
 
 
 def _from_merged(
-    x: Variable, before: tuple[int, ...], after: tuple[int, ...], axis: int, rows: Rows
+    x: Variable, before: tuple[int, ...], after: tuple[int, ...], axis: int, rows: RowRequest
 ) -> Variable | None:
     """Return rows of axes of `x` merged into one: row r is entry (r // K, r % K)."""
     first = _axes_up_to(before, int(np.prod(after[:axis])))
@@ -126,7 +128,7 @@ def _from_merged(
 
 
 def _from_split(
-    x: Variable, before: tuple[int, ...], after: tuple[int, ...], axis: int, rows: Rows
+    x: Variable, before: tuple[int, ...], after: tuple[int, ...], axis: int, rows: RowRequest
 ) -> Variable | None:
     """Return rows of one axis of `x` split into several: row r is entries r*K, ..., r*K + K-1."""
     for i in range(len(before)):

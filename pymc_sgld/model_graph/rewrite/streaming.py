@@ -27,7 +27,7 @@ from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.factors import Factors
 from pymc_sgld.model_graph.rewrite.fold_and_cost import Liveness, frontier, rebuild
 from pymc_sgld.model_graph.rewrite.naming import listed, name_of, names_below, op_name
-from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, Rows
+from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, RowRewriter
 
 type TotalSize = int | Mapping[str, int] | None
 
@@ -85,14 +85,14 @@ class StreamedRowRewriter(RowRewriter):
         minibatch: Apply | None = None,
         length: int | None = None,
         keep_parameters: bool = False,
-    ) -> Rows:
+    ) -> RowRequest:
         """Return the request for the rows of a group; `length` is the placeholder's."""
         if group not in self.lengths:
             return super().rows(
                 group, minibatch=minibatch, length=length, keep_parameters=keep_parameters
             )
         extent = self.lengths[group]
-        return StreamedRows(self, group, extent, extent, minibatch, keep_parameters)
+        return StreamedRowRequest(self, group, extent, extent, minibatch, keep_parameters)
 
     def block(
         self,
@@ -119,10 +119,10 @@ class StreamedRowRewriter(RowRewriter):
         return {leaf.source for leaf in own if leaf.source is not None}
 
 
-class StreamedRows(Rows):
+class StreamedRowRequest(RowRequest):
     """A request for rows that only the caller has."""
 
-    def at(self, index: np.ndarray, extent: int) -> Rows:
+    def at(self, index: np.ndarray, extent: int) -> RowRequest:
         """Return this request if `index` changes nothing; rows of a stream have no position."""
         index = np.where(index < 0, index + extent, index)
         if extent == self.extent and np.array_equal(index, np.arange(extent)):
@@ -179,7 +179,7 @@ class StreamedRows(Rows):
         return super()._take_leaf(var, axis)
 
 
-def _is_placeholder(var: Variable, rows: Rows) -> bool:
+def _is_placeholder(var: Variable, rows: RowRequest) -> bool:
     return isinstance(var, SharedVariable) and not rows.evaluator.is_data(var)
 
 

@@ -34,7 +34,7 @@ from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.naming import name_of, names_below, op_name
 from pymc_sgld.model_graph.rewrite.private_api import MinibatchOp
 
-type RowRule = Callable[[Any, Apply, int, int, "Rows"], Variable]
+type RowRule = Callable[[Any, Apply, int, int, "RowRequest"], Variable]
 
 # Four Python frames per level of the graph: room for about 10 000 nested operations.
 _RECURSION_LIMIT = 40_000
@@ -44,7 +44,7 @@ _SHORT = 32
 
 
 @singledispatch
-def row_rule(op: Op, node: Apply, output: int, axis: int, rows: Rows) -> Variable:
+def row_rule(op: Op, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Return rows of one output of `node`; dispatches on the class of `op`."""
     raise CannotTakeRows(
         f"no row rule for {op_name(node)} of {names_below(node.outputs[output])}. Evaluate it "
@@ -65,7 +65,7 @@ def register_row_rule(op_class: type[Op]) -> Callable[[RowRule], RowRule]:
     -------
     callable
         A decorator for ``rule(op, node, output, axis, rows)``, which returns rows of
-        ``node.outputs[output]`` along `axis`, built from `Rows.take` of the inputs. Rows
+        ``node.outputs[output]`` along `axis`, built from `RowRequest.take` of the inputs. Rows
         stay on the same axis. Raise `CannotTakeRows` where the operation mixes rows.
 
     Examples
@@ -103,10 +103,10 @@ class RowRewriter:
         self.leaves: list[RowLeaf] = []
         self.origins: dict[Variable, tuple[Variable, int]] = {}
         # Inputs of the step of a loop, and who answers requests for rows of them.
-        self.stand_ins: dict[Variable, Callable[[Variable, int, Rows], Variable]] = {}
+        self.stand_ins: dict[Variable, Callable[[Variable, int, RowRequest], Variable]] = {}
         self.memo: dict[Any, Variable] = {}
         self._blocks: dict[Any, Variable] = {}
-        self._requests: dict[Any, Rows] = {}
+        self._requests: dict[Any, RowRequest] = {}
 
     def group_index(self, name: str, total_size: int, draw: Variable | None = None) -> int:
         """Return the position of a row group, made if it is new.
@@ -130,7 +130,7 @@ class RowRewriter:
         minibatch: Apply | None = None,
         length: int | None = None,
         keep_parameters: bool = False,
-    ) -> Rows:
+    ) -> RowRequest:
         """Return the request for the rows of a group.
 
         `minibatch` and `length` are the `pm.Minibatch` node and its batch size where the
@@ -138,13 +138,13 @@ class RowRewriter:
         entry per row whole.
         """
         extent = self.groups[group].total_size if length is None else length
-        return Rows(self, group, extent, extent, minibatch, keep_parameters)
+        return RowRequest(self, group, extent, extent, minibatch, keep_parameters)
 
-    def request(self, base: Rows, index: np.ndarray, extent: int) -> Rows:
+    def request(self, base: RowRequest, index: np.ndarray, extent: int) -> RowRequest:
         """Return the request for positions `index` of an axis of length `extent`."""
         key = (base.key, extent, index.tobytes())
         if key not in self._requests:
-            self._requests[key] = Rows(
+            self._requests[key] = RowRequest(
                 self, base.group, base.length, extent, base.minibatch, base.keep_parameters, index
             )
         return self._requests[key]
@@ -183,7 +183,7 @@ class RowRewriter:
         return self._blocks[key]
 
 
-class Rows:
+class RowRequest:
     """A request for rows: which group, and through which index if not directly.
 
     Rules receive one and call `take` on their inputs.
@@ -290,7 +290,7 @@ class Rows:
         shape[axis] = self.count
         return pt.alloc(taken, *shape)
 
-    def at(self, index: np.ndarray, extent: int) -> Rows:
+    def at(self, index: np.ndarray, extent: int) -> RowRequest:
         """Return the request for positions `index` (one per entry of this request's axis).
 
         Parameters
