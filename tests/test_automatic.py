@@ -117,6 +117,15 @@ def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):
     assert found.measured.sd_ratio == pytest.approx(1, abs=0.12)
 
 
+def test_the_promise_is_not_repeated_where_it_is_in_doubt(target, run):
+    model, idata = run
+    step = psg.Auto(model=model, rng=0, verify=False)
+    assert "rows keep every sd within 5%;" in auto_report.summary(step, [])
+    doubted = auto_report.summary(step, ["R-hat is large."])
+    assert "were chosen to keep every sd within 5% (whether they do is in doubt" in doubted
+    assert auto_report.seconds(idata).count(" s") >= 3
+
+
 def test_few_rows_are_left_to_nuts_and_many_are_not(target):
     assert reason_for_nuts(target.model(), draws=1000, tune=None) is None
     small = linear_regression(n_rows=300).model()
@@ -128,6 +137,20 @@ def test_few_rows_are_left_to_nuts_and_many_are_not(target):
     with pm.Model() as no_rows:
         pm.Normal("x")
     assert "no observed rows" in reason_for_nuts(no_rows, draws=1000, tune=None)
+
+
+def test_a_minibatch_model_is_never_left_to_nuts():
+    """NUTS would see the density of other rows at every step, and call its draws exact."""
+    rng = np.random.default_rng(0)
+    with pm.Model() as model:
+        y = pm.Minibatch(rng.normal(size=300), batch_size=50)
+        mu = pm.Normal("mu")
+        pm.Normal("y", mu, 1, observed=y, total_size=300)
+    assert reason_for_nuts(model, draws=10, tune=None) is None
+    with model:
+        pm.Potential("spread", -(y.std() ** 2))
+    with pytest.raises(psg.RowError, match="Minibatch"):
+        reason_for_nuts(model, draws=10, tune=None)
 
 
 @pytest.mark.parametrize("library", ["nutpie", "pymc"])

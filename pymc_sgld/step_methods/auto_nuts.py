@@ -3,7 +3,7 @@
 import numpy as np
 import pymc as pm
 
-from pymc_sgld.model_graph import RowError, RowModel, row_model
+from pymc_sgld.model_graph import RowError, RowModel, row_model, uses_minibatch
 
 # Below, NUTS is quick, and it is exact.
 NUTS_SECONDS = 10.0
@@ -22,15 +22,26 @@ def reason_for_nuts(model: pm.Model, *, draws: int, tune: int | None) -> str | N
     model : pm.Model
     draws, tune : int
         Of a chain; with None for ``tune``, what NUTS takes.
+
+    Raises
+    ------
+    RowError
+        Where a model is written on `pm.Minibatch`, whose log-density NUTS would see at other rows
+        at every step, and its rows cannot be subsampled either.
     """
+    on_minibatches = uses_minibatch(model)
     if not model.observed_RVs and not model.potentials:
         return "it has no observed rows."
     try:
         rows = row_model(model, allow_no_rows=True)
     except RowError as error:
+        if on_minibatches:
+            raise
         return f"its rows cannot be subsampled. {str(error).splitlines()[0]}"
     if not rows.groups:
         return "it has no observed rows."
+    if on_minibatches:
+        return None
     seconds = nuts_seconds(rows, draws + (_TUNE if tune is None else tune))
     if seconds > NUTS_SECONDS:
         return None

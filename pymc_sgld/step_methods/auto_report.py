@@ -19,6 +19,7 @@ from pymc_sgld.validate import and_more
 
 _log = logging.getLogger("pymc.sgld")
 _ANOTHER_MODE = 1.0
+_PROMISE = "keep every sd within"  # of the reason, where batches are read
 _NO_CENTRE = 1.5  # slope at the centre, in posterior sds
 
 
@@ -35,13 +36,32 @@ def report(step: Auto, model: pm.Model, result: Any, checked: Check | None) -> N
         What the check of the draws has found, if there was one.
     """
     record(step, model, result, checked)
-    choice = step.choice
-    told = f"Auto: {choice.reason}; tuning read the data {choice.data_passes:.0f} times."
-    if choice.hyperparameters:
-        told += f" {choice.hyperparameters}."
-    _log.info(" ".join([told, *widths(checked)]))
-    for warning in warnings(step, result, checked):
+    doubts = warnings(step, result, checked)
+    _log.info(" ".join([summary(step, doubts), *widths(checked)]))
+    _log.info(seconds(result))
+    for warning in doubts:
         _log.warning(warning)
+
+
+def summary(step: Auto, doubts: list[str]) -> str:
+    """Return what was chosen, and that it keeps its promise only where nothing is in doubt."""
+    choice = step.choice
+    reason = choice.reason
+    if doubts:
+        reason = reason.replace(_PROMISE, "were chosen to keep every sd within")
+        doubt = "whether they do is in doubt, see below" if reason != choice.reason else "see below"
+        reason = f"{reason} ({doubt})"
+    line = f"Auto: {reason}; tuning read the data {choice.data_passes:.0f} times."
+    return f"{line} {choice.hyperparameters}." if choice.hyperparameters else line
+
+
+def seconds(result: Any) -> str:
+    """Return how long the parts of a run took."""
+    compiling, tuning, drawing = (result["posterior"].attrs[name] for name in records.PHASES)
+    return (
+        f"Compiling and looking for a mode took {compiling:.1f} s, tuning chains {tuning:.1f} s, "
+        f"drawing {drawing:.1f} s."
+    )
 
 
 def report_check(checked: Check | None) -> None:
