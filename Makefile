@@ -12,7 +12,7 @@ export PYTHON
 help:
 	@echo "make compare      sample a real model with SGLD, NUTS and ADVI; table, plots, draws"
 	@echo "make test         the tests"
-	@echo "make statistical  the slow and the statistical tests"
+	@echo "make statistical  the slow and the statistical tests; a skip is a failure"
 	@echo "make lint         ruff and mypy"
 	@echo "make benchmark    speed of the compiled loop"
 	@echo "make clean        remove .venv, caches and results"
@@ -24,7 +24,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 15 --durations-min 3
 
 statistical: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "slow or statistical"
+	$(BIN)/python -m pytest -m "slow or statistical" --no-skips
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -18,6 +18,19 @@ def require_backend(backend):
         pytest.skip("JAX is not installed: pip install 'pymc-sgld[jax]'")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("no_skips"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, so nothing was tested: {report.longrepr[2]}"
+    return report
+
+
 @pytest.fixture(scope="session", params=BACKENDS)
 def backend(request):
     require_backend(request.param)
