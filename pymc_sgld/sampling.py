@@ -3,7 +3,7 @@
 import inspect
 import logging
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -15,20 +15,17 @@ import pytensor
 from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld import records
+from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.posterior import check_others, check_run
-from pymc_sgld.step_methods import StochasticGradientStep
+from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto
-from pymc_sgld.step_methods.auto_nuts import reason_for_nuts
+from pymc_sgld.step_methods.auto_nuts import read_for_auto
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.registry import REGISTRY
+from pymc_sgld.types import Array, Schedule
 from pymc_sgld.validate import check_integer, check_one_of, did_you_mean
 
 _log = logging.getLogger("pymc.sgld")
-# arguments of the step methods that PyMC fills in, or that ``sample`` names itself
-_NOT_FOR_USERS = {
-    "self", "vars", "rng", "initial_point", "blocked", "model", "compile_kwargs", "rule_arguments",
-}  # fmt: skip
-_PYMC_ARGUMENTS = set(inspect.signature(pm.sample).parameters) - {"kwargs"}
 
 
 def samplers() -> dict[str, str]:
@@ -43,21 +40,46 @@ def sample(
     sampler: str = "auto",
     draws: int = 1000,
     *,
+    batch_size: int | None = None,
+    rows: Any = "auto",
+    recentre: bool | Mapping[str, str | None] = True,
+    step_size: float | Schedule | None = None,
+    temperature: float | Schedule = 1.0,
+    gradient: str | GradientEstimator | None = None,
+    batches: str = "independent",
+    preconditioner: str | Preconditioner | Array | None = None,
+    noise_compensation: bool | None = None,
+    target_bias: float | None = None,
+    steps_per_draw: int | None = None,
+    verify: bool = True,
+    check: bool = True,
     tune: int | None = None,
     chains: int | None = None,
     cores: int | None = None,
     random_seed: Any = None,
     progressbar: Any = True,
+    progressbar_theme: Any = None,
+    quiet: bool | None = None,
     initvals: Any = None,
+    init: str | None = None,
+    n_init: int | None = None,
+    jitter_max_retries: int | None = None,
     trace: Any = None,
-    var_names: Any = None,
+    var_names: Sequence[str] | None = None,
     callback: Callable[..., Any] | None = None,
+    discard_tuned_samples: bool | None = None,
+    compute_convergence_checks: bool | None = None,
+    keep_warning_stat: bool | None = None,
+    return_inferencedata: bool | None = None,
     idata_kwargs: dict[str, Any] | None = None,
+    nuts_sampler: str | None = None,
+    nuts_sampler_kwargs: dict[str, Any] | None = None,
+    mp_ctx: Any = None,
+    blas_cores: int | str | None = None,
     backend: str | None = None,
     compile_kwargs: dict[str, Any] | None = None,
     model: pm.Model | None = None,
-    check: bool = True,
-    **arguments: Any,
+    **rule_arguments: Any,
 ) -> Any:
     """Draw from the posterior of a PyMC model by steps on minibatches of its rows.
 
@@ -68,9 +90,23 @@ def sample(
     ----------
     sampler : str, default "auto"
         A name from :func:`samplers`. "auto" tunes itself, and leaves models of few rows, and those
-        whose rows cannot be subsampled, to NUTS; it says so.
-    draws, tune, chains, cores, random_seed, progressbar, initvals, trace, callback, idata_kwargs
-        As in :func:`pymc.sample`.
+        whose rows cannot be subsampled, to NUTS, unless an argument of the sampler is given; it
+        says so.
+    draws : int, default 1000
+    batch_size, rows, recentre, step_size, temperature, gradient, batches, preconditioner
+        Of the sampler, as are the next four: see
+        :class:`pymc_sgld.step_methods.StochasticGradientStep`.
+    noise_compensation, target_bias, steps_per_draw, verify
+    check : bool, default True
+        At the end measure how wide the draws are, for at most a tenth of the run's gradients, and
+        warn where they are wider or narrower than ``target_bias`` allows: see
+        :func:`pymc_sgld.check`. Not with fewer than 100 draws or more than 2000 parameters.
+    tune, chains, cores, random_seed, progressbar, progressbar_theme, quiet, initvals, init, n_init
+        As in :func:`pymc.sample`, as are the others that are not explained here.
+    jitter_max_retries, trace, callback, discard_tuned_samples, compute_convergence_checks
+    keep_warning_stat, return_inferencedata, idata_kwargs, mp_ctx, blas_cores
+    nuts_sampler, nuts_sampler_kwargs
+        For models that "auto" leaves to NUTS.
     var_names : sequence of str, optional
         Variables to keep. Default: all but deterministics with an entry for each row, which would
         cost a pass through the data for every draw; get those afterwards with
@@ -79,16 +115,8 @@ def sample(
         As in :func:`pymc.sample`: "numba" (default) or "jax", or a PyTensor mode.
     model : pm.Model, optional
         Default: the model on the context stack.
-    check : bool, default True
-        At the end measure how wide the draws are, for at most a tenth of the run's gradients, and
-        warn where they are wider or narrower than ``target_bias`` allows: see
-        :func:`pymc_sgld.check`. Not with fewer than 100 draws or more than 2000 parameters.
-    **arguments
-        Of the sampler (``batch_size``, ``batches``, ``step_size``, ``temperature``, ``gradient``,
-        ``preconditioner``, ``noise_compensation``, ``steps_per_draw``, ``rows``, ``verify``, and
-        those of its rule such as ``friction``: see
-        :class:`pymc_sgld.step_methods.StochasticGradientStep`) and any other of
-        :func:`pymc.sample`.
+    **rule_arguments
+        Of the sampler's own rule, such as ``friction``.
 
     Returns
     -------
@@ -112,27 +140,38 @@ def sample(
     """
     step_method = REGISTRY[check_one_of("sampler", sampler, REGISTRY)]
     check_integer("draws", draws, at_least=1)
-    for_step, for_pymc = _split_arguments(sampler, step_method, arguments)
+    shared = {
+        "batch_size": batch_size, "rows": rows, "recentre": recentre, "step_size": step_size,
+        "temperature": temperature, "gradient": gradient, "batches": batches,
+        "preconditioner": preconditioner, "noise_compensation": noise_compensation,
+        "target_bias": target_bias, "steps_per_draw": steps_per_draw, "verify": verify,
+    }  # fmt: skip
+    _check_rule_arguments(sampler, rule_arguments, step_method.own_arguments(), set(shared))
+    for_step = {name: value for name, value in shared.items() if not _is_default(name, value)}
+    for_step |= rule_arguments
     model = pm.modelcontext(model)
     check_initvals(model, initvals)
-    for_pymc.update(
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        random_seed=random_seed,
-        progressbar=progressbar,
-        initvals=initvals,
-        trace=trace,
-        idata_kwargs=idata_kwargs,
-        model=model,
-    )
-    if sampler == "auto" and not for_step:
-        reason = reason_for_nuts(model, draws=draws, tune=tune)
-        if reason is not None:
-            _log.info(f"NUTS is taken: {reason}")
-            more = {"var_names": var_names, "callback": callback}
-            return _nuts(draws, reason, for_pymc | more, check)
+    for_pymc = {
+        "tune": tune, "chains": chains, "cores": cores, "random_seed": random_seed,
+        "progressbar": progressbar, "progressbar_theme": progressbar_theme, "quiet": quiet,
+        "initvals": initvals, "init": init, "n_init": n_init,
+        "jitter_max_retries": jitter_max_retries, "trace": trace,
+        "discard_tuned_samples": discard_tuned_samples,
+        "compute_convergence_checks": compute_convergence_checks,
+        "keep_warning_stat": keep_warning_stat, "return_inferencedata": return_inferencedata,
+        "idata_kwargs": idata_kwargs, "nuts_sampler": nuts_sampler,
+        "nuts_sampler_kwargs": nuts_sampler_kwargs, "mp_ctx": mp_ctx, "blas_cores": blas_cores,
+        "model": model,
+    }  # fmt: skip
+    for_pymc = {name: value for name, value in for_pymc.items() if value is not None}
     if sampler == "auto":
+        if not for_step:
+            reading = read_for_auto(model, draws=draws, tune=tune)
+            if reading.why_nuts:
+                _log.info(f"NUTS is taken: {reading.why_nuts}")
+                more = {"var_names": var_names, "callback": callback}
+                return _nuts(draws, reading.why_nuts, for_pymc | more, check)
+            for_step["rows"] = reading.row_model
         for_step["rng"] = np.random.default_rng(_seed_of(random_seed))
     with model:
         step = step_method(backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step)
@@ -202,26 +241,29 @@ class _Clock:
         return wall * share, wall * (1 - share)
 
 
-def _split_arguments(
-    sampler: str, step_method: type[StochasticGradientStep], arguments: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sort arguments into those of the step method and those of PyMC."""
-    own = set(inspect.signature(StochasticGradientStep.__init__).parameters) - _NOT_FOR_USERS
-    own |= step_method.own_arguments()
+def _is_default(name: str, value: Any) -> bool:
+    """Whether an argument of ``sample`` is as it is where it is left out."""
+    default = (sample.__kwdefaults__ or {})[name]
+    return value is default or (isinstance(value, str | bool | int | float) and value == default)
+
+
+def _check_rule_arguments(
+    sampler: str, arguments: dict[str, Any], of_rule: set[str], shared: set[str]
+) -> None:
+    """Refuse arguments that the rule of a sampler does not have."""
+    own = of_rule | shared
     for name in arguments:
         if name == "step":
             raise TypeError(
                 f"sample({sampler!r}) makes its own step method; to pass one, use "
                 "pm.sample(step=...)."
             )
-        if name not in own | _PYMC_ARGUMENTS:
-            hint = did_you_mean(name, own | _PYMC_ARGUMENTS)
+        if name not in own:
+            hint = did_you_mean(name, own | set(sample.__kwdefaults__ or {}))
             raise TypeError(
                 f"{name!r} is not an argument of sampler {sampler!r} or of pm.sample.{hint} "
                 f"{sampler!r} takes {', '.join(sorted(own))}."
             )
-    for_step = {name: value for name, value in arguments.items() if name in own}
-    return for_step, {name: value for name, value in arguments.items() if name not in own}
 
 
 def check_initvals(model: pm.Model, initvals: Any) -> None:

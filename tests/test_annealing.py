@@ -113,7 +113,9 @@ def test_on_batches_of_rows_the_path_is_evaluated_on_all():
         assert float(path["logp"][chain, draw]) == pytest.approx(float(logp(point)))
     assert result.logp == float(path["logp"].max())
     assert result.polished_logp > result.logp > result.polished_logp - 2
-    _, slope = psg.row_model(model).logp_and_gradient(result.polished, mode=PYTHON)
+    _, slope = psg.row_model(model).logp_and_gradient(
+        result.polished, compile_kwargs={"mode": PYTHON}
+    )
     assert all(np.abs(part).max() < 1e-3 for part in slope.values())
 
 

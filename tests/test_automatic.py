@@ -17,7 +17,7 @@ from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.posterior import check_run, unconstrained_positions
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.step_methods import auto_report
-from pymc_sgld.step_methods.auto_nuts import reason_for_nuts
+from pymc_sgld.step_methods.auto_nuts import read_for_auto
 from pymc_sgld.tuning import LinearLaw
 from tests.targets import linear_regression
 
@@ -127,16 +127,17 @@ def test_the_promise_is_not_repeated_where_it_is_in_doubt(target, run):
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not(target):
-    assert reason_for_nuts(target.model(), draws=1000, tune=None) is None
+    many = read_for_auto(target.model(), draws=1000, tune=None)
+    assert not many.why_nuts and many.row_model.groups
     small = linear_regression(n_rows=300).model()
-    assert "300 rows" in reason_for_nuts(small, draws=1000, tune=None)
+    assert "300 rows" in read_for_auto(small, draws=1000, tune=None).why_nuts
     with pm.Model() as time_series:
         rho = pm.Normal("rho", shape=1)
         pm.AR("y", rho=rho, init_dist=pm.Normal.dist(), observed=np.arange(50_000) / 1e4)
-    assert "cannot be subsampled" in reason_for_nuts(time_series, draws=1000, tune=None)
+    assert "cannot be subsampled" in read_for_auto(time_series, draws=1000, tune=None).why_nuts
     with pm.Model() as no_rows:
         pm.Normal("x")
-    assert "no observed rows" in reason_for_nuts(no_rows, draws=1000, tune=None)
+    assert "no observed rows" in read_for_auto(no_rows, draws=1000, tune=None).why_nuts
 
 
 def test_a_minibatch_model_is_never_left_to_nuts():
@@ -146,11 +147,11 @@ def test_a_minibatch_model_is_never_left_to_nuts():
         y = pm.Minibatch(rng.normal(size=300), batch_size=50)
         mu = pm.Normal("mu")
         pm.Normal("y", mu, 1, observed=y, total_size=300)
-    assert reason_for_nuts(model, draws=10, tune=None) is None
+    assert not read_for_auto(model, draws=10, tune=None).why_nuts
     with model:
         pm.Potential("spread", -(y.std() ** 2))
     with pytest.raises(psg.RowError, match="Minibatch"):
-        reason_for_nuts(model, draws=10, tune=None)
+        read_for_auto(model, draws=10, tune=None)
 
 
 @pytest.mark.parametrize("library", ["nutpie", "pymc"])

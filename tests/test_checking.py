@@ -300,7 +300,7 @@ def test_at_another_temperature_draws_are_measured_as_if_they_were_narrower(line
         )
         draws = xr.Dataset({"mean": (("chain", "draw", "side"), at_mode + factor * x)})
         tree = xr.DataTree.from_dict({"posterior": draws, "sample_stats": statistics})
-        return psg.check(tree, model, draws=200)
+        return psg.check(tree, model, n_scored=200)
 
     wide, plain = checked(3.0, 9.0), checked(1.0, 1.0)
     assert plain.attributes["kernel_stein_discrepancy"] > 0.05

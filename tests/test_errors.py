@@ -1,5 +1,7 @@
 """The likely mistakes: what came, what is allowed, what to write instead."""
 
+import inspect
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -92,6 +94,16 @@ def test_unknown_sampler_lists_the_names_and_suggests(name):
         pytest.raises(ValueError, match=r"sampler must be one of 'auto'.*Did you mean 'sgld'"),
     ):
         psg.sample(name)
+
+
+def test_sample_names_what_every_step_method_takes_with_the_same_defaults():
+    sampler = inspect.signature(psg.sample).parameters
+    shared = inspect.signature(psg.SGLD.__init__).parameters
+    left = {"self", "vars", "rng", "initial_point", "blocked", "rule_arguments"}
+    for name in set(shared) - left:
+        assert sampler[name].default == shared[name].default, name
+    missing = set(inspect.signature(pm.sample).parameters) - set(sampler)
+    assert missing == {"step", "kwargs"}  # those of PyMC are all there, too
 
 
 def test_no_draw_to_tune_in():

@@ -143,9 +143,10 @@ def check(
     idata: Any,
     model: pm.Model | None = None,
     *,
-    draws: int = 400,
+    n_scored: int = 400,
     target_bias: float = TARGET_BIAS,
-    mode: Any = None,
+    backend: str | None = None,
+    compile_kwargs: dict[str, Any] | None = None,
     extend_inferencedata: bool = True,
 ) -> Check:
     r"""Say of each variable whether its draws can be trusted, and what to change.
@@ -163,12 +164,12 @@ def check(
         Draws of any sampler, of this package or another.
     model : pm.Model, optional
         That was sampled. Default: the model on the context stack.
-    draws : int, default 400
+    n_scored : int, default 400
         At how many draws, of all chains together, the gradient of all rows is evaluated: passes
         through the data.
     target_bias : float, default 0.05
         Relative excess of an sd that is tolerated, in (0, 1).
-    mode : str or pytensor Mode, optional
+    backend, compile_kwargs
         Of the gradient; see :func:`pymc_sgld.posterior_scores`.
     extend_inferencedata : bool, default True
         Write the group ``check`` into ``idata``.
@@ -194,7 +195,13 @@ def check(
     scored, why = None, ""
     try:
         _check_number_of(model)
-        scored = posterior_scores(plain_draws(idata), model, draws=draws, mode=mode)
+        scored = posterior_scores(
+            plain_draws(idata),
+            model,
+            n_scored=n_scored,
+            backend=backend,
+            compile_kwargs=compile_kwargs,
+        )
     except NoScoreError as error:
         why = str(error)
     found = _judged(idata, model, scored, why, target_bias)
@@ -250,7 +257,7 @@ def check_others(model: pm.Model, result: Any, target_bias: float = TARGET_BIAS)
     if posterior.sizes["draw"] < _FEWEST_DRAWS or budget < FEWEST_SCORED:
         return None
     try:
-        return check(result, model, draws=min(400, budget), target_bias=target_bias)
+        return check(result, model, n_scored=min(400, budget), target_bias=target_bias)
     except RowError as error:
         _log.info(f"The draws were not checked: {error}")
         return None

@@ -9,7 +9,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_sgld.model_graph.density.modes import compile_function
+from pymc_sgld.model_graph.density.modes import chosen_mode, compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.factors import Factors, read_factors
@@ -31,7 +31,8 @@ def row_log_likelihood(
     data: Mapping[str, Any] | None = None,
     chunk: int | None = None,
     extend_inferencedata: bool = True,
-    mode: Any = None,
+    backend: str | None = None,
+    compile_kwargs: dict[str, Any] | None = None,
 ) -> Any:
     """Evaluate the log-likelihood of every row at every draw, unscaled.
 
@@ -55,7 +56,8 @@ def row_log_likelihood(
         Rows at a time; chosen from the width of the rows and the number of draws if not given.
     extend_inferencedata : bool, default True
         Add the group ``log_likelihood`` to `idata`; else return the dataset alone.
-    mode : str or pytensor Mode, default "NUMBA"
+    backend, compile_kwargs
+        As in :func:`pymc.sample`. Default "numba".
 
     Returns
     -------
@@ -71,7 +73,7 @@ def row_log_likelihood(
     model = pm.modelcontext(model)
     posterior = posterior_of(idata)
     factors, row_model = constrained(model, posterior, Options(rows, total_size))
-    names = _checked_names(var_names, factors)
+    names, mode = _checked_names(var_names, factors), chosen_mode(backend, compile_kwargs)
     positions = positions_of(row_model, posterior)
     found: dict[str, np.ndarray] = {}
     for name, draws, piece, axis, block in _blocks(row_model, positions, data, chunk, mode):

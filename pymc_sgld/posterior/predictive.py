@@ -20,7 +20,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph.density.block_function import OnRows
-from pymc_sgld.model_graph.density.modes import strict_mode
+from pymc_sgld.model_graph.density.modes import chosen_mode, strict_mode
 from pymc_sgld.model_graph.density.row_density import slices_of
 from pymc_sgld.model_graph.density.sources import sources_of
 from pymc_sgld.model_graph.rewrite import streaming
@@ -60,7 +60,8 @@ def posterior_predictive(
     chunk: int | None = None,
     random_seed: Any = None,
     extend_inferencedata: bool = True,
-    mode: Any = None,
+    backend: str | None = None,
+    compile_kwargs: dict[str, Any] | None = None,
 ) -> Any:
     """Draw new data for every draw of a posterior, in blocks of rows.
 
@@ -85,7 +86,8 @@ def posterior_predictive(
     random_seed : int, optional
     extend_inferencedata : bool, default True
         Add the group ``posterior_predictive`` to `idata`; else return the dataset alone.
-    mode : str or pytensor Mode, default "NUMBA"
+    backend, compile_kwargs
+        As in :func:`pymc.sample`. Default "numba".
 
     Returns
     -------
@@ -100,7 +102,7 @@ def posterior_predictive(
     model = pm.modelcontext(model)
     posterior = posterior_of(idata)
     plan = _Plan.of(model, posterior, rows, total_size, var_names)
-    function = plan.compiled(data, random_seed, "NUMBA" if mode is None else mode)
+    function = plan.compiled(data, random_seed, chosen_mode(backend, compile_kwargs) or "NUMBA")
     positions = positions_of(plan, posterior)
     if chunk is None:
         chunk = max(256, min(function.default_chunk(), _NUMBERS // len(positions)))

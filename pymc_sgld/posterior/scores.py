@@ -8,7 +8,7 @@ import pymc as pm
 import xarray as xr
 
 from pymc_sgld.model_graph import RowError, row_model
-from pymc_sgld.model_graph.density.modes import strict_mode
+from pymc_sgld.model_graph.density.modes import chosen_mode, strict_mode
 from pymc_sgld.posterior.log_likelihood import posterior_of
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.types import Array
@@ -37,7 +37,12 @@ class PosteriorScores(NamedTuple):
 
 
 def posterior_scores(
-    idata: Any, model: pm.Model | None = None, *, draws: int = 400, mode: Any = None
+    idata: Any,
+    model: pm.Model | None = None,
+    *,
+    n_scored: int = 400,
+    backend: str | None = None,
+    compile_kwargs: dict[str, Any] | None = None,
 ) -> PosteriorScores:
     """Return the scores of thinned draws, on all rows, in chunks of rows.
 
@@ -47,12 +52,12 @@ def posterior_scores(
         With a group ``posterior`` that holds every free variable: of any sampler.
     model : pm.Model, optional
         Default: the model on the context stack.
-    draws : int, default 400
+    n_scored : int, default 400
         At how many to take the score, at most, of all chains together (one of each at least),
         evenly spaced. Every one costs a pass through the data.
-    mode : str or pytensor Mode, optional
-        Default: PyTensor's Python linker, which compiles nothing. ``"NUMBA"`` is quicker where
-        there are many rows or draws.
+    backend, compile_kwargs
+        As in :func:`pymc.sample`. Default: PyTensor's Python linker, which compiles nothing;
+        ``"numba"`` is quicker where there are many rows or draws.
 
     Returns
     -------
@@ -65,15 +70,15 @@ def posterior_scores(
     NoScoreError
         If the model has no gradient, or it is not finite at the draws.
     """
-    check_integer("draws", draws, at_least=1)
+    check_integer("n_scored", n_scored, at_least=1)
     model = pm.modelcontext(model)
     posterior = posterior_of(idata)
     check_draws_of(model, posterior)
     everything = unconstrained_positions(model, posterior)
-    scored = evenly_spaced(everything.shape[1], draws // len(everything))
+    scored = evenly_spaced(everything.shape[1], n_scored // len(everything))
     positions = everything[:, scored]
     labels = parameter_labels(model)
-    function = score_function(model, mode)
+    function = score_function(model, chosen_mode(backend, compile_kwargs))
     check_finite("draws", positions, labels)
     log_density, scores = scores_at(positions, function)
     check_finite("gradients at the draws", scores, labels)

@@ -1,5 +1,7 @@
 """When "auto" leaves a model to NUTS."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pymc as pm
 
@@ -14,8 +16,15 @@ _NUMBERS_OF_A_ROW = 10  # besides its data: link and log-density
 _TUNE = 1000
 
 
-def reason_for_nuts(model: pm.Model, *, draws: int, tune: int | None) -> str | None:
-    """Return why NUTS is the better sampler for a model; None where it is not.
+class Reading(NamedTuple):
+    """A model read for "auto": why it is left to NUTS, or else its rows."""
+
+    why_nuts: str
+    row_model: RowModel | None = None
+
+
+def read_for_auto(model: pm.Model, *, draws: int, tune: int | None) -> Reading:
+    """Read a model, and say why NUTS is the better sampler for it, where it is.
 
     Parameters
     ----------
@@ -31,22 +40,22 @@ def reason_for_nuts(model: pm.Model, *, draws: int, tune: int | None) -> str | N
     """
     on_minibatches = uses_minibatch(model)
     if not model.observed_RVs and not model.potentials:
-        return "it has no observed rows."
+        return Reading("it has no observed rows.")
     try:
-        rows = row_model(model, allow_no_rows=True)
+        read = row_model(model, allow_no_rows=True)
     except RowError as error:
         if on_minibatches:
             raise
-        return f"its rows cannot be subsampled. {str(error).splitlines()[0]}"
-    if not rows.groups:
-        return "it has no observed rows."
+        return Reading(f"its rows cannot be subsampled. {str(error).splitlines()[0]}")
+    if not read.groups:
+        return Reading("it has no observed rows.")
     if on_minibatches:
-        return None
-    seconds = nuts_seconds(rows, draws + (_TUNE if tune is None else tune))
+        return Reading("", read)
+    seconds = nuts_seconds(read, draws + (_TUNE if tune is None else tune))
     if seconds > NUTS_SECONDS:
-        return None
-    total = sum(group.total_size for group in rows.groups)
-    return (
+        return Reading("", read)
+    total = sum(group.total_size for group in read.groups)
+    return Reading(
         f"with {total:,} rows a chain should take about {max(seconds, 0.1):.1f} s, and its draws "
         f"are exact. Name a sampler, such as 'baoa', to have minibatches (the bound is "
         f"{NUTS_SECONDS:g} s)."

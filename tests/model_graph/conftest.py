@@ -54,3 +54,9 @@ def without_a_c_compiler():
 def python_mode():
     """Compiles in no time and runs slowly."""
     return Mode(linker="py", optimizer=None)
+
+
+@pytest.fixture(scope="session")
+def as_kwargs(python_mode):
+    """The same as an argument of the public functions."""
+    return {"mode": python_mode}

@@ -71,7 +71,7 @@ def gradients(python_mode):
         rows, options = way()
         assert [v.name for v in rows.value_vars] == ["tau_log__", "b", "effect"]
         found[way] = [
-            rows.logp_and_gradient(position, batch, mode=python_mode, **options)
+            rows.logp_and_gradient(position, batch, compile_kwargs={"mode": python_mode}, **options)
             for batch in batches
         ]
     return found

@@ -48,16 +48,21 @@ def draws_of(model, n_draws=4):
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_log_likelihood_is_pymcs_own(name, python_mode):
+def test_log_likelihood_is_pymcs_own(name, as_kwargs):
     model, options = ACCEPTED[name]()
     options = {k: v for k, v in options.items() if k == "rows"}
     idata = draws_of(model)
     found = row_log_likelihood(
-        idata, model, chunk=7, extend_inferencedata=False, mode=python_mode, **options
+        idata,
+        model,
+        chunk=7,
+        extend_inferencedata=False,
+        compile_kwargs=as_kwargs,
+        **options,
     )
     expected = pm.compute_log_likelihood(
         idata, model=model, extend_inferencedata=False, progressbar=False,
-        compile_kwargs={"mode": python_mode},
+        compile_kwargs=as_kwargs,
     )  # fmt: skip
     assert set(found.data_vars) == set(expected.data_vars)
     for variable in expected.data_vars:
@@ -71,32 +76,32 @@ def linear(x, y, **options):
     return model
 
 
-def test_log_likelihood_of_a_minibatch_model_is_that_of_all_rows(python_mode):
+def test_log_likelihood_of_a_minibatch_model_is_that_of_all_rows(as_kwargs):
     on_batches = linear(*pm.Minibatch(X, Y, batch_size=10), total_size=N)
     plain = linear(X, Y)
     idata = draws_of(plain)
-    row_log_likelihood(idata, on_batches, mode=python_mode)
+    row_log_likelihood(idata, on_batches, compile_kwargs=as_kwargs)
     expected = pm.compute_log_likelihood(
         idata, model=plain, extend_inferencedata=False, progressbar=False,
-        compile_kwargs={"mode": python_mode},
+        compile_kwargs=as_kwargs,
     )  # fmt: skip
     assert idata.log_likelihood.y.dims == ("chain", "draw", "y_dim_0")
     np.testing.assert_allclose(idata.log_likelihood.y, expected.y, rtol=1e-10)
     # PyMC's own has ten random rows, times N / n.
     wrong = pm.compute_log_likelihood(
         idata, model=on_batches, extend_inferencedata=False, progressbar=False,
-        compile_kwargs={"mode": python_mode},
+        compile_kwargs=as_kwargs,
     )  # fmt: skip
     assert wrong.y.shape[-1] == 10
 
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter:UserWarning")
-def test_arviz_takes_the_log_likelihood(python_mode):
+def test_arviz_takes_the_log_likelihood(as_kwargs):
     model = linear(X, Y)
     rng = np.random.default_rng(0)
     b = np.linalg.lstsq(X, Y)[0] + 0.1 * rng.normal(size=(2, 100, 3))
     posterior = az.from_dict({"posterior": {"b": b, "s": 1 + 0.05 * rng.normal(size=(2, 100))}})
-    row_log_likelihood(posterior, model, ["y"], mode=python_mode)
+    row_log_likelihood(posterior, model, ["y"], compile_kwargs=as_kwargs)
     loo = az.loo(posterior, pointwise=True)
     # The log of the mean density is what it is without leaving rows out.
     at_mean = posterior.log_likelihood.y.mean(("chain", "draw")).to_numpy()
@@ -104,7 +109,7 @@ def test_arviz_takes_the_log_likelihood(python_mode):
     assert np.corrcoef(loo.elpd_i, at_mean)[0, 1] > 0.99
 
 
-def test_log_likelihood_of_streamed_rows(python_mode):
+def test_log_likelihood_of_streamed_rows(as_kwargs):
     with pm.Model() as streamed:
         x, y = pm.Data("x", np.zeros((2, 3))), pm.Data("y_data", np.zeros(2))
         b, s = pm.Normal("b", shape=3), pm.HalfNormal("s")
@@ -112,18 +117,20 @@ def test_log_likelihood_of_streamed_rows(python_mode):
     idata = draws_of(linear(X, Y))
     found = row_log_likelihood(
         idata, streamed, total_size=N, data={"x": X, "y_data": Y}, chunk=11,
-        extend_inferencedata=False, mode=python_mode,
+        extend_inferencedata=False, compile_kwargs=as_kwargs,
     )  # fmt: skip
-    expected = row_log_likelihood(idata, linear(X, Y), extend_inferencedata=False, mode=python_mode)
+    expected = row_log_likelihood(
+        idata, linear(X, Y), extend_inferencedata=False, compile_kwargs=as_kwargs
+    )
     np.testing.assert_allclose(found.y, expected.y, rtol=1e-12)
 
 
-def test_more_draws_than_a_block_holds(monkeypatch, python_mode):
+def test_more_draws_than_a_block_holds(monkeypatch, as_kwargs):
     model = linear(X, Y)
     idata = draws_of(model)
-    once = row_log_likelihood(idata, model, extend_inferencedata=False, mode=python_mode)
+    once = row_log_likelihood(idata, model, extend_inferencedata=False, compile_kwargs=as_kwargs)
     monkeypatch.setattr("pymc_sgld.posterior.log_likelihood._DRAWS", 3)
-    again = row_log_likelihood(idata, model, extend_inferencedata=False, mode=python_mode)
+    again = row_log_likelihood(idata, model, extend_inferencedata=False, compile_kwargs=as_kwargs)
     xr.testing.assert_identical(once, again)
 
 
@@ -143,19 +150,19 @@ PREDICTED = {
 
 
 @pytest.mark.parametrize("name", PREDICTED)
-def test_new_data_have_pymcs_mean_and_spread_in_every_row(name, python_mode):
+def test_new_data_have_pymcs_mean_and_spread_in_every_row(name, as_kwargs):
     model, options = ACCEPTED[name]()
     options = {k: v for k, v in options.items() if k == "rows"}
     one = draws_of(model, n_draws=1)["posterior"].to_dataset().isel(chain=[0])
     repeated = one.isel(draw=[0] * 600).assign_coords(draw=np.arange(600))
     idata = xr.DataTree.from_dict({"posterior": repeated})
     found = posterior_predictive(
-        idata, model, chunk=23, random_seed=3, extend_inferencedata=False, mode=python_mode,
+        idata, model, chunk=23, random_seed=3, extend_inferencedata=False, compile_kwargs=as_kwargs,
         **options,
     )  # fmt: skip
     expected = pm.sample_posterior_predictive(
         idata, model=model, random_seed=4, progressbar=False, var_names=list(found.data_vars),
-        compile_kwargs={"mode": python_mode},
+        compile_kwargs=as_kwargs,
     ).posterior_predictive  # fmt: skip
     assert set(found.data_vars) == {rv.name for rv in model.observed_RVs}
     for variable in found.data_vars:
@@ -176,23 +183,23 @@ def test_new_data_have_pymcs_mean_and_spread_in_every_row(name, python_mode):
             assert np.abs(together[np.triu_indices(N, 1)]).max() < 0.25
 
 
-def test_new_data_are_in_the_order_of_the_rows(python_mode):
+def test_new_data_are_in_the_order_of_the_rows(as_kwargs):
     with pm.Model() as model:
         b = pm.Normal("b", shape=3)
         effect = pm.Normal("effect", shape=7)
         x, group, y = pm.Minibatch(X, GROUP.astype("int32"), Y, batch_size=9)
         pm.Normal("y", x @ b + effect[group], 1e-9, observed=y, total_size=N)
     idata = draws_of(model)
-    posterior_predictive(idata, model, chunk=13, mode=python_mode)
+    posterior_predictive(idata, model, chunk=13, compile_kwargs=as_kwargs)
     posterior = idata["posterior"]
     expected = posterior.b.to_numpy() @ X.T + posterior.effect.to_numpy()[:, :, GROUP]
     np.testing.assert_allclose(idata.posterior_predictive.y, expected, atol=1e-6)
 
 
-def test_the_seed_decides(python_mode):
+def test_the_seed_decides(as_kwargs):
     model = linear(X, Y)
     idata = draws_of(model)
-    arguments = {"extend_inferencedata": False, "mode": python_mode}
+    arguments = {"extend_inferencedata": False, "compile_kwargs": as_kwargs}
     first = posterior_predictive(idata, model, random_seed=1, **arguments)
     again = posterior_predictive(idata, model, random_seed=1, **arguments)
     other = posterior_predictive(idata, model, random_seed=2, **arguments)
@@ -200,13 +207,18 @@ def test_the_seed_decides(python_mode):
     assert float(np.abs(first.y - other.y).min()) > 0
 
 
-def test_new_data_for_streamed_rows_need_no_observed_values(python_mode):
+def test_new_data_for_streamed_rows_need_no_observed_values(as_kwargs):
     with pm.Model() as streamed:
         x, y = pm.Data("x", np.zeros((2, 3))), pm.Data("y_data", np.zeros(2))
         pm.Normal("y", x @ pm.Normal("b", shape=3), 1e-9, observed=y)
     idata = draws_of(streamed)
     found = posterior_predictive(
-        idata, streamed, total_size=N, data={"x": X}, extend_inferencedata=False, mode=python_mode
+        idata,
+        streamed,
+        total_size=N,
+        data={"x": X},
+        extend_inferencedata=False,
+        compile_kwargs=as_kwargs,
     )
     np.testing.assert_allclose(found.y, idata["posterior"].b.to_numpy() @ X.T, atol=1e-6)
 
@@ -246,32 +258,36 @@ def reversed_noise():
 
 
 @pytest.mark.parametrize("build", [shared_noise, mixed_rows, reversed_noise])
-def test_rows_that_share_random_numbers_are_refused(build, python_mode):
+def test_rows_that_share_random_numbers_are_refused(build, as_kwargs):
     model = build()
     message = r"^'y' cannot be drawn by rows: .*Use pm.sample_posterior_predictive"
     with pytest.raises(RowError, match=message):
-        posterior_predictive(draws_of(model), model, mode=python_mode)
+        posterior_predictive(draws_of(model), model, compile_kwargs=as_kwargs)
 
 
 @pytest.mark.parametrize("function", [row_log_likelihood, posterior_predictive])
-def test_wrong_arguments_are_refused(function, python_mode):
+def test_wrong_arguments_are_refused(function, as_kwargs):
     model = linear(X, Y)
     idata = draws_of(model)
     without = xr.DataTree.from_dict({"posterior": idata["posterior"].to_dataset()[["b"]]})
     with pytest.raises(RowError, match=r"^'s' is a free variable of the model but not in the"):
-        function(without, model, mode=python_mode)
+        function(without, model, compile_kwargs=as_kwargs)
     with pytest.raises(RowError, match=r"^'z' in var_names is no observed variable; these are 'y'"):
-        function(idata, model, ["z"], mode=python_mode)
+        function(idata, model, ["z"], compile_kwargs=as_kwargs)
     with pytest.raises(RowError, match=r"^idata has no group 'posterior'"):
-        function(xr.DataTree(), model, mode=python_mode)
+        function(xr.DataTree(), model, compile_kwargs=as_kwargs)
     stacked = idata["posterior"].to_dataset().isel(chain=0)
     with pytest.raises(RowError, match=r"^posterior has dimensions .* but 'chain' and 'draw' are"):
-        function(xr.DataTree.from_dict({"posterior": stacked}), model, mode=python_mode)
+        function(
+            xr.DataTree.from_dict({"posterior": stacked}),
+            model,
+            compile_kwargs=as_kwargs,
+        )
 
 
-def test_a_model_of_potentials_has_no_log_likelihood(python_mode):
+def test_a_model_of_potentials_has_no_log_likelihood(as_kwargs):
     with pm.Model() as model:
         b = pm.Normal("b")
         pm.Potential("p", -pt.sqr(BINARY - b))
     with pytest.raises(RowError, match=r"^The model has no observed variable, hence no log-likel"):
-        row_log_likelihood(draws_of(linear(X, Y)), model, mode=python_mode)
+        row_log_likelihood(draws_of(linear(X, Y)), model, compile_kwargs=as_kwargs)

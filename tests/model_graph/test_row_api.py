@@ -25,27 +25,27 @@ def random_point(model):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_on_all_rows_it_is_the_models_own(name, split, python_mode):
+def test_on_all_rows_it_is_the_models_own(name, split, as_kwargs, python_mode):
     rows = split(name)
     model, point = rows.model, random_point(rows.model)
     expected = model.compile_logp(mode=python_mode)(point)
     slope = model.compile_dlogp(mode=python_mode)(point)
-    assert rows.logp(point, mode=python_mode) == pytest.approx(expected, rel=1e-12)
-    value, by_name = rows.logp_and_gradient(point, mode=python_mode)
+    assert rows.logp(point, compile_kwargs=as_kwargs) == pytest.approx(expected, rel=1e-12)
+    value, by_name = rows.logp_and_gradient(point, compile_kwargs=as_kwargs)
     assert value == pytest.approx(expected, rel=1e-12)
     assert [g.shape for g in by_name.values()] == [point[n].shape for n in by_name]
     flat = np.concatenate([by_name[v.name].ravel() for v in model.value_vars])
     np.testing.assert_allclose(flat, slope, rtol=1e-9, atol=1e-11)
-    value, vector = rows.logp_and_gradient(rows.ravel(point), mode=python_mode)
+    value, vector = rows.logp_and_gradient(rows.ravel(point), compile_kwargs=as_kwargs)
     assert value == pytest.approx(expected, rel=1e-12)
     np.testing.assert_array_equal(vector, flat)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_row_logp_is_pymcs_elementwise_log_likelihood(name, split, python_mode):
+def test_row_logp_is_pymcs_elementwise_log_likelihood(name, split, as_kwargs, python_mode):
     rows = split(name)
     model, point = rows.model, random_point(rows.model)
-    found = rows.row_logp(point, mode=python_mode)
+    found = rows.row_logp(point, compile_kwargs=as_kwargs)
     by_name = {rv.name: rv for rv in model.observed_RVs}
     assert list(found) == [t.name for t in rows.terms]
     for term in rows.terms:
@@ -55,36 +55,36 @@ def test_row_logp_is_pymcs_elementwise_log_likelihood(name, split, python_mode):
         np.testing.assert_allclose(found[term.name], entries.sum(axis=others), rtol=1e-12)
 
 
-def test_chosen_rows_in_their_order(split, python_mode):
+def test_chosen_rows_in_their_order(split, as_kwargs):
     rows = split("two_likelihoods_different_rows")
     point = random_point(rows.model)
-    every = rows.row_logp(point, mode=python_mode)
+    every = rows.row_logp(point, compile_kwargs=as_kwargs)
     chosen = {"rows_60": np.array([59, 3, 3]), "rows_40": np.array([0, 39])}
-    some = rows.row_logp(point, chosen, mode=python_mode)
+    some = rows.row_logp(point, chosen, compile_kwargs=as_kwargs)
     np.testing.assert_allclose(some["y"], every["y"][[59, 3, 3]], rtol=1e-14)
     np.testing.assert_allclose(some["z"], every["z"][[0, 39]], rtol=1e-14)
-    value, _ = rows.logp_and_gradient(point, chosen, mode=python_mode)
-    prior = rows.logp(point, mode=python_mode) - every["y"].sum() - every["z"].sum()
+    value, _ = rows.logp_and_gradient(point, chosen, compile_kwargs=as_kwargs)
+    prior = rows.logp(point, compile_kwargs=as_kwargs) - every["y"].sum() - every["z"].sum()
     scaled = prior + 60 / 3 * some["y"].sum() + 40 / 2 * some["z"].sum()
     assert value == pytest.approx(scaled, rel=1e-12)
 
 
-def test_estimates_from_all_pairs_of_rows_average_to_the_full_gradient(split, python_mode):
+def test_estimates_from_all_pairs_of_rows_average_to_the_full_gradient(split, as_kwargs):
     rows = split("linear_constants")
     point = rows.ravel(random_point(rows.model))
     pairs = [np.array([i, (i + 7) % N]) for i in range(N)]
-    found = [rows.logp_and_gradient(point, pair, mode=python_mode)[1] for pair in pairs]
-    full = rows.logp_and_gradient(point, mode=python_mode)[1]
+    found = [rows.logp_and_gradient(point, pair, compile_kwargs=as_kwargs)[1] for pair in pairs]
+    full = rows.logp_and_gradient(point, compile_kwargs=as_kwargs)[1]
     np.testing.assert_allclose(np.mean(found, axis=0), full, rtol=1e-11)
     assert np.std(found, axis=0).min() > 1.0  # the estimates themselves differ
 
 
-def test_parts_of_one_potential_are_added(split, python_mode):
+def test_parts_of_one_potential_are_added(split, as_kwargs):
     rows = split("potential_weights_beside_a_likelihood")
     point = random_point(rows.model)
-    found = rows.row_logp(point, mode=python_mode)
+    found = rows.row_logp(point, compile_kwargs=as_kwargs)
     total = sum(values.sum() for values in found.values())
-    kept = rows.logp(point, mode=python_mode) - total
+    kept = rows.logp(point, compile_kwargs=as_kwargs) - total
     names = {w.kind for w in rows.whole}
     assert len(found) == len({t.name for t in rows.terms})
     # What is left is the prior, a function of the parameters alone.
@@ -92,7 +92,7 @@ def test_parts_of_one_potential_are_added(split, python_mode):
     assert np.isfinite(kept)
 
 
-def test_all_rows_of_a_minibatch_model(python_mode):
+def test_all_rows_of_a_minibatch_model(as_kwargs, python_mode):
     with pm.Model() as on_batches:
         x, y = pm.Minibatch(X, Y, batch_size=8)
         pm.Normal("y", x @ pm.Normal("b", shape=3), 1.0, observed=y, total_size=N)
@@ -101,8 +101,8 @@ def test_all_rows_of_a_minibatch_model(python_mode):
     point = {"b": np.array([0.2, -0.4, 1.0])}
     rows = row_model(on_batches)
     expected = plain.compile_logp(mode=python_mode)(point)
-    assert rows.logp(point, mode=python_mode) == pytest.approx(expected, rel=1e-13)
-    assert len(rows.row_logp(point, mode=python_mode)["y"]) == N
+    assert rows.logp(point, compile_kwargs=as_kwargs) == pytest.approx(expected, rel=1e-13)
+    assert len(rows.row_logp(point, compile_kwargs=as_kwargs)["y"]) == N
 
 
 @pytest.mark.parametrize(
@@ -117,17 +117,17 @@ def test_all_rows_of_a_minibatch_model(python_mode):
         ({"rows_60": 3, "rows_40": [4]}, r"^'rows_60' rows have shape \(\)"),
     ],
 )
-def test_wrong_rows_are_refused(rows, message, split, python_mode):
+def test_wrong_rows_are_refused(rows, message, split, as_kwargs):
     model = split("two_likelihoods_different_rows")
     with pytest.raises(RowError, match=message):
-        model.row_logp(np.zeros(3), rows, mode=python_mode)
+        model.row_logp(np.zeros(3), rows, compile_kwargs=as_kwargs)
     with pytest.raises(RowError, match=message):
-        model.logp_and_gradient(np.zeros(3), rows, mode=python_mode)
+        model.logp_and_gradient(np.zeros(3), rows, compile_kwargs=as_kwargs)
 
 
-def test_a_vector_of_another_length_is_refused(split, python_mode):
+def test_a_vector_of_another_length_is_refused(split, as_kwargs):
     with pytest.raises(RowError, match=r"^The position has shape \(2,\), but the model has 3"):
-        split("two_likelihoods_different_rows").logp(np.zeros(2), mode=python_mode)
+        split("two_likelihoods_different_rows").logp(np.zeros(2), compile_kwargs=as_kwargs)
 
 
 def everything():

@@ -139,7 +139,7 @@ def test_rows_are_read_in_blocks_and_only_those_that_are_needed(python_mode):
     assert (data["X"].most, data["X"].total) == (600, 40 + N)
 
 
-def test_log_likelihood_of_a_posterior_reads_every_block_once(python_mode):
+def test_log_likelihood_of_a_posterior_reads_every_block_once(as_kwargs):
     data = {"X": Watched(X), "y_data": Watched(Y)}
     draws = {"b": np.zeros((1, 6, 3)), "s": np.ones((1, 6))}
     idata = xr.DataTree.from_dict(
@@ -149,7 +149,9 @@ def test_log_likelihood_of_a_posterior_reads_every_block_once(python_mode):
             )
         }
     )
-    row_log_likelihood(idata, linear(), total_size=N, data=data, chunk=600, mode=python_mode)
+    row_log_likelihood(
+        idata, linear(), total_size=N, data=data, chunk=600, compile_kwargs=as_kwargs
+    )
     assert idata.log_likelihood.y.shape == (1, 6, N)
     assert (data["X"].most, data["X"].total) == (600, N)
 
@@ -330,7 +332,7 @@ def test_what_needs_more_than_the_rows_of_a_batch_is_refused(build):
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_the_number_of_columns_may_enter_as_a_number(n, python_mode):
+def test_the_number_of_columns_may_enter_as_a_number(n, as_kwargs, python_mode):
     def build(X, y):
         with pm.Model() as model:
             X, y = pm.Data("X", X), pm.Data("y_data", y)
@@ -340,7 +342,7 @@ def test_the_number_of_columns_may_enter_as_a_number(n, python_mode):
 
     streamed = row_model(build(np.zeros((n, 3)), np.zeros(n)), total_size=N)
     position = np.array([0.1, 0.2, 0.3])
-    value = streamed.logp(position, data={"X": X, "y_data": Y}, mode=python_mode)
+    value = streamed.logp(position, data={"X": X, "y_data": Y}, compile_kwargs=as_kwargs)
     full = build(X, Y).compile_logp(mode=python_mode)({"b": position})
     np.testing.assert_allclose(value, full, rtol=1e-12)
 

@@ -13,6 +13,7 @@ from xarray import DataTree
 from pymc_sgld import records
 from pymc_sgld.comparison.methods.batched_model import rows_or_whole
 from pymc_sgld.comparison.methods.recording import draws_of_positions, record
+from pymc_sgld.model_graph.density.modes import chosen_mode
 from pymc_sgld.tuning import find_laplace, improper_direction, on_all_rows
 
 _LARGEST = 2000  # parameters
@@ -28,7 +29,8 @@ def run_laplace(
     tune: int | None = None,
     cores: int | None = None,
     progressbar: Any = True,
-    mode: Any = None,
+    backend: str | None = None,
+    compile_kwargs: dict[str, Any] | None = None,
 ) -> DataTree:
     r"""Draw from the Gaussian at the mode of the unconstrained posterior.
 
@@ -46,7 +48,8 @@ def run_laplace(
     random_seed : int, optional
     tune, cores, progressbar
         Not used.
-    mode : str or pytensor Mode, default "NUMBA"
+    backend, compile_kwargs
+        As in :func:`pymc.sample`. Default "numba".
 
     Returns
     -------
@@ -70,7 +73,7 @@ def run_laplace(
             f"The Laplace approximation needs the Hessian, but there are {rows_model.n_dim:,} "
             f"parameters; {_LARGEST:,} is the most. Compare with 'advi' instead."
         )
-    function = rows_model.block_function(mode)
+    function = rows_model.block_function(chosen_mode(backend, compile_kwargs))
     initial = rows_model.ravel(model.initial_point())
     function.full(initial)  # compiles
     compiled = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytensor
@@ -10,6 +10,28 @@ import pytensor
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.link.jax import JAXLinker
 from pytensor.link.numba import NumbaLinker
+
+from pymc_sgld.validate import check_one_of
+
+BACKENDS = ("numba", "jax", "c")
+
+
+def chosen_mode(backend: str | None, compile_kwargs: Mapping[str, Any] | None) -> Any:
+    """Return the mode of PyMC's two arguments, or None where nothing is asked for.
+
+    Parameters
+    ----------
+    backend : {"numba", "jax", "c"}, optional
+    compile_kwargs : dict, optional
+        ``mode``: a PyTensor mode, instead of a backend.
+    """
+    other = sorted(set(compile_kwargs or {}) - {"mode"})
+    if other:
+        raise TypeError(f"compile_kwargs may hold 'mode' alone, but has {', '.join(other)}.")
+    mode = (compile_kwargs or {}).get("mode")
+    if mode is not None or backend is None:
+        return mode
+    return check_one_of("backend", backend, BACKENDS).upper()
 
 
 def is_jax(mode: Any) -> bool:

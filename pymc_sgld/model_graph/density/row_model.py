@@ -10,6 +10,7 @@ import numpy as np
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction, compile_block_function
 from pymc_sgld.model_graph.density.describe import describe
+from pymc_sgld.model_graph.density.modes import chosen_mode
 from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.density.row_gradients import RowGradients
 from pymc_sgld.model_graph.density.row_likelihood import (
@@ -88,7 +89,12 @@ class RowModel(RowDensity):
         return RowFunction(self._compiled["rows", mode], **self._sources(data), terms=terms)
 
     def logp(
-        self, point: PointOrVector, *, data: Mapping[str, Any] | None = None, mode: Any = None
+        self,
+        point: PointOrVector,
+        *,
+        data: Mapping[str, Any] | None = None,
+        backend: str | None = None,
+        compile_kwargs: dict[str, Any] | None = None,
     ) -> float:
         """Return the log-density with Jacobians on all rows, in chunks of bounded memory.
 
@@ -96,14 +102,17 @@ class RowModel(RowDensity):
         ----------
         point : dict of str to array, or ndarray of shape (n_dim,)
             Unconstrained values, named as ``model.initial_point()`` names them, or a position.
-        data, mode
+        data
             As for `block_function`.
+        backend, compile_kwargs
+            As in :func:`pymc.sample`. Default: what was used before, or else "numba".
 
         Returns
         -------
         float
             ``model.logp()`` at the point. For a model on `pm.Minibatch`: that of all rows.
         """
+        mode = chosen_mode(backend, compile_kwargs)
         return self.block_function(mode, data=data).full(self._position(point))[0]
 
     def row_logp(
@@ -112,7 +121,8 @@ class RowModel(RowDensity):
         rows: Any = None,
         *,
         data: Mapping[str, Any] | None = None,
-        mode: Any = None,
+        backend: str | None = None,
+        compile_kwargs: dict[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Return the log-likelihood of each row, unscaled.
 
@@ -122,8 +132,10 @@ class RowModel(RowDensity):
         rows : int array, or mapping of group name to int array, optional
             Row numbers; all rows in order if not given. An array where the model has one
             group of rows, else a mapping.
-        data, mode
+        data
             As for `block_function`.
+        backend, compile_kwargs
+            As in :func:`pymc.sample`. Default: what was used before, or else "numba".
 
         Returns
         -------
@@ -132,16 +144,29 @@ class RowModel(RowDensity):
             observed variable has other axes than the rows, its entries are summed over them.
         """
         chosen = None if rows is None else rows_by_group(self, rows)
+        mode = chosen_mode(backend, compile_kwargs)
         return self.row_function(mode, data=data).per_row(self._position(point), chosen)
 
     @overload
     def logp_and_gradient(
-        self, point: np.ndarray, rows: Any = None, *, data: Any = None, mode: Any = None
+        self,
+        point: np.ndarray,
+        rows: Any = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        backend: str | None = None,
+        compile_kwargs: dict[str, Any] | None = None,
     ) -> tuple[float, np.ndarray]: ...
 
     @overload
     def logp_and_gradient(
-        self, point: Mapping[str, Any], rows: Any = None, *, data: Any = None, mode: Any = None
+        self,
+        point: Mapping[str, Any],
+        rows: Any = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        backend: str | None = None,
+        compile_kwargs: dict[str, Any] | None = None,
     ) -> tuple[float, dict[str, np.ndarray]]: ...
 
     def logp_and_gradient(
@@ -150,7 +175,8 @@ class RowModel(RowDensity):
         rows: Any = None,
         *,
         data: Mapping[str, Any] | None = None,
-        mode: Any = None,
+        backend: str | None = None,
+        compile_kwargs: dict[str, Any] | None = None,
     ) -> tuple[float, np.ndarray] | tuple[float, dict[str, np.ndarray]]:
         """Return the log-density and its gradient, on all rows or estimated from some.
 
@@ -159,8 +185,10 @@ class RowModel(RowDensity):
         point : dict of str to array, or ndarray of shape (n_dim,)
         rows : int array, or mapping of group name to int array, optional
             Row numbers of a batch: the terms are then scaled by N / n. All rows if not given.
-        data, mode
+        data
             As for `block_function`.
+        backend, compile_kwargs
+            As in :func:`pymc.sample`. Default: what was used before, or else "numba".
 
         Returns
         -------
@@ -168,6 +196,7 @@ class RowModel(RowDensity):
         gradient : dict of str to ndarray, or ndarray of shape (n_dim,)
             In the form of `point`: by value variable and in its shape, or one vector.
         """
+        mode = chosen_mode(backend, compile_kwargs)
         function, position = self.block_function(mode, data=data), self._position(point)
         if rows is None:
             value, gradient = function.full(position)

@@ -19,7 +19,12 @@ from pymc_sgld.tuning import find_laplace, on_all_rows
 
 def draw(model, n_draws, **options):
     return run_laplace(
-        model, draws=n_draws, chains=1, random_seed=0, mode="FAST_COMPILE", **options
+        model,
+        draws=n_draws,
+        chains=1,
+        random_seed=0,
+        compile_kwargs={"mode": "FAST_COMPILE"},
+        **options,
     )
 
 

@@ -16,6 +16,8 @@ COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 1.0, 0.0], [0.0, 0.0, 4.0]])
 MEAN = np.array([1.0, -2.0, 0.5])
 PRECISION = np.linalg.inv(COVARIANCE)
 
+PYTHON = {"mode": "FAST_COMPILE"}
+
 
 def scores(positions):
     """Of N(MEAN, COVARIANCE)."""
@@ -79,14 +81,16 @@ def test_a_batched_model_has_the_density_of_all_rows_on_average():
     model, mean, _ = linear(12)
     rows = rows_or_whole(model)
     batches = batched_model(rows, 5)
-    density = batches.compile_fn(batches.logp(), mode="FAST_COMPILE", random_seed=1)
+    density = batches.compile_fn(
+        batches.logp(), compile_kwargs={"mode": "FAST_COMPILE"}, random_seed=1
+    )
     one_by_one = np.array([density({"position": mean}) for _ in range(4_000)])
     error = one_by_one.std() / np.sqrt(len(one_by_one))
     assert error > 0
-    assert abs(one_by_one.mean() - rows.logp(mean, mode="FAST_COMPILE")) < 4 * error
+    assert abs(one_by_one.mean() - rows.logp(mean, compile_kwargs=PYTHON)) < 4 * error
     whole = batched_model(rows, 12)
     all_rows = whole.compile_logp(mode="FAST_COMPILE")({"position": mean})
-    np.testing.assert_allclose(all_rows, rows.logp(mean, mode="FAST_COMPILE"), rtol=1e-12)
+    np.testing.assert_allclose(all_rows, rows.logp(mean, compile_kwargs=PYTHON), rtol=1e-12)
 
 
 def test_is_level():
