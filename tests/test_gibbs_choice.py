@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pymc as pm
 import pytest
+import xarray as xr
 
 import pymc_sgld as psg
 
+from pymc_sgld import records
 from pymc_sgld.model_graph import row_model
-from pymc_sgld.step_methods import arguments, auto_gibbs
+from pymc_sgld.step_methods import arguments, auto_gibbs, auto_report
 from tests.gaussian_hierarchy import gaussian_hierarchy
 
 
@@ -92,3 +94,24 @@ def test_preconditioner_chosen_for_the_number_of_parameters_is_not_one_given(mod
     assert psg.Auto(model=model, rng=0, verify=False).choice.hyperparameters
     with pytest.raises(ValueError, match="it makes its own"), model:
         psg.Auto(verify=False, hyperparameters="gibbs", preconditioner="low_rank")
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_run_says_whose_scales_are_not_to_be_trusted(model, monkeypatch, enough):
+    monkeypatch.setattr(auto_gibbs, "LARGEST_SPLIT", row_model(model).n_dim - (not enough))
+    step = psg.Auto(model=model, rng=0, verify=False)
+    at_mode = {records.MODE_DISTANCE: (("chain", "draw"), np.zeros((2, 1)))}
+    result = {"sample_stats": xr.Dataset(at_mode), "posterior": xr.Dataset(at_mode)}
+    doubts = auto_report.warnings(step, result, None)
+    said = auto_report.summary(step, doubts)
+    in_doubt = [one for one in doubts if "draws of mu, tau are not to be trusted" in one]
+    assert bool(in_doubt) == (not enough)
+    assert ("mu, tau and the widths of the effects" in said) == (not enough)
+    assert enough or "keep every sd" not in said
+    assert bool(step.choice.hyperparameters) == enough
+
+
+def test_what_a_user_moves_together_is_not_doubted(model, monkeypatch):
+    monkeypatch.setattr(auto_gibbs, "LARGEST_SPLIT", 1)
+    step = psg.Auto(model=model, rng=0, verify=False, hyperparameters="joint")
+    assert step.doubtful == ()

@@ -13,6 +13,7 @@ from pymc_sgld.chain.state import Tuned
 from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning import (
+    MANY,
     ConditionalCurvature,
     Laplace,
     LinearChain,
@@ -23,6 +24,7 @@ from pymc_sgld.tuning import (
     find_laplace,
     given_the_rest,
     information_of_all_rows,
+    is_nearly_positive,
     look_at_scores,
     pilot,
     with_noise_left,
@@ -33,6 +35,7 @@ _FIRST_DRAWS, _DRAWS = 300, 800  # of the runs without data, and of the last
 _LEFT_OUT = 0.2  # of a run, at its beginning
 _MOST_ROUNDS = 4
 _SETTLED = 0.3  # posterior sds of each hyperparameter
+_SETTLED_OF_MANY = 1.0  # where another Hessian is dear
 _NO_SPREAD = 1e-9
 _OWN_VARIANCE = 0.1  # share of the diagonal in a covariance of few draws
 
@@ -205,7 +208,8 @@ class GibbsBeginning:
             draws = draws[int(_LEFT_OUT * len(draws)) :]
             moved = np.abs(draws.mean(axis=0) - position)[entries]
             position = draws.mean(axis=0).astype(start.dtype)
-            if (moved <= _SETTLED * draws.std(axis=0)[entries]).all():
+            settled = _SETTLED if len(position) <= MANY else _SETTLED_OF_MANY
+            if (moved <= settled * draws.std(axis=0)[entries]).all():
                 break
         last = draws[-1].astype(start.dtype)
         draws, _ = self._pilot(curvature, last, mode, slope, _DRAWS, learned)
@@ -302,6 +306,8 @@ class GibbsBeginning:
 
 def positive_part(matrix: Array) -> Array:
     """Return the nearest matrix without negative eigenvalues."""
+    if len(matrix) > MANY and is_nearly_positive(matrix):
+        return matrix
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     if values[0] >= 0:
         return matrix

@@ -22,7 +22,14 @@ from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.step_methods.auto_batches import Need, choose_rows, rows_by_ends
-from pymc_sgld.step_methods.auto_gibbs import CHOICES, Split, in_two_blocks, split_rows
+from pymc_sgld.step_methods.auto_gibbs import (
+    CHOICES,
+    LARGEST_SPLIT,
+    Split,
+    in_two_blocks,
+    moved_with_too_many,
+    split_rows,
+)
 from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.tuning import find_laplace, with_noise_left
 from pymc_sgld.validate import check_one_of
@@ -83,6 +90,7 @@ class Auto(StochasticGradientStep):
     default_compensation = True
     statistics = (records.MODE_DISTANCE,)
     choice: Choice
+    doubtful: tuple[str, ...] = ()  # hyperparameters whose draws are not to be trusted
 
     def __init__(self, *args: Any, hyperparameters: str = "auto", **arguments: Any) -> None:
         self._hyperparameters = check_one_of("hyperparameters", hyperparameters, CHOICES)
@@ -102,6 +110,7 @@ class Auto(StochasticGradientStep):
         split, known = in_two_blocks(parts, self.rng, self._hyperparameters)
         if split is not None:
             return self._choose_split(split, chooses_batch_size)
+        self.doubtful = moved_with_too_many(parts, self._hyperparameters)
         function, settings = parts.block_function, parts.settings
         generator = self.rng
         start = parts.rows_model.ravel(model.initial_point()) if known is None else known
@@ -142,7 +151,7 @@ class Auto(StochasticGradientStep):
         tuned = beginning.at(found, gaussian, temperature)
         far, passes = beginning.other_mode(initial, tuned)
         parts = parts._replace(prepared=replace(tuned, data_passes=tuned.data_passes + passes))
-        self.choice = _told(parts, need)._replace(other_mode=far)
+        self.choice = _told(parts, need, self.doubtful)._replace(other_mode=far)
         return parts
 
     def _choose_split(self, split: Split, chooses_batch_size: bool) -> Parts:
@@ -159,7 +168,7 @@ class Auto(StochasticGradientStep):
         """Choose where no matrix of the parameters' size can be made."""
         parts, need = rows_by_ends(parts, tuned, chooses_batch_size, temperature)
         rank = tuned.metric.directions.shape[1]  # type: ignore[attr-defined]
-        self.choice = _told(parts, need)
+        self.choice = _told(parts, need, self.doubtful)
         reason = (
             f"{self.choice.reason}; of {len(tuned.mode):,} parameters, {rank} directions have a "
             "scale of their own; the widths of the draws are not measured at the end"
@@ -176,7 +185,7 @@ def _no_chain(parts: Parts) -> ChainState:
     return ChainState((0, 0), 1, 1, parts.settings.axes.metric)
 
 
-def _told(parts: Parts, need: Need) -> Choice:
+def _told(parts: Parts, need: Need, doubtful: tuple[str, ...] = ()) -> Choice:
     """Return the record of what was chosen."""
     assert parts.prepared is not None
     labels = position_labels(parts.rows_model)
@@ -189,21 +198,29 @@ def _told(parts: Parts, need: Need) -> Choice:
         row_noise=need.row_noise,
         noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
         data_passes=parts.prepared.data_passes,
-        reason=_reason(parts),
+        reason=_reason(parts, doubtful),
     )
 
 
-def _reason(parts: Parts) -> str:
+def _reason(parts: Parts, doubtful: tuple[str, ...]) -> str:
+    """Return in words why a step reads these rows, and whose widths that does not make right."""
+    also, which = "", "keep every sd"
+    if doubtful:
+        names, which = ", ".join(doubtful), "keep the sds of parameters with a Gaussian posterior"
+        also = (
+            f"; {names} and the widths of the effects that they act on are not to be trusted, for "
+            f"beyond {LARGEST_SPLIT:,} parameters they are not drawn apart"
+        )
     total = sum(parts.block_function.total_sizes)
     if parts.settings.axes.estimator.whole:
         return (
             f"all {total:,} rows at every step, because a batch with a control variate would cost "
-            "as much"
+            f"as much{also}"
         )
     often = ""
     if isinstance(parts.scheme, Weighted):
         often = ", those with much of the noise more often,"
     return (
-        f"batches of {sum(parts.batch_sizes):,} of {total:,} rows{often} keep every sd within "
-        f"{parts.settings.target_bias:.0%}"
+        f"batches of {sum(parts.batch_sizes):,} of {total:,} rows{often} {which} within "
+        f"{parts.settings.target_bias:.0%}{also}"
     )

@@ -15,6 +15,7 @@ from pymc_sgld.tuning import (
     LinearLaw,
     LocalGaussian,
     fewest_rows,
+    largest_eigenvector,
     smallest_batch,
 )
 from pymc_sgld.types import Array
@@ -130,6 +131,6 @@ def _need(
         with_replacement=with_replacement or parts.scheme.with_replacement,
     )
     squares = np.asarray(totals, float) ** 2
-    one_row = factor.T @ np.einsum("k,kij->ij", squares, gaussian.row_noise) @ factor
-    values, vectors = np.linalg.eigh(one_row)
-    return Need(batch_sizes, float(values[-1]), np.abs(factor @ vectors[:, -1]) / scale)
+    one_row = np.einsum("k,kij->ij", squares, gaussian.row_noise)
+    value, vector = largest_eigenvector(factor, one_row)
+    return Need(batch_sizes, value, np.abs(factor @ vector) / scale)

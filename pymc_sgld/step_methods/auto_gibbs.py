@@ -142,11 +142,20 @@ def in_two_blocks(
     parts, passes = _interwoven(parts, names, tuned, rng)
     far, also = _beginning(parts, rng).other_mode(start, tuned)
     tuned = replace(tuned, data_passes=tuned.data_passes + passes + also)
-    model = parts.rows_model.model
-    written = tuple(
-        model.values_to_rvs[var].name for var in parts.rows_model.value_vars if var.name in names
-    )
-    return Split(parts._replace(prepared=tuned), written, log_scale_sd, share, far), None
+    split = parts._replace(prepared=tuned)
+    return Split(split, _as_written(parts, names), log_scale_sd, share, far), None
+
+
+def moved_with_too_many(parts: Parts, wanted: str) -> tuple[str, ...]:
+    """Return the hyperparameters that are not drawn apart because the parameters are too many."""
+    if wanted != "auto" or parts.rows_model.n_dim <= LARGEST_SPLIT:
+        return ()
+    return _as_written(parts, hyperparameters_of(parts.rows_model))
+
+
+def _as_written(parts: Parts, names: tuple[str, ...]) -> tuple[str, ...]:
+    variables, names_of = parts.rows_model.value_vars, parts.rows_model.model.values_to_rvs
+    return tuple(names_of[var].name for var in variables if var.name in names)
 
 
 def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedGibbs) -> float:

@@ -15,6 +15,7 @@ from pymc_sgld import records
 from pymc_sgld.posterior import Check
 from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
 from pymc_sgld.step_methods.auto import Auto
+from pymc_sgld.step_methods.auto_gibbs import LARGEST_SPLIT
 from pymc_sgld.validate import and_more
 
 _log = logging.getLogger("pymc.sgld")
@@ -179,6 +180,14 @@ def warnings(step: Auto, result: Any, checked: Check | None) -> list[str]:
             "The search for a mode ended where the slope is "
             f"{choice.score_at_centre:.1f} posterior sds (0 at a mode). The picture of the "
             "posterior is poor: check the priors, or compare with NUTS on a part of the rows."
+        )
+    if step.doubtful:
+        found.append(
+            f"The draws of {and_more(list(step.doubtful))} are not to be trusted: scales and means "
+            f"of groups are drawn apart from the effects up to {LARGEST_SPLIT:,} parameters, and "
+            f"this model has {len(step.labels):,}. Moved with so many effects at once a scale "
+            "stays near where the search for a mode ended. Give a part of the groups, whose scale "
+            "is the same, or fix the scale at what such a part gives."
         )
     total = sum(step.chain.block_function.total_sizes)
     if choice.batch_size_needed >= total and total > 1000:

@@ -17,6 +17,7 @@ from pymc_sgld.tuning.extreme_directions import (
 from pymc_sgld.tuning.extremes_chain import ExtremesChain, batch_noise
 from pymc_sgld.tuning.improper import improper_direction
 from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
+from pymc_sgld.tuning.large_matrices import MANY, is_nearly_positive, largest_eigenvector
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
     LocalGaussian,
@@ -30,6 +31,7 @@ from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
 from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain, SamplerPicture
 
 __all__ = [
+    "MANY",
     "TARGET_BIAS",
     "ConditionalCurvature",
     "ExtremesChain",
@@ -54,6 +56,8 @@ __all__ = [
     "improper_direction",
     "information_of_all_rows",
     "is_better_centre",
+    "is_nearly_positive",
+    "largest_eigenvector",
     "local_gaussian",
     "look_at_scores",
     "on_all_rows",

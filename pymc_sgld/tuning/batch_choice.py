@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pymc_sgld.tuning.large_matrices import MANY, largest_eigenvector
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import LocalGaussian
 from pymc_sgld.types import Array
@@ -60,9 +61,16 @@ def smallest_batch(
         Rows of a batch, for each group.
     """
     totals = np.asarray(total_sizes)
+    one = None
+    if len(factor) > MANY and len(totals) == 1 and gaussian.common_noise is None:
+        # of one group of rows the noise of a batch is a multiple of that of a row
+        value, _ = largest_eigenvector(factor, gaussian.row_noise[0])
+        one = gaussian._replace(row_noise=np.full((1, 1, 1), value))
 
     def noise(n_rows: int) -> float:
         sizes = np.minimum(n_rows, totals)
+        if one is not None:
+            return float(one.gradient_noise(totals, sizes, with_replacement=with_replacement)[0, 0])
         left = gaussian.gradient_noise(totals, sizes, with_replacement=with_replacement)
         return float(np.linalg.eigvalsh(factor.T @ left @ factor)[-1])
 

@@ -53,13 +53,15 @@ class Colouring(NamedTuple):
         return (found + found.T) / 2
 
 
-def coloured(pattern: Array) -> Colouring:
+def coloured(pattern: Array, most: int | None = None) -> Colouring:
     """Find few products from which a symmetric matrix can be read.
 
     Parameters
     ----------
     pattern : array of bool, shape (n_dim, n_dim)
         Which entries may be other than zero; symmetric.
+    most : int, optional
+        Products that are of use: where more are needed, each column gets its own, at once.
 
     Returns
     -------
@@ -70,12 +72,15 @@ def coloured(pattern: Array) -> Colouring:
     counts = pattern.sum(axis=0)
     fullest_first = np.argsort(-counts, kind="stable")
     best, n_best = np.arange(n_dim), n_dim
+    limit = n_dim if most is None else min(n_dim, most + 1)
     # how many columns get a product of their own: those with more entries than the next
     for dense in (0, *np.flatnonzero(np.diff(-counts[fullest_first])) + 1):
+        if dense >= limit:
+            break
         rest = np.sort(fullest_first[dense:])
-        together = _greedy(pattern[np.ix_(rest, rest)], n_best - dense)
+        together = _greedy(pattern[np.ix_(rest, rest)], limit - dense)
         if together is not None:
-            n_best = dense + int(together.max(initial=-1)) + 1
+            limit = n_best = dense + int(together.max(initial=-1)) + 1
             best = np.empty(n_dim, dtype=int)
             best[rest] = together
             best[fullest_first[:dense]] = n_best - dense + np.arange(dense)

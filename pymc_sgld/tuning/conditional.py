@@ -251,7 +251,7 @@ def information_of_all_rows(
         Minus the Hessian of the prior there.
     """
     pattern = _entries(information, _NO_ENTRY) | _entries(of_prior, _NEGLIGIBLE)
-    colouring = coloured(pattern)  # the prior is in the gradient of all rows
+    colouring = coloured(pattern, _MOST_DIFFERENCES)  # the prior is in the gradient of all rows
     if colouring.n_products > _MOST_DIFFERENCES:
         return information, 0.0
     step = _DIFFERENCE / np.sqrt(np.maximum(np.diag(information + of_prior), 1e-300))

@@ -4,8 +4,10 @@ import numpy as np
 
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.large_matrices import MANY
 from pymc_sgld.tuning.local_gaussian import LocalGaussian
 from pymc_sgld.tuning.remaining_noise import control_variate_noise
+from pymc_sgld.tuning.row_scores import lean
 from pymc_sgld.types import Array
 
 _ROWS_AT_A_DRAW = 20
@@ -96,7 +98,8 @@ def is_better_centre(
             evaluated += 3 * len(rows)
             here = block_function.row_gradients(draw, group, rows)
             for which, centre in enumerate((new, old)):
-                left = (here - block_function.row_gradients(centre, group, rows)) @ factor
+                left = here - block_function.row_gradients(centre, group, rows)
+                left = (lean(left) if len(new) > MANY else left) @ factor
                 noise[which, number] += float(total) ** 2 * left.var(axis=0).sum()
     gain = noise[1] - noise[0]
     error = gain.std(ddof=1) / np.sqrt(len(draws))

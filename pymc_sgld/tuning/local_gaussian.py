@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scipy.sparse import vstack
+
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.coloured_differences import agrees, coloured, minus_hessian
+from pymc_sgld.tuning.large_matrices import MANY, is_above
 from pymc_sgld.tuning.mode_search import (
     ROWS_OF_A_SAMPLE,
     sample_rows,
@@ -204,12 +207,19 @@ def _seen(block_function: BlockFunction, position: Array, group: int, rows: Arra
     n_dim = len(position)
     square, total, counts = np.zeros((n_dim, n_dim)), np.zeros(n_dim), np.zeros(n_dim)
     together = np.zeros((n_dim, n_dim), dtype=bool)
+    sparse = []
     for some in pieces(rows, n_dim):
         scores = lean(block_function.row_gradients(position, group, some))
-        square += gram(scores)
         total += scores.sum(axis=0)
         counts += (scores != 0).sum(axis=0)
+        if n_dim > MANY and not isinstance(scores, np.ndarray):
+            sparse.append(scores)  # so that their products are added as they are
+            continue
+        square += gram(scores)
         together |= pattern(scores)
+    if sparse:
+        every = vstack(sparse, format="csr")
+        square, together = square + gram(every), together | pattern(every)
     return _Seen(square, total, counts, together, len(rows))
 
 
@@ -258,9 +268,10 @@ def _from_few(
     generator: np.random.Generator,
 ) -> tuple[Array | None, float]:
     """Return minus the Hessian of rows from few differences, or None, and the passes it took."""
-    colouring = coloured(known.together)
     most = _MOST_ROWS if known.rare else ROWS_OF_A_SAMPLE
     rows = sample_rows(block_function, most, generator)
+    of_use = int(_MOST_PASSES_OF_DIFFERENCES / (2 * share_of(block_function, rows)))
+    colouring = coloured(known.together, of_use)
     passes = 2 * (colouring.n_products + 1) * share_of(block_function, rows)
     if colouring.n_products == len(position) or passes > _MOST_PASSES_OF_DIFFERENCES:
         return None, 0.0
@@ -308,7 +319,10 @@ def _safely_positive(matrix: Array) -> bool:
         return False
     # in units of its own diagonal, so that badly scaled parameters do not count as singular
     scale = 1 / np.sqrt(diagonal)
-    eigenvalues = np.linalg.eigvalsh(matrix * np.outer(scale, scale))
+    scaled = matrix * np.outer(scale, scale)
+    if is_above(scaled, _SMALLEST_RELATIVE_EIGENVALUE):
+        return True
+    eigenvalues = np.linalg.eigvalsh(scaled)
     return bool(eigenvalues[0] > _SMALLEST_RELATIVE_EIGENVALUE * eigenvalues[-1])
 
 
@@ -318,7 +332,10 @@ def _flat_direction(hessian: Array) -> Array | None:
     if not np.isfinite(hessian).all() or (diagonal < 0).any():
         return None
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    eigenvalues, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+    scaled = hessian * np.outer(scale, scale)
+    if is_above(scaled, _FLAT):
+        return None
+    eigenvalues, vectors = np.linalg.eigh(scaled)
     flattest = int(np.argmin(np.abs(eigenvalues)))
     if np.abs(eigenvalues[flattest]) > _FLAT * eigenvalues[-1]:
         return None

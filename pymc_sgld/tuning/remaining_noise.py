@@ -1,10 +1,12 @@
 """The noise that a control variate leaves, averaged over the posterior."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.large_matrices import MANY
 from pymc_sgld.tuning.row_scores import lean, pieces
 from pymc_sgld.types import Array
 
@@ -18,7 +20,8 @@ _LARGEST_SHARE = 0.02
 # those of large groups beside small ones. It is pi / 2 where all have the same.
 _UNEVEN = 3.0
 _MOST_ROWS = 200_000
-_LOOKS = 4
+_LOOKS, _LOOKS_OF_MANY = 4, 2
+_AT_ONCE = 200  # draws of thousands of parameters
 _UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
 
 
@@ -99,6 +102,7 @@ class _Measure:
         self.generator = generator
         self.total = int(block_function.total_sizes[group])
         self.evaluated = 0
+        self._drawn: Iterator[Array] = iter(())
 
     def over_points(self, drawn_by: Array, of_batches: Array) -> tuple[Array, Array]:
         """Return the noise of one row of a batch, averaged, and the parts that rows had in it.
@@ -111,7 +115,8 @@ class _Measure:
             Probabilities whose noise is asked for.
         """
         n_dim = len(self.centre)
-        n_points = max(_FEWEST_POINTS, -(-_ROWS_PER_PARAMETER * n_dim // _ROWS_AT_A_POINT))
+        enough = -(-_ROWS_PER_PARAMETER * min(n_dim, MANY) // _ROWS_AT_A_POINT)
+        n_points = max(_FEWEST_POINTS, enough)
         n_rows = min(_ROWS_AT_A_POINT, self.total)
         ends = np.cumsum(drawn_by)
         noise, parts = np.zeros((n_dim, n_dim)), []
@@ -131,21 +136,36 @@ class _Measure:
 
     def by_size(self) -> Array:
         """Look at every row; return probabilities by the size of its part, in posterior sds."""
-        points = [self._point() for _ in range(_LOOKS)]
+        many = len(self.centre) > MANY
+        points = [self._point() for _ in range(_LOOKS_OF_MANY if many else _LOOKS)]
         square = np.zeros(self.total)
-        self.evaluated += self.total * (_LOOKS + 1)
+        self.evaluated += self.total * (len(points) + 1)
         for rows in pieces(np.arange(self.total), len(self.centre)):
             here = self.function.row_gradients(self.centre, self.group, rows)
+            here = lean(here) if many else here
             for point in points:
-                left = lean(self.function.row_gradients(point, self.group, rows) - here)
+                there = self.function.row_gradients(point, self.group, rows)
+                left = lean(there) - here if many else lean(there - here)
                 square[rows] += ((left @ self.factor) ** 2).sum(axis=1)
         size = np.sqrt(square)
         return np.asarray(_UNIFORM_SHARE / self.total + (1 - _UNIFORM_SHARE) * size / size.sum())
 
     def _point(self) -> Array:
         """Return a draw from the Gaussian picture of the posterior."""
+        if len(self.centre) > MANY:
+            return self._of_many()
         normal = self.generator.standard_normal(len(self.centre))
         return np.asarray(self.centre + self.factor @ normal).astype(self.centre.dtype)
+
+    def _of_many(self) -> Array:
+        """Return a draw; the products with a large factor are made for many at a time."""
+        drawn = next(self._drawn, None)
+        if drawn is None:
+            normals = self.generator.standard_normal((len(self.centre), _AT_ONCE))
+            draws = self.centre[:, None] + self.factor @ normals
+            self._drawn = iter(np.ascontiguousarray(draws.T, dtype=self.centre.dtype))
+            drawn = next(self._drawn)
+        return drawn
 
     def _left(self, rows: Array) -> Array:
         """Return what is left of the rows' scores at a point of the posterior."""

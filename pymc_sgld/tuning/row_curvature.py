@@ -10,9 +10,15 @@ and the Hessian of all rows costs five gradients a row instead of two for each p
 the rows of a model are of this kind is not assumed but tested, on a random direction.
 """
 
+from typing import Any
+
 import numpy as np
 
+from scipy.sparse import bsr_array, diags_array
+
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.large_matrices import MANY
+from pymc_sgld.tuning.row_scores import lean
 from pymc_sgld.types import Array
 
 _DIFFERENCE = 1e-4  # of a rough posterior sd
@@ -46,15 +52,14 @@ def low_rank_hessian(
     array, shape (n_dim, n_dim)
     """
     n_dim = len(position)
-    hessian = np.zeros((n_dim, n_dim))
+    hessian: Any = np.zeros((n_dim, n_dim)) if n_dim <= MANY else 0.0
     for group, chosen in enumerate(rows):
         total = block_function.total_sizes[group] / len(chosen)
         for first in range(0, len(chosen), 1000):
             some = chosen[first : first + 1000]
-            hessian += total * _sum_of_rows(
-                block_function, position, group, some, scales, generator
-            )
-    return hessian
+            of_some = _sum_of_rows(block_function, position, group, some, scales, generator)
+            hessian = total * of_some + hessian if np.ndim(hessian) else total * of_some
+    return np.asarray(hessian if isinstance(hessian, np.ndarray) else hessian.toarray())
 
 
 def is_hessian(
@@ -94,8 +99,11 @@ def _sum_of_rows(
     rows: Array,
     scales: Array,
     generator: np.random.Generator,
-) -> Array:
-    """Return the sum over rows of the Hessians that two directions a row determine."""
+) -> Any:
+    """Return the sum over rows of the Hessians that two directions a row determine.
+
+    As a sparse array where parameters are many and rows see few of them.
+    """
     n_dim = len(position)
     weights = [float(number == group) for number in range(len(block_function.total_sizes))]
     pieces: list[Array] = [np.zeros(1, dtype=np.int64)] * len(weights)
@@ -123,7 +131,20 @@ def _sum_of_rows(
     inner = np.einsum("iad,ibd->iab", directions, products)
     inner = (inner + inner.transpose(0, 2, 1)) / 2
     middle = np.linalg.pinv(inner, rcond=_SINGULAR, hermitian=True)
+    flat = lean(products.reshape(-1, n_dim)) if n_dim > MANY else products
+    if not isinstance(flat, np.ndarray):
+        return _sparse_sum(flat, middle, scales)
     left = np.einsum("iab,ibd->iad", middle, products).reshape(-1, n_dim)
     hessian = left.T @ products.reshape(-1, n_dim)
     hessian = (hessian + hessian.T) / 2
     return np.asarray(hessian / np.outer(scales, scales))
+
+
+def _sparse_sum(products: Any, middle: Array, scales: Array) -> Any:
+    """Return the same sum from products of which most entries are zero."""
+    count = len(middle)
+    each = np.arange(count + 1)
+    between = bsr_array((middle, each[:-1], each), shape=(count * _DIRECTIONS,) * 2)
+    hessian = products.T @ (between @ products)
+    units = diags_array(1 / scales)
+    return units @ ((hessian + hessian.T) / 2) @ units
