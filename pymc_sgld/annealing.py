@@ -1,6 +1,6 @@
 """``anneal``: the mode of a model by Langevin dynamics that cools down."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -152,9 +152,9 @@ def anneal(
         backend=backend,
         compile_kwargs=compile_kwargs,
         model=model,
+        purpose="anneal",
         **arguments,
     )
-    step.chain.settings = replace(step.chain.settings, annealing=True)
     kept = without_row_sized(model, step.row_dims)
     trace = pm.sample(
         draws,

@@ -65,7 +65,7 @@ def test_every_step_is_that_of_sgld_at_the_cosine(make_step, gaussian, temperatu
         steps_per_draw=4, cycles=3, temperature=temperature,
     )  # fmt: skip
     points, statistics = run(step, 2, 12)
-    streams, length = step.chain._streams(), 32  # 16 steps explore, 16 sample
+    streams, length = step.chain.streams(), 32  # 16 steps explore, 16 sample
     theta, ends = points[0], [8, *(8 + 32 * c + 20 + 4 * d for c in range(3) for d in range(4))]
     expected = []
     for k in range(4, ends[-1]):

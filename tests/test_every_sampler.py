@@ -16,7 +16,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.compiled_loops.scan_loop import sampling_mode
+from pymc_sgld.chain.scan_loop import sampling_mode
 from pymc_sgld.samplers import Rule
 from pymc_sgld.step_methods.registry import REGISTRY
 from tests.conftest import BACKENDS, require_backend

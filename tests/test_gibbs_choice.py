@@ -69,14 +69,16 @@ def test_information_of_rows_is_apart_from_a_prior_that_ties_neighbours():
     """No two levels share a row: the rows' information is diagonal, the prior's is not."""
     model, level = walk_model()
     step = psg.Auto(model=model, rng=0, verify=False, hyperparameters="gibbs")
-    tuned = step.chain.prepared
+    tuned = step.chain.tuner.tuned
     path = tuned.curvature.reference[tuned.curvature.moving]
     p = 1 / (1 + np.exp(-path))
     expected = np.bincount(level) * p * (1 - p)
     np.testing.assert_allclose(
         tuned.curvature.information, np.diag(expected), rtol=2e-3, atol=2e-3 * expected.max()
     )
-    assert step.chain.interweaving is None  # what is tied to its neighbours has no scale of its own
+    assert (
+        step.chain.moves.interweaving is None
+    )  # what is tied to its neighbours has no scale of its own
 
 
 @pytest.mark.parametrize("enough", [True, False])

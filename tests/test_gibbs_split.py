@@ -15,13 +15,16 @@ from pytensor.graph.traversal import ancestors
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain import hyperparameter_step, judged
+from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, conditional_metric
+from pymc_sgld.hierarchical_gibbs.conditional_curvature import conditional_curvature, pilot
+from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise
+from pymc_sgld.hierarchical_gibbs.hyperparameter_step import hyperparameter_step
+from pymc_sgld.hierarchical_gibbs.interweaving import judged
+from pymc_sgld.hierarchical_gibbs.moves import MovesMemory
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of, prior_model
 from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
 from pymc_sgld.model_graph import row_model
-from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
 from pymc_sgld.samplers import RestartedLangevin
-from pymc_sgld.tuning import conditional_curvature, pilot
 from tests.gaussian_hierarchy import LEAST_LOG_SCALE, gaussian_hierarchy
 
 QUIET = {"progressbar": False, "cores": 1, "compute_convergence_checks": False}
@@ -183,7 +186,7 @@ def test_moves_at_fixed_standardised_effects_leave_the_posterior_alone(hierarchy
     With the wrong Jacobian, or the wrong slope of the quadratic, the scale has another law. Any
     set of effects may be the one that is standardised.
     """
-    moves, rng = step.chain.interweaving, np.random.default_rng(6)
+    moves, rng = step.chain.moves.interweaving, np.random.default_rng(6)
     some = moves.held * np.isin(np.arange(len(step.chain.prepared.mode)), [2, 4, 7])
     assert moves.held.sum() == hierarchy.n_groups and some.sum() == 3
     moves = replace(moves, held=np.concatenate([moves.held, some]))
@@ -217,11 +220,12 @@ def test_moves_at_fixed_standardised_effects_leave_the_posterior_alone(hierarchy
 def test_a_test_on_all_rows_corrects_a_wrong_quadratic(step):
     """Where the quadratic is off, the ratio is that of the rows, and such moves are tested."""
     chain, rng = step.chain, np.random.default_rng(7)
-    moves, function, density = chain.interweaving, chain.block_function, chain.hierarchy.density
+    moves, function = chain.moves.interweaving, chain.block_function
+    density = chain.moves.hierarchy.density
     wrong = replace(
         moves, rows=moves.rows._replace(own=2 * moves.rows.own, inner=2 * moves.rows.inner)
     )
-    draws = chain.prepared.draws
+    draws = chain.tuner.tuned.draws
     wrong, passes = judged(wrong, function, density, draws, 0.05, rng)
     assert wrong.tested and wrong.error > 0.1 and passes == 40
     old = draws[0]
@@ -234,7 +238,7 @@ def test_a_test_on_all_rows_corrects_a_wrong_quadratic(step):
 
 def test_a_tested_move_is_taken_with_the_probability_of_its_ratio(step, monkeypatch):
     """A ratio of 1 / e: the share of 4000 moves, within four of its standard errors."""
-    moves = replace(step.chain.interweaving, tested=True)
+    moves = replace(step.chain.moves.interweaving, tested=True)
     monkeypatch.setattr(type(moves), "propose", lambda self, position, generator: position + 1)
     monkeypatch.setattr(type(moves), "log_ratio", lambda *arguments: -1.0)
     rng, start = np.random.default_rng(8), np.zeros(2)
@@ -248,16 +252,16 @@ def test_a_tested_move_is_taken_with_the_probability_of_its_ratio(step, monkeypa
 def test_tests_on_many_rows_come_rarely(step, monkeypatch):
     """Two passes over 35,000 rows in the time of 3.5 draws; they are counted where they come."""
     chain = step.chain
-    moves = chain.interweaving
+    moves = chain.moves.interweaving
     monkeypatch.setattr(type(moves), "log_ratio", lambda *arguments: -1.0)
     large = SimpleNamespace(dtype="float64", total_sizes=(30_000, 5000))
     rare, _ = judged(
-        replace(moves), large, None, chain.prepared.draws, 0.05, np.random.default_rng(0)
+        replace(moves), large, None, chain.tuner.tuned.draws, 0.05, np.random.default_rng(0)
     )
     assert rare.tested and rare.every == 4 and rare.error == 1
-    monkeypatch.setattr(chain, "interweaving", rare)
+    monkeypatch.setattr(chain, "moves", replace(chain.moves, interweaving=rare))
     chain.restart((1, 2), 0, 9)
-    position, passes = chain.begin(np.array(chain.prepared.mode)), []
+    position, passes = chain.start(np.array(chain.prepared.mode)), []
     for _ in range(9):
         drawn = chain.draw(position)
         position = drawn.position
@@ -266,23 +270,21 @@ def test_tests_on_many_rows_come_rarely(step, monkeypatch):
     np.testing.assert_allclose(extra, [0, 0, 2, 0, 0, 0, 2, 0], atol=1e-12)
 
 
-def test_noise_of_batches_is_told_in_the_coordinates_of_the_hyperparameters(step, monkeypatch):
+def test_noise_of_batches_is_in_the_coordinates_of_the_hyperparameters(step):
     """Along the coordinate of an effect, in terms of noise in parameters, as of L' N L.
 
     Where there are many effects each has a coordinate of its own, which moves it alone.
     """
     chain, rng = step.chain, np.random.default_rng(9)
-    prepared = chain.prepared
-    curvature = replace(prepared.curvature, single=np.arange(8), border=np.array([8]))
-    monkeypatch.setattr(chain, "prepared", replace(prepared, curvature=curvature))
-    chain.restart((1, 2), 0, 3)
-    position = chain.begin(np.array(prepared.mode))
+    curvature = replace(chain.moves.curvature, single=np.arange(8), border=np.array([8]))
+    moves = replace(chain.moves, curvature=curvature)
+    position = np.array(chain.prepared.mode)
     of_parameter, of_border = np.linspace(2, 3, 11), np.full(11, 7.0)
-    chain.state.conditional_noise = of_parameter, of_border
+    memory = MovesMemory(ConditionalNoise(of_parameter, of_border))
     for log_tau in (-3.0, 0.5):
         position[1] = log_tau
-        chain._condition(position, rng)
-        noise, factor = chain.state.gradient_noise, chain.state.metric.matrix()
+        under = moves.before_draw(position, memory, rng, step_size=1.0, temperature=1.0)
+        noise, factor = under.gradient_noise, under.metric.matrix()
         expected = np.diag(factor.T @ np.diag(of_parameter) @ factor)[2:10]
         np.testing.assert_allclose(noise[2:10], expected, rtol=1e-12)
         # a hundred rows of variance one in each group, and the prior
@@ -394,7 +396,7 @@ def test_auto_splits_where_a_scale_is_known_weakly(hierarchy, step):
     assert step.choice.gradient == "control_variate"
     # predicted without sampling; here the likelihood is what the prediction takes it for
     sd = hierarchy.posterior()[-1]
-    assert step.chain.prepared.log_scale_sd == pytest.approx(sd, rel=0.4)
+    assert step.chain.tuner.tuned.log_scale_sd == pytest.approx(sd, rel=0.4)
 
 
 def test_law_with_minibatches_and_an_unknown_scale(hierarchy, model, step):

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pymc_sgld.compiled_loops.random_streams import RandomStreams
+from pymc_sgld.chain.random_streams import RandomStreams
 from pymc_sgld.samplers import (
     Badodab,
     NoseHooverThermostat,
@@ -94,7 +94,7 @@ def test_our_momentum_lives_through_a_draw(make_step, gaussian, sampler):
     for steps_per_draw, n_draws in ((1, 6), (6, 1)):
         step.setup_chain(np.random.default_rng(0), 0, n_draws)
         chain = step.chain
-        position = chain.begin(np.zeros(2))
+        position = chain.start(np.zeros(2))
         chain.state.plan = replace(chain.plan, steps_per_draw=steps_per_draw)
         for _ in range(n_draws):
             position = chain.draw(position).position

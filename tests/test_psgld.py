@@ -159,7 +159,7 @@ def test_chosen_step_and_start(make_step, regression):
     )
     step.setup_chain(np.random.default_rng(0), 5, 1)
     chain = step.chain
-    chain.begin(np.zeros(3))
+    chain.start(np.zeros(3))
     noise = window_noise_at_mode(regression, 100)
     expected = temperature * np.diag(regression.precision) + np.diag(noise)
     squares = chain.state.extra_state["squares"]
@@ -188,7 +188,7 @@ def test_start_without_a_mode(make_step, gaussian):
         "gaussian", gaussian.model(), sampler="psgld", step_size=0.01, batch_size=3, decay=0.999
     )
     step.setup_chain(np.random.default_rng(0), 0, 1)
-    step.chain.begin(np.array([3.0, 3.0]))
+    step.chain.start(np.array([3.0, 3.0]))
     noise = np.diag(window_noise(gaussian, AffineStep(step, 1.0, 1.0), 3))
     drift = (gaussian.precision * (gaussian.mean - 3.0)) ** 2
     found = step.chain.state.extra_state

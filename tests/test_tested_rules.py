@@ -16,6 +16,7 @@ from scipy import integrate, linalg
 import pymc_sgld as psg
 
 from pymc_sgld.chain import StepPlan
+from pymc_sgld.chain.steps import Steps
 from pymc_sgld.samplers import (
     Amagold,
     GradientGuidedMonteCarlo,
@@ -185,7 +186,7 @@ def draws_of(step, temperature, step_size, every, n_draws=1500, start=(0.0, 0.0)
     """Run the compiled chain; return positions, shape (draws, n_dim), and mean statistics."""
     chain = step.chain
     step.setup_chain(np.random.default_rng(0), 1, n_draws)
-    position = chain.begin(np.asarray(start, float))
+    position = chain.start(np.asarray(start, float))
     chain.state.plan = StepPlan(
         lambda t: step_size + 0.0 * t, lambda t: temperature + 0.0 * t, every
     )
@@ -406,7 +407,7 @@ def test_no_inflation_is_predicted(name):
     assert variance == pytest.approx(1.05**2, rel=1e-6) and h < rule.largest_step
 
 
-def test_a_trajectory_has_one_step_size_and_one_permutation(make_step):
+def test_a_trajectory_has_one_step_size_and_one_permutation(make_step, monkeypatch):
     """Else its reverse would not be as likely."""
     model = logistic_model(n_rows=30)
     schedule = psg.schedules.polynomial_decay(0.1, 0.55)
@@ -416,14 +417,14 @@ def test_a_trajectory_has_one_step_size_and_one_permutation(make_step):
         )
     chain, asked = step.chain, []
     step.setup_chain(np.random.default_rng(0), 1, 30)
-    position = chain.begin(np.zeros(chain.n_dim))
-    run = chain._run_piece
+    position = chain.start(np.zeros(chain.n_dim))
+    run = Steps.run_piece
 
-    def spy(current, first, step_sizes, temperatures):
+    def spy(self, current, first, step_sizes, temperatures):
         asked.append((first, step_sizes))
-        return run(current, first, step_sizes, temperatures)
+        return run(self, current, first, step_sizes, temperatures)
 
-    chain._run_piece = spy
+    monkeypatch.setattr(Steps, "run_piece", spy)
     for _ in range(20):
         position = chain.draw(position).position
     assert len(asked) == 60  # no trajectory is cut by a shuffle

@@ -25,7 +25,7 @@ def draws_of(step, start, temperature, step_size, every, seed=0):
     """Run the compiled loop of a step method and return the positions, shape (draws, n_dim)."""
     chain = step.chain
     step.setup_chain(np.random.default_rng(seed), 1, N_DRAWS)
-    position = chain.begin(np.asarray(start, float))
+    position = chain.start(np.asarray(start, float))
     chain.state.plan = StepPlan(
         lambda t: step_size + 0.0 * t, lambda t: temperature + 0.0 * t, every
     )

@@ -1,14 +1,11 @@
-"""A chain: what it is told, what changes as it runs, what comes before it, and how it moves."""
+"""A chain: what was asked of it, what changes as it runs, and how it moves."""
 
-from pymc_sgld.chain.beginning import Beginning
+from pymc_sgld.chain.between_draws import Conditions, Moves, Tuner
 from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.cycles import Cycles
-from pymc_sgld.chain.gibbs_beginning import GibbsBeginning, Hierarchy, TunedGibbs
-from pymc_sgld.chain.gibbs_chain import GibbsChain
-from pymc_sgld.chain.hyperparameter_step import hyperparameter_step
-from pymc_sgld.chain.interweaving import Interweaving, interweaving, judged
+from pymc_sgld.chain.parts import Parts, build_chain, problem_of
 from pymc_sgld.chain.settings import Settings
-from pymc_sgld.chain.state import LARGEST_MEASURED, ChainState, Draw, Tuned
+from pymc_sgld.chain.state import ChainState, Draw
 from pymc_sgld.chain.step_plan import (
     StepPlan,
     first_temperature,
@@ -17,24 +14,19 @@ from pymc_sgld.chain.step_plan import (
 )
 
 __all__ = [
-    "LARGEST_MEASURED",
-    "Beginning",
     "Chain",
     "ChainState",
+    "Conditions",
     "Cycles",
     "Draw",
-    "GibbsBeginning",
-    "GibbsChain",
-    "Hierarchy",
-    "Interweaving",
+    "Moves",
+    "Parts",
     "Settings",
     "StepPlan",
-    "Tuned",
-    "TunedGibbs",
+    "Tuner",
+    "build_chain",
     "first_temperature",
-    "hyperparameter_step",
-    "interweaving",
-    "judged",
     "plan_steps",
+    "problem_of",
     "steps_in_whitened_coordinates",
 ]

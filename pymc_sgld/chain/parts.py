@@ -2,16 +2,15 @@
 
 from typing import Any, NamedTuple
 
+from pymc_sgld.chain.between_draws import Moves, Tuner
 from pymc_sgld.chain.chain import Chain
-from pymc_sgld.chain.gibbs_beginning import Hierarchy
-from pymc_sgld.chain.gibbs_chain import GibbsChain
-from pymc_sgld.chain.interweaving import Interweaving
+from pymc_sgld.chain.scan_loop import FixedShapes, compile_loop
 from pymc_sgld.chain.settings import Settings
-from pymc_sgld.chain.state import ChainState, Tuned
-from pymc_sgld.compiled_loops.scan_loop import FixedShapes, compile_loop
+from pymc_sgld.chain.state import ChainState
 from pymc_sgld.model_graph import BlockFunction, RowModel
 from pymc_sgld.model_graph.density.modes import is_jax
 from pymc_sgld.row_sources import Independent, Windows, windows_of
+from pymc_sgld.tuning import Tuned, TuningProblem, Warmup
 
 _STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
 
@@ -24,9 +23,9 @@ class Parts(NamedTuple):
     mode: Any
     batch_sizes: list[int]
     scheme: Independent
-    prepared: Tuned | None = None
-    hierarchy: Hierarchy | None = None  # of a sampler that draws hyperparameters apart
-    interweaving: Interweaving | None = None
+    prepared: Tuned | None = None  # what was worked out before the chains are started
+    tuner: Tuner | None = None  # of a sampler that has its own warm-up
+    moves: Moves | None = None  # between the runs of steps of two draws
 
     @property
     def block_function(self) -> BlockFunction:
@@ -51,16 +50,39 @@ class Parts(NamedTuple):
 
 def build_chain(parts: Parts) -> Chain:
     """Compile the loop, and return the chain of these parts."""
-    settings, function = parts.settings, parts.block_function
+    settings, function, windows = parts.settings, parts.block_function, parts.windows
     fixed = None
     if is_jax(parts.mode):
         n_steps = min(settings.steps_per_piece or _STEPS_ON_JAX, _STEPS_ON_JAX)
         fixed = FixedShapes(n_steps, parts.batch_sizes)
     loop = compile_loop(parts.rows_model, settings.axes, parts.mode, fixed=fixed)
     state = ChainState((0, 0), 0, 0, settings.axes.metric)
+    tuner = parts.tuner or Warmup(
+        problem_of(settings, function, windows), settings.needs_tuning, parts.prepared
+    )
     n_dim = parts.rows_model.n_dim
-    made = (settings, loop, function, parts.windows, n_dim, state, parts.prepared)
-    hierarchy = parts.hierarchy
-    chain = Chain(*made) if hierarchy is None else GibbsChain(*made, hierarchy, parts.interweaving)
-    chain.warm_up()
+    chain = Chain(settings, loop, function, windows, n_dim, state, tuner, parts.moves)
+    chain.steps.run_once()
     return chain
+
+
+def problem_of(
+    settings: Settings,
+    function: BlockFunction,
+    windows: Windows,
+    labels: tuple[str, ...] = (),
+) -> TuningProblem:
+    """Return what is to be tuned for a chain; labels of the parameters serve messages."""
+    axes = settings.axes
+    return TuningProblem(
+        function,
+        windows,
+        axes.rule,
+        axes.estimator,
+        settings.preconditioner,
+        axes.metric,
+        axes.noise_compensation,
+        settings.step_size is None,
+        settings.purpose,
+        labels,
+    )

@@ -1,14 +1,14 @@
 """What was asked of a chain."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pymc_sgld.chain.cycles import Cycles
-from pymc_sgld.compiled_loops.transition import Axes
+from pymc_sgld.chain.transition import Axes
 from pymc_sgld.preconditioners import PRECONDITIONERS
 from pymc_sgld.samplers import TestedRule
 from pymc_sgld.tuning import TARGET_BIAS
-from pymc_sgld.types import Schedule
+from pymc_sgld.types import Array, Schedule
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,14 @@ class Settings:
     axes: Axes  # of the metric its kind; its values are those of the identity
     cycles: Cycles | None = None
     target_bias: float = TARGET_BIAS
-    annealing: bool = False  # a mode is looked for: nothing is known of where, and no law is kept
+    purpose: Literal["sample", "anneal"] = "sample"
     preconditioner: Any = PRECONDITIONERS["identity"]
     preconditioner_given: bool = False  # else chosen by the number of parameters
+
+    @property
+    def anneals(self) -> bool:
+        """Whether a mode is looked for: nothing is known of where, and no law is kept."""
+        return self.purpose == "anneal"
 
     @property
     def needs_tuning(self) -> bool:
@@ -50,6 +55,13 @@ class Settings:
     def tested(self) -> bool:
         """Whether the rule stops to look at all rows."""
         return isinstance(self.axes.rule, TestedRule)
+
+    def clock(self, steps: Array) -> Array:
+        """Return the steps that schedules are asked for: one for each trajectory.
+
+        Its reverse must be as likely, and so have the same step sizes.
+        """
+        return steps - steps % self.trajectory if self.tested else steps
 
     @property
     def steps_per_piece(self) -> int | None:

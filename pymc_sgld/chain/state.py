@@ -10,24 +10,6 @@ from pymc_sgld.preconditioners import Averages, Metric
 from pymc_sgld.tuning import SamplerPicture
 from pymc_sgld.types import Array
 
-LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What is worked out at a mode before the first step."""
-
-    mode: Array  # (n_dim,)
-    covariance: Array | None  # (n_dim, n_dim), of the Gaussian picture; none where too large
-    metric: Metric
-    picture: SamplerPicture | None
-    estimator_parameters: tuple[Array, ...] = ()
-    gradient_noise: Array | None = None  # by coordinate, where it is compensated
-    learned: Averages | None = None  # what a preconditioner that learns begins with
-    expected_squares: Array | None = None  # of the gradient, by coordinate
-    score: float = 0.0  # root mean square of the gradient at the mode, in posterior sds
-    data_passes: float = 0.0
-
 
 @dataclass
 class ChainState:
@@ -39,7 +21,7 @@ class ChainState:
     metric: Metric
     step_number: int = 0
     draw_number: int = 0  # tuning included
-    plan: StepPlan | None = None  # once the chain has begun
+    plan: StepPlan | None = None  # once the chain has started
     # on the step size: halved at each refused draw while tuning, or led by the acceptance rate
     step_factor: float = 1.0
     extra_state: dict[str, Array] = field(default_factory=dict)
@@ -59,15 +41,12 @@ class ChainState:
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0
-    # of hyperparameters that are drawn given the rest: what their step method has learned, and the
-    # variance of the gradient by parameter, with that of the coordinates of the border
-    hyperparameter_state: Any = None
-    conditional_noise: tuple[Array, Array] | None = None
+    moves: Any = None  # what moves between draws remember
     # positions and the log-density of all rows there, for rules with a test
     known_densities: tuple[tuple[Array, float], ...] = ()
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         """Whether the chain has had its start."""
         return self.plan is not None
 

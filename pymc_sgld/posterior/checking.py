@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pymc_sgld import records
-from pymc_sgld.chain import LARGEST_MEASURED
 from pymc_sgld.diagnostics import (
     kernel_stein_discrepancy,
     mean_score,
@@ -44,7 +43,7 @@ from pymc_sgld.posterior.verdicts import (
     warnings_of,
 )
 from pymc_sgld.posterior.weighted_draws import plain_draws
-from pymc_sgld.tuning import TARGET_BIAS
+from pymc_sgld.tuning import LARGEST_MEASURED, TARGET_BIAS
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_number
 

@@ -2,7 +2,6 @@
 
 from pymc_sgld.preconditioners.adaptive import Adam, Averages, RMSprop
 from pymc_sgld.preconditioners.choices import PRECONDITIONERS, Preconditioner
-from pymc_sgld.preconditioners.conditional import ConditionalMetric, conditional_metric
 from pymc_sgld.preconditioners.given import Given
 from pymc_sgld.preconditioners.linear import (
     DenseMetric,
@@ -18,7 +17,6 @@ __all__ = [
     "PRECONDITIONERS",
     "Adam",
     "Averages",
-    "ConditionalMetric",
     "DenseMetric",
     "DiagonalMetric",
     "Given",
@@ -28,7 +26,6 @@ __all__ = [
     "Metric",
     "Preconditioner",
     "RMSprop",
-    "conditional_metric",
     "empty_metric",
     "metric_from_covariance",
 ]

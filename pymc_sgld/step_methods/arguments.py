@@ -12,14 +12,14 @@ import pymc as pm
 from pymc.util import get_value_vars_from_user_vars
 
 from pymc_sgld import schedules
-from pymc_sgld.chain import LARGEST_MEASURED, Cycles, Settings
-from pymc_sgld.compiled_loops.transition import Axes
+from pymc_sgld.chain import Cycles, Settings
+from pymc_sgld.chain.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
 from pymc_sgld.model_graph import Recentre, RowError, RowModel, recentred, row_model
 from pymc_sgld.preconditioners import PRECONDITIONERS, Given, Preconditioner
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
 from pymc_sgld.samplers import Rule, ScaledRule, TestedRule
-from pymc_sgld.tuning import TARGET_BIAS
+from pymc_sgld.tuning import LARGEST_MEASURED, TARGET_BIAS
 from pymc_sgld.validate import check_integer, check_one_of
 
 _log = logging.getLogger("pymc.sgld")

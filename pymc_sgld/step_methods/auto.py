@@ -8,15 +8,12 @@ import pymc as pm
 
 from pymc_sgld import records
 from pymc_sgld.chain import (
-    LARGEST_MEASURED,
-    Beginning,
-    ChainState,
     Draw,
-    Tuned,
+    Parts,
     first_temperature,
+    problem_of,
     steps_in_whitened_coordinates,
 )
-from pymc_sgld.chain.parts import Parts
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_sources import Weighted
@@ -31,7 +28,16 @@ from pymc_sgld.step_methods.auto_gibbs import (
     split_rows,
 )
 from pymc_sgld.step_methods.base import StochasticGradientStep
-from pymc_sgld.tuning import find_laplace, with_noise_left
+from pymc_sgld.tuning import (
+    LARGEST_MEASURED,
+    Tuned,
+    Warmup,
+    check_mode,
+    find_laplace,
+    jittered,
+    other_mode,
+    tune_by_products,
+)
 from pymc_sgld.validate import check_one_of
 
 _NAMED = 3  # parameters that a message names
@@ -97,7 +103,7 @@ class Auto(StochasticGradientStep):
         super().__init__(*args, **arguments)
         if self.chain.settings.axes.metric.name == "dense":
             # the chains begin with draws from the Gaussian at the mode: there is little to forget
-            enough = int(_TUNE_PASSES / self.chain.passes_per_draw)
+            enough = int(_TUNE_PASSES / self.chain.steps.passes_per_draw)
             self.default_tune_steps = max(_FEWEST_TUNE_DRAWS, min(self.default_tune_steps, enough))
 
     @classmethod
@@ -107,35 +113,25 @@ class Auto(StochasticGradientStep):
 
     def _choose(self, parts: Parts, chooses_batch_size: bool, model: pm.Model) -> Parts:
         """Find a mode, and choose gradient and batch size there."""
-        split, known = in_two_blocks(parts, self.rng, self._hyperparameters)
+        split, known = in_two_blocks(parts, self.labels, self.rng, self._hyperparameters)
         if split is not None:
             return self._choose_split(split, chooses_batch_size)
         self.doubtful = moved_with_too_many(parts, self._hyperparameters)
         function, settings = parts.block_function, parts.settings
         generator = self.rng
         start = parts.rows_model.ravel(model.initial_point()) if known is None else known
-        labels = self.labels
-        beginning = Beginning(
-            settings, function, parts.windows, _no_chain(parts), generator, labels
-        )
+        problem = problem_of(settings, function, parts.windows, self.labels)
         initial = start.astype(function.dtype)
-        start = beginning.jittered(initial)
+        start, _ = jittered(function, initial, generator)
         temperature = first_temperature(settings, 0, 1)
         if len(start) > LARGEST_MEASURED:
-            tuned = beginning.find_by_products(start, temperature)
+            tuned = tune_by_products(problem, start, temperature, generator)
             return self._choose_by_ends(parts, tuned, chooses_batch_size, temperature)
-        found = find_laplace(function, start, generator)
-        beginning.check(found)
-        gaussian = with_noise_left(
-            function,
-            settings.axes.estimator,
-            found.position,
-            found.gaussian,
-            temperature,
-            generator,
-        )
-        metric, _ = beginning.metric_at(found.position, gaussian, temperature)
-        scale = np.sqrt(np.diag(found.covariance))
+        laplace = find_laplace(function, start, generator)
+        check_mode(function, laplace, generator, self.labels)
+        gaussian = problem.noise_left(laplace.position, laplace.gaussian, temperature, generator)
+        metric, _ = Warmup(problem).metric_at(laplace.position, gaussian, temperature)
+        scale = np.sqrt(np.diag(laplace.covariance))
         parts, gaussian, need = choose_rows(parts, gaussian, metric.matrix(), scale, temperature)
         if chooses_batch_size:
             parts = parts._replace(batch_sizes=need.batch_sizes)
@@ -147,9 +143,9 @@ class Auto(StochasticGradientStep):
         if settings.steps_per_draw is None:
             steps = replace(parts.settings, steps_per_draw=steps_in_whitened_coordinates(whole))
             parts = parts._replace(settings=steps)
-        beginning = Beginning(parts.settings, function, parts.windows, _no_chain(parts), generator)
-        tuned = beginning.at(found, gaussian, temperature)
-        far, passes = beginning.other_mode(initial, tuned)
+        warmup = Warmup(problem_of(parts.settings, function, parts.windows))
+        tuned = warmup.at(laplace, gaussian, temperature)
+        far, passes = other_mode(function, initial, tuned, generator)
         parts = parts._replace(prepared=replace(tuned, data_passes=tuned.data_passes + passes))
         self.choice = _told(parts, need, self.doubtful)._replace(other_mode=far)
         return parts
@@ -179,10 +175,6 @@ class Auto(StochasticGradientStep):
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         draw.statistics[records.MODE_DISTANCE] = self.chain.state.mode_distance
         return super()._stats(draw, seconds)
-
-
-def _no_chain(parts: Parts) -> ChainState:
-    return ChainState((0, 0), 1, 1, parts.settings.axes.metric)
 
 
 def _told(parts: Parts, need: Need, doubtful: tuple[str, ...] = ()) -> Choice:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc_sgld.chain import Tuned
 from pymc_sgld.chain.parts import Parts
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import with_row_weights
@@ -14,6 +13,7 @@ from pymc_sgld.tuning import (
     ExtremesChain,
     LinearLaw,
     LocalGaussian,
+    Tuned,
     fewest_rows,
     largest_eigenvector,
     smallest_batch,

@@ -5,26 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc.exceptions import SamplingError
-
 from pymc_sgld import schedules
-from pymc_sgld.chain import (
-    Beginning,
-    ChainState,
-    GibbsBeginning,
-    Hierarchy,
-    TunedGibbs,
-    hyperparameter_step,
-    interweaving,
-    judged,
-    steps_in_whitened_coordinates,
-)
-from pymc_sgld.chain.parts import Parts
+from pymc_sgld.chain import Parts, problem_of, steps_in_whitened_coordinates
 from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy, TunedHierarchy
+from pymc_sgld.hierarchical_gibbs.hyperparameter_step import hyperparameter_step
+from pymc_sgld.hierarchical_gibbs.interweaving import Interweaving, interweaving, judged
+from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
-from pymc_sgld.posterior import position_labels
+from pymc_sgld.hierarchical_gibbs.warmup import HierarchicalWarmup, HierarchySearch
 from pymc_sgld.samplers import RestartedLangevin
 from pymc_sgld.step_methods.auto_batches import Need, choose_rows
+from pymc_sgld.tuning import TuningError
 from pymc_sgld.types import Array
 
 CHOICES = ("auto", "gibbs", "joint")
@@ -48,6 +40,9 @@ class Split(NamedTuple):
     """A sampler in two blocks, and why."""
 
     parts: Parts
+    hierarchy: Hierarchy
+    tuned: TunedHierarchy
+    interweaving: Interweaving | None
     names: tuple[str, ...]  # of the hyperparameters, as written
     log_scale_sd: float
     share: float
@@ -55,7 +50,7 @@ class Split(NamedTuple):
 
     def told(self) -> str:
         """Return in words what is drawn apart, and why."""
-        moves, also = self.parts.interweaving, ""
+        moves, also = self.interweaving, ""
         if moves is not None:
             how = f"tested on all rows at every {moves.every} draws" if moves.tested else "untested"
             also = f"; also given the standardised effects ({how}, log ratio {moves.error:.2g})"
@@ -89,7 +84,7 @@ def why_not(parts: Parts, names: tuple[str, ...]) -> str | None:
 
 
 def in_two_blocks(
-    parts: Parts, rng: np.random.Generator, wanted: str
+    parts: Parts, labels: tuple[str, ...], rng: np.random.Generator, wanted: str
 ) -> tuple[Split | None, Array | None]:
     """Set up a sampler in two blocks where that is wanted, or better.
 
@@ -97,6 +92,8 @@ def in_two_blocks(
     ----------
     parts : Parts
         Of the sampler in one block.
+    labels : tuple of str
+        Of the parameters, for messages.
     rng : numpy.random.Generator
     wanted : {"auto", "gibbs", "joint"}
 
@@ -126,11 +123,13 @@ def in_two_blocks(
     steps = parts.settings.steps_per_draw or steps_in_whitened_coordinates(all_rows=False)
     axes = parts.settings.axes._replace(rule=RestartedLangevin(steps))
     settings = replace(parts.settings, axes=axes, steps_per_draw=steps)
-    parts = parts._replace(settings=settings, hierarchy=_hierarchy(parts, names))
+    parts = parts._replace(settings=settings)
+    hierarchy = _hierarchy(parts, names)
+    search = _search(parts, hierarchy, rng, labels)
     start = parts.rows_model.ravel(parts.rows_model.model.initial_point())
     try:
-        tuned = _beginning(parts, rng).find(start.astype(parts.block_function.dtype), 1.0)
-    except SamplingError:
+        tuned = search.find(start.astype(parts.block_function.dtype), 1.0)
+    except TuningError:
         if wanted == "gibbs":
             raise
         return None, None
@@ -139,11 +138,11 @@ def in_two_blocks(
     known = log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE
     if wanted == "auto" and known and _shift_of_mode(tuned) < LARGEST_SHIFT:
         return None, tuned.mode
-    parts, passes = _interwoven(parts, names, tuned, rng)
-    far, also = _beginning(parts, rng).other_mode(start, tuned)
+    moves, passes = _interwoven(parts, names, hierarchy, tuned, rng)
+    far, also = search.other_mode(start, tuned)
     tuned = replace(tuned, data_passes=tuned.data_passes + passes + also)
-    split = parts._replace(prepared=tuned)
-    return Split(split, _as_written(parts, names), log_scale_sd, share, far), None
+    written = _as_written(parts, names)
+    return Split(parts, hierarchy, tuned, moves, written, log_scale_sd, share, far), None
 
 
 def moved_with_too_many(parts: Parts, wanted: str) -> tuple[str, ...]:
@@ -158,19 +157,18 @@ def _as_written(parts: Parts, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names_of[var].name for var in variables if var.name in names)
 
 
-def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedGibbs) -> float:
+def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedHierarchy) -> float:
     """Return the predicted posterior sd of the log of a scale; the largest.
 
     Of the scales that effects have in the prior, and of positive hyperparameters, such as the
     scale of the districts that schools are nested in.
     """
-    assert tuned.draws is not None
     logs = tuple(name for name in names if name.endswith("_log__"))
     spread = tuned.draws[:, parts.rows_model.layout.entries(logs)].std(axis=0)
     return max(tuned.log_scale_sd, float(spread.max(initial=0.0)))
 
 
-def _shift_of_mode(tuned: TunedGibbs) -> float:
+def _shift_of_mode(tuned: TunedHierarchy) -> float:
     r"""Return how far the joint mode lies from the posterior mean of a hyperparameter, in its sds.
 
     The joint density at the best effects of given hyperparameters is their marginal density times
@@ -178,7 +176,6 @@ def _shift_of_mode(tuned: TunedGibbs) -> float:
     So the mode is off by the covariance of :math:`\phi` and :math:`\log |P(\phi)| / 2`.
     """
     curvature, draws = tuned.curvature, tuned.draws
-    assert curvature is not None and draws is not None
     draws = draws[:: max(1, len(draws) // _DRAWS_LOOKED_AT)]
     halves = np.array([curvature.metric(draw).log_determinant / 2 for draw in draws])
     apart = draws[:, curvature.hyperparameters] - draws[:, curvature.hyperparameters].mean(axis=0)
@@ -199,10 +196,8 @@ def split_rows(
         Whether the batch size was left out.
     rng : numpy.random.Generator
     """
-    parts, tuned = split.parts, split.parts.prepared
-    assert parts.hierarchy is not None and isinstance(tuned, TunedGibbs)
-    assert tuned.laplace is not None and tuned.covariance is not None
-    moving = parts.hierarchy.moving
+    parts, tuned, hierarchy = split.parts, split.tuned, split.hierarchy
+    moving = hierarchy.moving
     factor = tuned.metric.matrix()[np.ix_(moving, moving)]
     scale = np.sqrt(np.diag(tuned.covariance)[moving])
     parts, gaussian, need = choose_rows(parts, tuned.laplace.gaussian, factor, scale, 1.0)
@@ -216,28 +211,40 @@ def split_rows(
     parts = parts._replace(settings=replace(parts.settings, axes=axes))
     direction = np.zeros(len(tuned.mode))
     direction[moving] = need.direction
-    tuned = _beginning(parts, rng).with_batches(tuned)
-    return parts._replace(prepared=tuned), need._replace(direction=direction)
+    search = _search(parts, hierarchy, rng)
+    tuned, rule = search.with_batches(tuned), parts.settings.axes.rule
+    assert isinstance(rule, RestartedLangevin)
+    parts = parts._replace(
+        prepared=tuned.joint,
+        tuner=HierarchicalWarmup(search.problem, hierarchy, tuned),
+        moves=HierarchicalMoves(
+            parts.block_function, rule, hierarchy, tuned.curvature, split.interweaving
+        ),
+    )
+    return parts, need._replace(direction=direction)
 
 
 def _interwoven(
-    parts: Parts, names: tuple[str, ...], tuned: TunedGibbs, rng: np.random.Generator
-) -> tuple[Parts, float]:
-    """Add moves of the hyperparameters at fixed standardised effects; return also data passes."""
-    assert parts.hierarchy is not None and tuned.draws is not None
+    parts: Parts,
+    names: tuple[str, ...],
+    hierarchy: Hierarchy,
+    tuned: TunedHierarchy,
+    rng: np.random.Generator,
+) -> tuple[Interweaving | None, float]:
+    """Return moves of the hyperparameters at fixed standardised effects, and data passes."""
     moves, passes = interweaving(parts.rows_model, names, tuned, tuned.quadratic), 0.0
     if moves is not None:
         moves, passes = judged(
             moves,
             parts.block_function,
-            parts.hierarchy.density,
+            hierarchy.density,
             tuned.draws,
             parts.settings.target_bias,
             rng,
         )
         if moves.tested and _share(tuned) > _TESTS_PAY:
             moves = None
-    return parts._replace(interweaving=moves), passes
+    return moves, passes
 
 
 def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
@@ -250,19 +257,19 @@ def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
     )
 
 
-def _beginning(parts: Parts, rng: np.random.Generator) -> GibbsBeginning:
-    state = ChainState((0, 0), 1, 1, parts.settings.axes.metric)
-    labels = position_labels(parts.rows_model)
-    function = parts.block_function
-    beginning = Beginning(parts.settings, function, parts.windows, state, rng, labels)
-    assert parts.hierarchy is not None
-    return GibbsBeginning(beginning, parts.hierarchy)
+def _search(
+    parts: Parts,
+    hierarchy: Hierarchy,
+    rng: np.random.Generator,
+    labels: tuple[str, ...] = (),
+) -> HierarchySearch:
+    problem = problem_of(parts.settings, parts.block_function, parts.windows, labels)
+    return HierarchySearch(problem, hierarchy, rng)
 
 
-def _share(tuned: TunedGibbs) -> float:
-    """Return the rows' median share of the precision of those that hyperparameters act on."""
+def _share(tuned: TunedHierarchy) -> float:
+    """Return the rows' mean share of the precision of those that hyperparameters act on."""
     curvature = tuned.curvature
-    assert curvature is not None and tuned.draws is not None
     row, column = curvature.entries.row, curvature.entries.column
     diagonal = row[row == column]
     spread = [curvature.of_prior(draw)[row == column] for draw in tuned.draws[:_DRAWS_LOOKED_AT]]

@@ -3,8 +3,8 @@
 import os
 import time
 
-from dataclasses import fields
-from typing import Any, ClassVar
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pymc as pm
@@ -22,8 +22,8 @@ from pymc_sgld.chain import (
     Draw,
 )
 from pymc_sgld.chain.parts import Parts, build_chain
-from pymc_sgld.compiled_loops.random_streams import draw_key
-from pymc_sgld.compiled_loops.scan_loop import sampling_mode
+from pymc_sgld.chain.random_streams import draw_key
+from pymc_sgld.chain.scan_loop import sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.posterior import ScoreSource, position_labels
@@ -42,6 +42,7 @@ from pymc_sgld.step_methods.arguments import (
     make_rule,
     split_cycles,
 )
+from pymc_sgld.step_methods.errors import as_sampling_errors
 from pymc_sgld.step_methods.points import PointMap
 from pymc_sgld.step_methods.processes import CrossesProcesses
 from pymc_sgld.step_methods.progress import ProgressColumns
@@ -110,6 +111,8 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
     steps_per_draw : int, optional
         Compiled steps between two draws. Default: five passes through the data, or fewer where
         the chain forgets sooner.
+    purpose : {"sample", "anneal"}, default "sample"
+        "anneal" is set by :func:`pymc_sgld.anneal`: the chains start away from the mode.
     verify : bool, default True
         Check at build time that the batches of a partition of the rows add up to the model's own
         log-density and gradient.
@@ -179,6 +182,7 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         noise_compensation: bool | None = None,
         target_bias: float | None = None,
         steps_per_draw: int | None = None,
+        purpose: Literal["sample", "anneal"] = "sample",
         verify: bool = True,
         backend: str | None = None,
         compile_kwargs: dict[str, Any] | None = None,
@@ -229,8 +233,10 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         self.labels = position_labels(rows_model)
         if verify:
             verify_rows(rows_model, mode, rng=np.random.default_rng(0))
-        parts = Parts(settings(rows_model.n_dim), rows_model, mode, batch_sizes, scheme)
-        self.chain = build_chain(self._choose(parts, batch_size is None, model))
+        asked = replace(settings(rows_model.n_dim), purpose=purpose)
+        parts = Parts(asked, rows_model, mode, batch_sizes, scheme)
+        with as_sampling_errors():
+            self.chain = build_chain(self._choose(parts, batch_size is None, model))
         self.points = PointMap(
             rows_model.layout, rows_model.coordinates, self.chain.block_function.dtype
         )
@@ -269,8 +275,9 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         started = time.perf_counter()
         chain, state = self.chain, self.chain.state
         position = self.points.position(point, state.handed_out)
-        if not state.begun:
-            position = chain.begin(position)
+        if not state.started:
+            with as_sampling_errors():
+                position = chain.start(position)
         if not self.tune:
             chain.measure(position)
         draw = chain.draw(position)
@@ -287,17 +294,10 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
 
     def score_source(self) -> ScoreSource:
         """Return what the scores of the draws are to be taken from."""
-        prepared = self.chain.prepared
-        centre = None if prepared is None else prepared.estimator_parameters
-        if centre is not None and [one.shape for one in centre] != [(self.chain.n_dim,)] * 2:
-            centre = None
-        return ScoreSource(
-            self.chain.block_function,
-            list(self.labels),
-            self.points.positions,
-            centre,
-            self.chain.settings.target_bias,
-        )
+        chain = self.chain
+        centre = None if chain.prepared is None else chain.prepared.centre
+        labels, bias = list(self.labels), chain.settings.target_bias
+        return ScoreSource(chain.block_function, labels, self.points.positions, centre, bias)
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         own: dict[str, Any] = {name: draw.statistics[name] for name in self.statistics}

@@ -1,13 +1,9 @@
 """What is worked out before sampling: mode, curvature, gradient noise, batch size, step size."""
 
 from pymc_sgld.tuning.batch_choice import fewest_rows, smallest_batch
-from pymc_sgld.tuning.conditional import (
-    ConditionalCurvature,
-    conditional_curvature,
-    given_the_rest,
-    information_of_all_rows,
-    pilot,
-)
+from pymc_sgld.tuning.by_products import tune_by_products
+from pymc_sgld.tuning.centre import FEWEST_DRAWS, better_centre, centre_parameters
+from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.estimator_noise import is_better_centre, with_noise_left
 from pymc_sgld.tuning.extreme_directions import (
     diagonal_scales,
@@ -15,7 +11,6 @@ from pymc_sgld.tuning.extreme_directions import (
     stiffest_direction,
 )
 from pymc_sgld.tuning.extremes_chain import ExtremesChain, batch_noise
-from pymc_sgld.tuning.improper import improper_direction
 from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
 from pymc_sgld.tuning.large_matrices import MANY, is_nearly_positive, largest_eigenvector
 from pymc_sgld.tuning.linear_law import LinearLaw
@@ -27,13 +22,20 @@ from pymc_sgld.tuning.local_gaussian import (
     typical_precision,
 )
 from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_rows
+from pymc_sgld.tuning.problem import TuningProblem, batch_gradients
+from pymc_sgld.tuning.propriety import check_mode, improper_direction
 from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
 from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain, SamplerPicture
+from pymc_sgld.tuning.starts import jittered, other_mode
+from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
+from pymc_sgld.tuning.warmup import Warmup
 
 __all__ = [
+    "FEWEST_DRAWS",
+    "LARGEST_MEASURED",
     "MANY",
     "TARGET_BIAS",
-    "ConditionalCurvature",
+    "Centre",
     "ExtremesChain",
     "Laplace",
     "LinearChain",
@@ -42,29 +44,37 @@ __all__ = [
     "ModeSearch",
     "SamplerPicture",
     "Scores",
+    "Start",
+    "Tuned",
+    "TuningError",
+    "TuningProblem",
     "UnevenRows",
+    "Warmup",
+    "batch_gradients",
     "batch_noise",
+    "better_centre",
+    "centre_parameters",
+    "check_mode",
     "climb",
-    "conditional_curvature",
     "control_variate_noise",
     "diagonal_scales",
     "extreme_directions",
     "fewest_rows",
     "find_laplace",
     "find_mode",
-    "given_the_rest",
     "improper_direction",
-    "information_of_all_rows",
     "is_better_centre",
     "is_nearly_positive",
+    "jittered",
     "largest_eigenvector",
     "local_gaussian",
     "look_at_scores",
     "on_all_rows",
-    "pilot",
+    "other_mode",
     "sample_rows",
     "smallest_batch",
     "stiffest_direction",
+    "tune_by_products",
     "typical_precision",
     "with_noise_left",
 ]

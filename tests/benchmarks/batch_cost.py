@@ -22,7 +22,7 @@ from rich.table import Table
 
 import pymc_sgld as psg
 
-from pymc_sgld.compiled_loops.scan_loop import sampling_mode
+from pymc_sgld.chain.scan_loop import sampling_mode
 from pymc_sgld.model_graph import verify
 from pymc_sgld.types import Randomness
 from tests.benchmarks.loop_speed import by_hand_windows
@@ -49,7 +49,7 @@ def step_cost(n_rows):
     chain = step.chain
     step.setup_chain(np.random.default_rng(0), 0, 10**6)
     position = np.zeros(N_DIM)
-    chain.begin(position)
+    chain.start(position)
     rng = np.random.default_rng(1)
     order = rng.permutation(n_rows)
     sizes = np.full(N_STEPS, 1e-8), np.ones(N_STEPS)

@@ -85,7 +85,7 @@ def variants(n_dim):
     chain = step.chain
     step.setup_chain(np.random.default_rng(0), 0, 10**6)
     position = np.zeros(n_dim)
-    chain.begin(position)
+    chain.start(position)
     rng = np.random.default_rng(1)
     starts, noise = rng.integers(0, N_ROWS, (N_STEPS, 1)), rng.normal(size=(N_STEPS, 1, n_dim))
     order = rng.permutation(N_ROWS)

@@ -170,7 +170,7 @@ class Run:
             steps_per_draw=trajectory * math.ceil(STEPS_PER_DRAW / trajectory),
         )
         step.setup_chain(np.random.default_rng(0), 1, N_DRAWS)
-        position = chain.begin(np.zeros(N_DIM))
+        position = chain.start(np.zeros(N_DIM))
         kept = []
         with np.errstate(all="ignore"):
             for number in range(N_DRAWS + 1):

@@ -8,7 +8,7 @@ import pytest
 
 from pymc_sgld.chain import Cycles, Settings, plan_steps
 from pymc_sgld.chain.cycles import EXPLORING_BIAS
-from pymc_sgld.compiled_loops.transition import Axes
+from pymc_sgld.chain.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.samplers import StochasticGradientLangevin
 from pymc_sgld.schedules import constant, cosine_cycles, geometric_cooling

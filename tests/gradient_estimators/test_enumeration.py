@@ -8,11 +8,10 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.references import centre_parameters
-from pymc_sgld.compiled_loops.scan_loop import loop_constants, sampling_mode
+from pymc_sgld.chain.scan_loop import loop_constants, sampling_mode
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
-from pymc_sgld.tuning import LocalGaussian, control_variate_noise, local_gaussian
+from pymc_sgld.tuning import LocalGaussian, centre_parameters, control_variate_noise, local_gaussian
 from pymc_sgld.tuning.remaining_noise import _covariance
 from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean, logistic_model

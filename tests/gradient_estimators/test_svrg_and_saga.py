@@ -10,10 +10,10 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.references import centre_parameters
-from pymc_sgld.compiled_loops.scan_loop import loop_constants
+from pymc_sgld.chain.scan_loop import loop_constants
 from pymc_sgld.gradient_estimators import ControlVariate, Saga, Svrg
 from pymc_sgld.row_sources import BlockLayout
+from pymc_sgld.tuning import centre_parameters
 from pymc_sgld.types import Randomness
 from tests.affine_law import AffineStep
 from tests.conftest import require_backend
@@ -93,7 +93,7 @@ def test_svrg_is_unbiased_for_any_anchor_and_exact_there(make_step, batch_size):
     chain = small_step(make_step, "svrg_ld", batch_size).chain
     chain.restart((1, 2), 0, 1)
     anchor, position = np.random.default_rng(0).normal(size=(2, chain.n_dim))
-    chain._renew_references(0, anchor)
+    chain.steps.renew_anchors(0, anchor)
     np.testing.assert_array_equal(chain.state.estimator_parameters[0], anchor)
     leaves = leaves_of(chain)
     for at, spread in ((position, True), (anchor, False)):
@@ -128,7 +128,7 @@ def draws_of(step, n_draws, steps_per_draw, gradient=None, key=(1, 2)):
     axes = settings.axes._replace(estimator=gradient or settings.axes.estimator)
     chain.settings = replace(settings, steps_per_draw=steps_per_draw, axes=axes)
     chain.restart(key, 0, n_draws)
-    position, draws = chain.begin(np.zeros(chain.n_dim)), []
+    position, draws = chain.start(np.zeros(chain.n_dim)), []
     for _ in range(n_draws):
         draws.append(chain.draw(position))
         position = draws[-1].position
@@ -171,7 +171,7 @@ def test_a_saga_chain_is_the_one_written_by_hand(make_step, batch_size):
     step = small_step(make_step, "saga_ld", batch_size)
     chain = step.chain
     found = [draw.position for draw in draws_of(step, 6, 11)]
-    streams, h = chain._streams(), 0.1
+    streams, h = chain.streams(), 0.1
     order = streams.order(0, 0)
     layout = BlockLayout(N_ROWS, batch_size)
     ring = layout.n_apart * batch_size

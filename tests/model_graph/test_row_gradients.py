@@ -7,9 +7,9 @@ import pymc as pm
 
 import pymc_sgld as psg
 
-from pymc_sgld.compiled_loops.scan_loop import sampling_mode
+from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.hierarchical_gibbs.conditional_curvature import given_the_rest
 from pymc_sgld.model_graph.density import row_gradients
-from pymc_sgld.tuning.conditional import given_the_rest
 
 
 def test_many_rows_at_once(monkeypatch):

@@ -6,11 +6,11 @@ import pytest
 import scipy.linalg
 import scipy.stats
 
-from pymc_sgld.chain import beginning
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.preconditioners import LowRank, LowRankMetric
 from pymc_sgld.samplers import StochasticGradientLangevin
 from pymc_sgld.step_methods.arguments import choose_settings
+from pymc_sgld.tuning import warmup
 from tests.affine_law import AffineStep
 
 
@@ -124,7 +124,7 @@ def test_a_rank_of_all_parameters_is_dense():
 
 def test_directions_without_a_matrix(make_step, monkeypatch):
     """The path for large models, on a small one: Lanczos finds both ends of the spectrum."""
-    monkeypatch.setattr(beginning, "LARGEST_MEASURED", 50)
+    monkeypatch.setattr(warmup, "LARGEST_MEASURED", 50)
     rng = np.random.default_rng(3)
     X = rng.normal(size=(400, 60)) * np.geomspace(0.1, 10, 60)
     X[:, :8] += 3 * rng.normal(size=(400, 1))

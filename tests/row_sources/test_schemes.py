@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pymc_sgld.compiled_loops.random_streams import RandomStreams
-from pymc_sgld.compiled_loops.scan_loop import loop_constants
+from pymc_sgld.chain.random_streams import RandomStreams
+from pymc_sgld.chain.scan_loop import loop_constants
 from pymc_sgld.row_sources import BlockLayout, Epochs, Replacement, Weighted, schemes, windows_of
 from pymc_sgld.tuning import local_gaussian
 from pymc_sgld.types import Randomness
@@ -116,7 +116,7 @@ def test_tuning_works_with_the_noise_of_the_scheme(make_step):
     for batches in ("independent", "epochs", "replacement"):
         step = make_step("gaussian-5", target.model(), step_size=0.1, batch_size=3, batches=batches)
         step.chain.restart((1, 2), 0, 1)
-        step.chain.begin(np.zeros(2))
+        step.chain.start(np.zeros(2))
         step.chain.measure(np.zeros(2))
         noise[batches] = step.chain.state.picture.noise
     np.testing.assert_allclose(noise["replacement"], 2 * noise["independent"], rtol=1e-10)

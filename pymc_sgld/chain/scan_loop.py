@@ -11,8 +11,8 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.replace import graph_replace
 
-from pymc_sgld.compiled_loops import lean_products
-from pymc_sgld.compiled_loops.transition import FRESH, Axes, transition
+from pymc_sgld.chain import lean_products
+from pymc_sgld.chain.transition import FRESH, Axes, transition
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.model_graph.density.modes import compile_function, is_jax, without_assertions
 from pymc_sgld.types import Array, Randomness, Tensor

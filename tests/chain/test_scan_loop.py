@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 
 from pytensor.compile.mode import get_mode
 
-from pymc_sgld.compiled_loops import lean_products
+from pymc_sgld.chain import lean_products
 from pymc_sgld.types import Randomness
 from tests.targets import logistic_model
 

@@ -1,32 +1,39 @@
 """What comes before a Gibbs split: where effects and hyperparameters are, and how well known."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pymc_sgld.chain.beginning import Beginning
-from pymc_sgld.chain.hyperparameter_step import HyperparameterStep
-from pymc_sgld.chain.references import centre_parameters
-from pymc_sgld.chain.state import Tuned
-from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
-from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.tuning import (
-    MANY,
+from pymc_sgld.hierarchical_gibbs.conditional_curvature import (
     ConditionalCurvature,
+    conditional_curvature,
+    given_the_rest,
+    information_of_all_rows,
+    pilot,
+)
+from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise, Hierarchy, TunedHierarchy
+from pymc_sgld.hierarchical_gibbs.moves import MovesMemory
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.preconditioners import Metric
+from pymc_sgld.tuning import (
+    FEWEST_DRAWS,
+    MANY,
+    Centre,
     Laplace,
     LinearChain,
     LinearLaw,
-    LocalGaussian,
     Scores,
-    conditional_curvature,
+    Start,
+    Tuned,
+    TuningProblem,
+    better_centre,
+    centre_parameters,
+    check_mode,
     find_laplace,
-    given_the_rest,
-    information_of_all_rows,
     is_nearly_positive,
     look_at_scores,
-    pilot,
+    other_mode,
     with_noise_left,
 )
 from pymc_sgld.types import Array
@@ -36,101 +43,26 @@ _LEFT_OUT = 0.2  # of a run, at its beginning
 _MOST_ROUNDS = 4
 _SETTLED = 0.3  # posterior sds of each hyperparameter
 _SETTLED_OF_MANY = 1.0  # where another Hessian is dear
-_NO_SPREAD = 1e-9
 _OWN_VARIANCE = 0.1  # share of the diagonal in a covariance of few draws
 
 
 @dataclass(frozen=True)
-class Hierarchy:
-    """A model as two blocks: hyperparameters, and what rows depend on.
-
-    Parameters
-    ----------
-    prior : callable
-        See :func:`pymc_sgld.hierarchical_gibbs.prior_model.compile_prior`.
-    hyperparameters : HyperparameterStep
-    sizes : tuple of int
-        Lengths of the variables of the position.
-    """
-
-    prior: Any
-    hyperparameters: HyperparameterStep
-    sizes: tuple[int, ...]
-
-    def density(self, position: Array) -> float:
-        """Return the log-density of the prior part."""
-        return float(self.prior(position, np.zeros_like(position))[2])
-
-    @property
-    def moving(self) -> Array:
-        """Entries of the position that are no hyperparameters."""
-        return np.setdiff1d(np.arange(sum(self.sizes)), self.hyperparameters.entries)
-
-
-@dataclass(frozen=True)
-class TunedGibbs(Tuned):
-    """What is worked out before the first step of a Gibbs split."""
-
-    curvature: ConditionalCurvature | None = None
-    laplace: Laplace | None = None  # of what moves, at typical hyperparameters
-    draws: Array | None = None  # (n_draws, n_dim), of the run without data
-    noise: tuple[Array, Array] | None = None  # see ``ChainState.conditional_noise``
-    slope: Array | None = None  # (n_dim,), of the rows' log-likelihood at the curvature's reference
-
-    @property
-    def log_scale_sd(self) -> float:
-        """Predicted posterior sd of the log of a scale that effects have in the prior; largest.
-
-        The scale is one over the root of the prior's own curvature, which does not depend on the
-        data: its spread is that of the hyperparameters.
-        """
-        return float(self._spread[1].max(initial=0.0))
-
-    @property
-    def acted_on(self) -> Array:
-        """Entries of the position whose scale in the prior the hyperparameters change."""
-        entries, spread = self._spread
-        return np.asarray(entries[spread > _NO_SPREAD])
-
-    @property
-    def quadratic(self) -> QuadraticRows:
-        """The rows' log-likelihood near the mode that was found."""
-        curvature = self.curvature
-        assert curvature is not None and self.slope is not None
-        score = np.zeros(len(self.mode))
-        score[curvature.moving] = self.slope[curvature.moving]
-        single, border = curvature.moving[curvature.single], curvature.moving[curvature.border]
-        return QuadraticRows(
-            curvature.reference.astype(float), score, single, border, *curvature.of_rows
-        )
-
-    @cached_property
-    def _spread(self) -> tuple[Array, Array]:
-        """Entries that have a curvature of their own in the prior, and sds of its log scale."""
-        assert self.curvature is not None and self.draws is not None
-        row, column = self.curvature.entries.row, self.curvature.entries.column
-        diagonal = row == column
-        values = np.array([self.curvature.of_prior(draw)[diagonal] for draw in self.draws])
-        usable = (values > 0).all(axis=0)
-        spread = np.log(values[:, usable]).std(axis=0) / 2
-        return self.curvature.moving[row[diagonal][usable]], spread
-
-
-@dataclass(frozen=True)
-class GibbsBeginning:
+class HierarchySearch:
     """The search for where a Gibbs split is to be tuned.
 
     Parameters
     ----------
-    beginning : Beginning
-        Of the chain that is not split; gives estimator, batches and random numbers.
+    problem : TuningProblem
+        Of the chain that is not split; gives estimator and batches.
     hierarchy : Hierarchy
+    generator : numpy.random.Generator
     """
 
-    beginning: Beginning
+    problem: TuningProblem
     hierarchy: Hierarchy
+    generator: np.random.Generator
 
-    def find(self, start: Array, temperature: float) -> TunedGibbs:
+    def find(self, start: Array, temperature: float) -> TunedHierarchy:
         """Find the posterior of a hierarchy, hyperparameters frozen first.
 
         Freed at once they would run off: with effects at their common mean a scale goes to zero.
@@ -139,16 +71,16 @@ class GibbsBeginning:
         mean both are done again, until no hyperparameter's mean is far, in its own sds, from where
         the effects were looked for.
         """
-        generator = self.beginning.generator
+        generator = self.generator
         found, curvature, slope, draws = self._settled(start)
         passes = found.data_passes
-        function, moving = self.beginning.block_function, self.hierarchy.moving
+        function, moving = self.problem.function, self.hierarchy.moving
         centre = draws.mean(axis=0).astype(start.dtype)
         conditional_function = given_the_rest(function, centre, moving)
         metric = curvature.metric(centre)
         factor = metric.matrix()[moving]
         covariance = shrunk_covariance(draws)
-        estimator = self.beginning.settings.axes.estimator
+        estimator = self.problem.estimator
         if not estimator.reference_distance:  # all of the rows' noise is left, that at the centre
             scores = look_at_scores(conditional_function, centre[moving], generator)
             noise, passes = scores.noise, passes + scores.data_passes
@@ -169,7 +101,7 @@ class GibbsBeginning:
         parameters: tuple[Array, ...] = ()
         if estimator.needs_mode:
             parameters, passes = centre_parameters(function, centre), passes + 1
-        return TunedGibbs(
+        return TunedHierarchy(
             mode=centre,
             covariance=covariance,
             metric=metric,
@@ -183,17 +115,16 @@ class GibbsBeginning:
             slope=slope,
         )
 
-    def other_mode(self, start: Array, tuned: TunedGibbs) -> tuple[float, float]:
+    def other_mode(self, start: Array, tuned: TunedHierarchy) -> tuple[float, float]:
         """Look for another mode of what moves, the hyperparameters as they were in the search.
 
-        Returns how far it lies, and data passes: see :meth:`Beginning.other_mode`.
+        Returns how far it lies, and data passes: see :func:`pymc_sgld.tuning.other_mode`.
         """
-        assert tuned.curvature is not None and tuned.laplace is not None
         at, moving = tuned.curvature.reference, self.hierarchy.moving
-        conditional = given_the_rest(self.beginning.block_function, at, moving)
+        conditional = given_the_rest(self.problem.function, at, moving)
         known = Tuned(at[moving], tuned.laplace.covariance, tuned.metric, None)
         start = start.astype(at.dtype)[moving]
-        return replace(self.beginning, block_function=conditional).other_mode(start, known)
+        return other_mode(conditional, start, known, self.generator)
 
     def _settled(self, start: Array) -> tuple[Laplace, ConditionalCurvature, Array, Array]:
         """Return what is found where the hyperparameters are typical, and draws without data."""
@@ -215,17 +146,16 @@ class GibbsBeginning:
         draws, _ = self._pilot(curvature, last, mode, slope, _DRAWS, learned)
         return found._replace(data_passes=passes), curvature, slope, draws
 
-    def with_batches(self, tuned: TunedGibbs) -> TunedGibbs:
-        """Return what was found, with the noise of the batches of this beginning."""
-        assert tuned.laplace is not None and tuned.curvature is not None
+    def with_batches(self, tuned: TunedHierarchy) -> TunedHierarchy:
+        """Return what was found, with the noise of the batches as they are."""
         moving, n_dim = self.hierarchy.moving, len(tuned.mode)
-        noise = self._noise(tuned.laplace.gaussian)
+        noise = self.problem.noise_of_batches(tuned.laplace.gaussian)
         factor = tuned.metric.matrix()[np.ix_(moving, moving)]
         picture = self._picture(tuned.laplace, factor)
-        known = np.zeros(n_dim), np.zeros(n_dim)
-        known[0][moving] = np.diag(noise)
-        known[1][moving] = np.diag(picture.noise)
-        if not self.beginning.settings.axes.noise_compensation:
+        known = ConditionalNoise(np.zeros(n_dim), np.zeros(n_dim))
+        known.by_parameter[moving] = np.diag(noise)
+        known.of_border[moving] = np.diag(picture.noise)
+        if not self.problem.noise_compensation:
             return replace(tuned, picture=picture)
         picture = replace(picture, known_noise=np.diag(picture.noise))
         return replace(tuned, picture=picture, noise=known)
@@ -234,11 +164,11 @@ class GibbsBeginning:
         self, start: Array, scores: Scores | None
     ) -> tuple[Laplace, ConditionalCurvature, Array]:
         """Find the mode of what moves at the hyperparameters of the start, curvature and slope."""
-        hierarchy, function = self.hierarchy, self.beginning.block_function
-        moving, generator = hierarchy.moving, self.beginning.generator
+        hierarchy, function = self.hierarchy, self.problem.function
+        moving, generator = hierarchy.moving, self.generator
         conditional: BlockFunction = given_the_rest(function, start, moving)
         found = find_laplace(conditional, start[moving], generator, scores)
-        replace(self.beginning, block_function=conditional, labels=self._labels()).check(found)
+        check_mode(conditional, found, generator, self._labels())
         mode = np.array(start)
         mode[moving] = found.position
         of_prior = np.array([hierarchy.prior(mode, unit)[1] for unit in self._units(mode)])
@@ -269,7 +199,7 @@ class GibbsBeginning:
         learned: Any,
     ) -> tuple[Array, Any]:
         """Run the Gibbs sampler without data; return draws, and what the step method learned."""
-        hierarchy, generator, latest = self.hierarchy, self.beginning.generator, [learned]
+        hierarchy, generator, latest = self.hierarchy, self.generator, [learned]
 
         def update(position: Array) -> Array:
             moved, latest[0] = hierarchy.hyperparameters.draw(position, generator, latest[0], True)
@@ -279,29 +209,99 @@ class GibbsBeginning:
         return pilot(curvature, start, mode, slope, update, n_draws, generator), latest[0]
 
     def _labels(self) -> tuple[str, ...]:
-        labels = self.beginning.labels
+        labels = self.problem.labels
         return tuple(labels[j] for j in self.hierarchy.moving) if labels else ()
-
-    def _noise(self, gaussian: LocalGaussian) -> Array:
-        windows = self.beginning.windows
-        return gaussian.gradient_noise(
-            windows.total_sizes,
-            windows.batch_sizes,
-            with_replacement=windows.scheme.with_replacement,
-        )
 
     def _units(self, position: Array) -> Array:
         return np.asarray(np.eye(len(position), dtype=position.dtype)[self.hierarchy.moving])
 
     def _picture(self, found: Laplace, factor: Array) -> LinearChain:
         """Return the steps on what moves, in its coordinates at typical hyperparameters."""
-        noise = self._noise(found.gaussian)
+        noise = self.problem.noise_of_batches(found.gaussian)
         return LinearChain(
-            LinearLaw(self.beginning.settings.axes.rule),
+            LinearLaw(self.problem.rule),
             factor.T @ found.gaussian.precision @ factor,
             factor.T @ noise @ factor,
             factor,
         )
+
+
+@dataclass(frozen=True)
+class HierarchicalWarmup:
+    """The work before the first step of a chain whose hyperparameters are drawn between draws.
+
+    Parameters
+    ----------
+    problem : TuningProblem
+        Of the chain as it is sampled.
+    hierarchy : Hierarchy
+    tuned : TunedHierarchy
+    """
+
+    problem: TuningProblem
+    hierarchy: Hierarchy
+    tuned: TunedHierarchy
+
+    @property
+    def prepared(self) -> Tuned:
+        """What was worked out before the chains were started."""
+        return self.tuned.joint
+
+    def start(
+        self, position: Array, temperature: float, generator: np.random.Generator, *, jitters: bool
+    ) -> Start:
+        """Start from a draw of the run without data; the mode was looked for before."""
+        draws = self.tuned.draws
+        start = draws[generator.integers(len(draws))].astype(position.dtype)
+        finite = np.isfinite(self.problem.function.full(start)[0])
+        where = start if finite else self.tuned.mode
+        memory = MovesMemory(self.tuned.noise)
+        return Start(where, self.prepared, data_passes=1.0, moves=memory)
+
+    def measure(
+        self, position: Array, metric: Metric, temperature: float, generator: np.random.Generator
+    ) -> tuple[None, float]:
+        """Measure nothing: the law of the steps was worked out before."""
+        return None, 0.0
+
+    def better_centre(
+        self,
+        draws: Array,
+        centre: Centre,
+        metric: Metric,
+        temperature: float,
+        generator: np.random.Generator,
+    ) -> tuple[Centre | None, float]:
+        """Centre the control variate at the mean of draws, if that is better for what moves.
+
+        See :meth:`pymc_sgld.tuning.Warmup.better_centre`.
+        """
+        problem, tuned, moving = self.problem, self.tuned, self.hierarchy.moving
+        if not isinstance(centre.picture, LinearChain) or len(draws) < FEWEST_DRAWS:
+            return None, 0.0
+        new = draws.mean(axis=0).astype(problem.function.dtype)
+        spread = np.linalg.inv(tuned.covariance[np.ix_(moving, moving)])
+        left, passes = better_centre(
+            given_the_rest(problem.function, new, moving),
+            problem.estimator,
+            new[moving],
+            centre.estimator_parameters[0][moving],
+            draws[:, moving],
+            centre.picture.factor,
+            tuned.laplace.gaussian._replace(precision=spread, data_passes=0.0),
+            temperature=1.0,
+            generator=generator,
+            probabilities=problem.windows.scheme.row_probabilities,
+        )
+        if left is None:
+            return None, passes
+        parameters = centre_parameters(problem.function, new)
+        gaussian = left._replace(precision=tuned.laplace.gaussian.precision)
+        tuned = replace(tuned, laplace=tuned.laplace._replace(gaussian=gaussian))
+        tuned = HierarchySearch(problem, self.hierarchy, generator).with_batches(tuned)
+        memory = centre.moves._replace(noise=tuned.noise)
+        moved = Centre(parameters, tuned.picture, centre.gradient_noise, memory)
+        return moved, passes + (1 + left.data_passes)
 
 
 def positive_part(matrix: Array) -> Array:

@@ -1,17 +1,76 @@
-"""Whether the posterior has a width at all, where priors are flat."""
+"""Whether a search has ended at a mode, and whether the posterior has a width at all there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.laplace import Laplace
 from pymc_sgld.tuning.mode_search import sample_rows
 from pymc_sgld.types import Array
+from pymc_sgld.validate import and_more
 
+_NO_MODE = 100.0  # posterior sds of slope
 _FAR = 10.0  # posterior sds of the Gaussian picture
 _LEAST_FALL = 1.0  # of the log-density that far away; a Gaussian's falls by 50
 _ROWS_LOOKED_AT = 2000
+
+
+def check_mode(
+    function: BlockFunction,
+    laplace: Laplace,
+    generator: np.random.Generator,
+    labels: Sequence[str] = (),
+) -> None:
+    """Raise where a search ended at no mode, or where the posterior has no width.
+
+    Parameters
+    ----------
+    function : BlockFunction
+    laplace : Laplace
+        Where the search ended.
+    generator : numpy.random.Generator
+    labels : sequence of str, optional
+        Of the parameters, for messages.
+
+    Raises
+    ------
+    TuningError
+    """
+    finite = np.isfinite(laplace.logp) and np.isfinite(laplace.covariance).all()
+    if not (finite and laplace.score < _NO_MODE) or _narrower_than_floats(laplace):
+        raise TuningError(
+            "No mode was found to tune at: where the search ended, the log-posterior is "
+            f"{laplace.logp:.4g} and its slope {laplace.score:.3g} posterior sds (0 at a mode). It "
+            "may grow without bound, as where data without scatter let a scale go to zero, or "
+            "not be finite. Give proper priors that keep scales away from zero, initvals where "
+            "the model is finite, or a step_size and preconditioner='identity'."
+        )
+    direction = improper_direction(function, laplace, generator)
+    if direction is not None:
+        raise TuningError(
+            f"The posterior is improper along {_named(direction, labels)}: the log-density does "
+            "not fall there. A flat prior leaves that to the data, and these say nothing: a "
+            "column of zeros, collinear columns, or outcomes that a column separates. Give "
+            "these parameters proper priors, such as pm.Normal."
+        )
+
+
+def _narrower_than_floats(laplace: Laplace) -> bool:
+    """Whether some posterior sd is below the spacing of numbers: only rounding made a mode there.
+
+    Data without scatter let a scale go to zero until the rounding of the residuals stops it.
+    """
+    spacing = np.spacing(np.abs(laplace.position))
+    return bool((np.sqrt(np.diag(laplace.covariance)) < spacing).any())
+
+
+def _named(direction: Array, labels: Sequence[str]) -> str:
+    """Name the parameters that a direction is made of."""
+    weight = np.abs(direction) / np.abs(direction).max()
+    large = [j for j in np.argsort(-weight) if weight[j] > 0.1]
+    return and_more(labels[j] if labels else f"entry {j}" for j in large)
 
 
 def improper_direction(

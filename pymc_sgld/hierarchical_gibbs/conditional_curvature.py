@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc.exceptions import SamplingError
-
+from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, conditional_metric
 from pymc_sgld.model_graph import BlockFunction, RowGradients
-from pymc_sgld.preconditioners import ConditionalMetric, conditional_metric
+from pymc_sgld.tuning import TuningError
 from pymc_sgld.tuning.coloured_differences import Colouring, coloured, minus_hessian
 from pymc_sgld.types import Array
 
@@ -311,7 +310,7 @@ def pilot(
 
     Raises
     ------
-    SamplingError
+    TuningError
         Where the curvature given the hyperparameters is not positive.
     """
     moving, nothing = curvature.moving, np.zeros_like(position)
@@ -324,7 +323,7 @@ def pilot(
         normal = generator.standard_normal(len(position))
         moved = metric.to_position(metric.whitened(slope) + normal, *metric.parameters())
         if not np.isfinite(moved).all():
-            raise SamplingError(
+            raise TuningError(
                 "Given the hyperparameters, the effects have no Gaussian picture at their mode: "
                 "its curvature is not positive, as where effects are multiplied with each other. "
                 "Give hyperparameters='joint', or another sampler, such as 'sghmc'."

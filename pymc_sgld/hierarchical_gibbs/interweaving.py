@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from pymc_sgld.chain.gibbs_beginning import TunedGibbs
+from pymc_sgld.hierarchical_gibbs.hierarchy import TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.standardised import (
     HELD,
     STANDARD,
@@ -124,7 +124,7 @@ class Interweaving:
 
 
 def interweaving(
-    row_model: RowModel, names: Sequence[str], tuned: TunedGibbs, rows: QuadraticRows
+    row_model: RowModel, names: Sequence[str], tuned: TunedHierarchy, rows: QuadraticRows
 ) -> Interweaving | None:
     """Compile the moves; None where no hyperparameter is a number, or no effect has a scale.
 
@@ -133,7 +133,7 @@ def interweaving(
     row_model : RowModel
     names : sequence of str
         Value variables that are hyperparameters.
-    tuned : TunedGibbs
+    tuned : TunedHierarchy
     rows : QuadraticRows
     """
     acted_on = _own_scales(tuned)
@@ -143,7 +143,6 @@ def interweaving(
     if not numbers or not len(acted_on):
         return None
     model, shift, scale = standardised_model(row_model, list(shapes), acted_on, tuned.mode, rows)
-    assert tuned.covariance is not None
     spread = np.sqrt(np.diag(tuned.covariance))
     with model:
         slices = [
@@ -163,13 +162,12 @@ def interweaving(
     return Interweaving(slices, list(shapes), layout, held, function, rows)
 
 
-def _own_scales(tuned: TunedGibbs) -> Array:
+def _own_scales(tuned: TunedHierarchy) -> Array:
     """Return the effects that hyperparameters act on and that are not tied to their neighbours.
 
     Of a random walk each value is the mean of its neighbours, and has no scale of its own.
     """
     curvature, draws = tuned.curvature, tuned.draws
-    assert curvature is not None and draws is not None
     row, column = curvature.entries.row, curvature.entries.column
     tied = np.zeros(len(tuned.mode), dtype=bool)
     for draw in (tuned.mode, draws[0], draws[-1]):
@@ -180,10 +178,9 @@ def _own_scales(tuned: TunedGibbs) -> Array:
     return np.asarray(tuned.acted_on[~tied[tuned.acted_on]])
 
 
-def _sets(tuned: TunedGibbs) -> Array:
+def _sets(tuned: TunedHierarchy) -> Array:
     """Return all effects that have a scale, and those of them that rows say little of."""
     curvature, acted_on = tuned.curvature, _own_scales(tuned)
-    assert curvature is not None
     shares, every = np.ones(len(tuned.mode)), np.zeros_like(tuned.mode)
     shares[curvature.moving] = curvature.shares(tuned.mode)
     every[acted_on] = 1.0

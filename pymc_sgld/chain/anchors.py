@@ -13,17 +13,12 @@ from pymc_sgld.chain.state import ChainState
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import BlockLayout, Windows
+from pymc_sgld.tuning import centre_parameters
 from pymc_sgld.types import Array
 
 
-def centre_parameters(function: BlockFunction, centre: Array) -> tuple[Array, Array]:
-    """Return a centre and the gradient of all rows there: one pass through the data."""
-    everything = function.full(centre)[1]
-    return centre, (everything - function.prior(centre)[1]).astype(centre.dtype)
-
-
 @dataclass(frozen=True)
-class References:
+class Anchors:
     """Anchors and tables of one chain; written into its state.
 
     Parameters

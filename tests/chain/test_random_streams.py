@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pymc_sgld.compiled_loops.random_streams import RandomStreams, draw_key
+from pymc_sgld.chain.random_streams import RandomStreams, draw_key
 
 
 def streams(key=(1, 2), totals=(50, 7), batches=(5, 7)):

@@ -1,0 +1,226 @@
+"""The steps of a draw: the compiled loop, and what is done where it stands still."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pymc_sgld.chain.anchors import Anchors
+from pymc_sgld.chain.random_streams import RandomStreams
+from pymc_sgld.chain.scan_loop import Loop, loop_constants
+from pymc_sgld.chain.settings import Settings
+from pymc_sgld.chain.state import ChainState
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.row_sources import Windows
+from pymc_sgld.samplers import TestedRule
+from pymc_sgld.types import Array, Randomness
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a chain; of its state they write what rules and estimators remember.
+
+    Parameters
+    ----------
+    settings : Settings
+    loop : Loop
+        The compiled steps.
+    block_function : BlockFunction
+    windows : Windows
+    n_dim : int
+    state : ChainState
+    streams : RandomStreams
+    """
+
+    settings: Settings
+    loop: Loop
+    block_function: BlockFunction
+    windows: Windows
+    n_dim: int
+    state: ChainState
+    streams: RandomStreams
+
+    def run_once(self) -> None:
+        """Run one step that counts for nothing, so that compiling is done before any chain runs.
+
+        Numba and JAX compile at the first call; in several processes each would compile for itself.
+        """
+        batches = self.windows.batch_sizes
+        leaves = [
+            array[: batches[group]]
+            for array, group in zip(
+                self.block_function.arrays, self.windows.leaf_groups, strict=True
+            )
+        ]
+        dtype = self.block_function.dtype
+        zeros = np.zeros(self.n_dim, dtype)
+        rule, estimator = self.settings.axes.rule, self.settings.axes.estimator
+        constants = loop_constants(
+            batch_sizes=batches,
+            scales=np.ones(len(batches), dtype),
+            gradient_noise=zeros if self.settings.axes.noise_compensation else None,
+            estimator_parameters=[zeros] * len(estimator.parameters),
+            metric_parameters=self.settings.axes.metric.parameters(),
+            leaves=leaves,
+        )
+        one = np.ones(1, dtype)
+        randomness = Randomness(
+            np.zeros((1, len(batches)), dtype=np.int64),
+            np.zeros((1, rule.noise_vectors, self.n_dim), dtype),
+        )
+        state = {"position": zeros} | dict.fromkeys(rule.extra_state, zeros)
+        if estimator.remembers:
+            self.loop.run_remembering(state, randomness, one, one, constants, zeros[None])
+        else:
+            self.loop.run(state, randomness, one, one, constants)
+        weights = [1.0] * len(batches)
+        self.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
+
+    def run(
+        self, position: Array, step_sizes: Array, temperatures: Array
+    ) -> tuple[dict[str, Array], dict[str, float]]:
+        """Run the compiled loop, in pieces; return the last state and the rule's statistics."""
+        rule, dtype = self.settings.axes.rule, position.dtype
+        coordinates = self.state.metric.to_coordinates(position).astype(dtype, copy=False)
+        current = {"position": coordinates} | self.state.extra_state
+        before, statistics = current, []
+        done = 0
+        while done < len(step_sizes):
+            first = self.state.step_number + done
+            n_steps = min(len(step_sizes) - done, self._until_pause(first))
+            self.renew_anchors(first, current["position"])
+            piece = slice(done, done + n_steps)
+            current = self.run_piece(
+                current, first, step_sizes[piece].astype(dtype), temperatures[piece].astype(dtype)
+            )
+            done += n_steps
+            if isinstance(rule, TestedRule) and (first + n_steps) % self.settings.trajectory == 0:
+                current, tested = rule.accept(
+                    before,
+                    current,
+                    self._log_density,
+                    self.streams.uniform(first + n_steps - 1),
+                    float(temperatures[done - 1]),
+                )
+                statistics.append(tested)
+                before = current
+        return current, _averages(statistics)
+
+    def run_piece(
+        self, current: dict[str, Array], first: int, step_sizes: Array, temperatures: Array
+    ) -> dict[str, Array]:
+        """Run steps between which nothing but the state changes."""
+        state = self.state
+        constants = loop_constants(
+            batch_sizes=self.windows.batch_sizes,
+            scales=(self.windows.total_sizes / self.windows.batch_sizes).astype(step_sizes.dtype),
+            gradient_noise=state.gradient_noise,
+            estimator_parameters=state.estimator_parameters,
+            metric_parameters=state.metric.parameters(),
+            leaves=self.leaves(first),
+        )
+        randomness = self.streams.block(first, len(step_sizes))
+        if not self.settings.axes.estimator.remembers:
+            return self.loop.run(current, randomness, step_sizes, temperatures, constants)
+        anchors = self.anchors()
+        remembered = anchors.remembered(randomness.starts)
+        moved, fresh = self.loop.run_remembering(
+            current, randomness, step_sizes, temperatures, constants, remembered
+        )
+        anchors.keep(randomness.starts, fresh)
+        return moved
+
+    def _until_pause(self, step: int) -> int:
+        """Return how many steps can be run before something outside the loop is to be done."""
+        until = self.streams.steps_until_copy(step)
+        renewal = self.anchors().steps_until(step)
+        if renewal is not None:
+            until = min(until, renewal)
+        if self.settings.tested:
+            until = min(until, self.settings.trajectory - step % self.settings.trajectory)
+        return until
+
+    def renew_anchors(self, step: int, coordinates: Array) -> None:
+        """Do what is due of anchors and tables before a step."""
+        if not self.windows.groups:  # a model without rows: its gradient is compared with nothing
+            return
+        self.anchors().renew(
+            step,
+            lambda: self.to_position(coordinates).astype(self.block_function.dtype, copy=False),
+            self.streams.copy_numbers(step)[0],
+            lambda: self.leaves(step),
+        )
+
+    def at_end_of_draw(self, position: Array, last: int) -> tuple[float, Array]:
+        """Return log-posterior and gradient on the batch of the last step; annealing, on all rows.
+
+        Those of the batch are scaled to all rows.
+        """
+        if self.settings.anneals:
+            self.state.unreported_passes += 1
+            return self.block_function.full(position)
+        starts = self.streams.block(last, 1).starts[0]
+        sizes = self.windows.batch_sizes
+        blocks = [
+            leaf[starts[group] : starts[group] + sizes[group]]
+            for leaf, group in zip(self.leaves(last), self.windows.leaf_groups, strict=True)
+        ]
+        weights = self.windows.total_sizes / sizes
+        return self.block_function.on_blocks(
+            position, blocks, prior_weight=1, weights=weights.tolist()
+        )
+
+    def _log_density(self, coordinates: Array) -> float:
+        """Return the log-density of all rows at a point in coordinates; two are remembered."""
+        state, position = self.state, self.to_position(coordinates)
+        if not np.isfinite(position).all():
+            return -np.inf
+        others = []
+        value = None
+        for place, density in state.known_densities:
+            if np.array_equal(place, position):
+                value = density
+            else:
+                others.append((place, density))
+        if value is None:
+            value = float(self.block_function.full(position)[0])
+            value = value if np.isfinite(value) else -np.inf
+            state.unreported_passes += 1
+        state.known_densities = (*others[-1:], (position, value))  # the last asked for comes last
+        return value
+
+    def to_position(self, coordinates: Array) -> Array:
+        """Return the position of coordinates."""
+        metric = self.state.metric
+        return np.asarray(metric.to_position(coordinates, *metric.parameters()))
+
+    def leaves(self, step: int) -> list[Array]:
+        """Return the arrays of rows in the order that serves a step."""
+        streams = self.streams
+        numbers = streams.copy_numbers(step)
+        return self.windows.arrays(
+            self.state.key, lambda group: streams.order(numbers[group], group), numbers
+        )
+
+    @property
+    def passes_per_step(self) -> float:
+        """Data passes of a step."""
+        axes = self.settings.axes
+        gradients = axes.rule.gradients_per_step * axes.estimator.gradients_per_batch
+        return self.windows.passes_per_step * gradients
+
+    @property
+    def passes_per_draw(self) -> float:
+        """Data passes of a draw with the steps that were given."""
+        return (self.settings.steps_per_draw or 1) * self.passes_per_step
+
+    def anchors(self) -> Anchors:
+        """Return what the estimator compares gradients with."""
+        estimator = self.settings.axes.estimator
+        return Anchors(estimator, self.block_function, self.windows, self.state)
+
+
+def _averages(statistics: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of every statistic."""
+    names = statistics[0] if statistics else {}
+    return {name: float(np.mean([each[name] for each in statistics])) for name in names}

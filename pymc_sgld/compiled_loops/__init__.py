@@ -1,1 +1,0 @@
-"""The compiled loop, and the random numbers that feed it."""

@@ -1,0 +1,87 @@
+"""Between the runs of steps of a chain: the hyperparameters, given all else."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pymc_sgld.chain import Conditions
+from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
+from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise, Hierarchy
+from pymc_sgld.hierarchical_gibbs.interweaving import Interweaving
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.samplers import RestartedLangevin
+from pymc_sgld.types import Array
+
+
+class MovesMemory(NamedTuple):
+    """What a chain remembers of its moves."""
+
+    noise: ConditionalNoise | None  # where it is compensated
+    learned: Any = None  # by the step method of the hyperparameters
+
+
+@dataclass(frozen=True)
+class HierarchicalMoves:
+    r"""Draws of the hyperparameters between runs of steps for everything that rows depend on.
+
+    The steps are made with the hyperparameters fixed and in coordinates that follow them, and then
+    these are drawn from
+
+    .. math:: p(\phi \mid \theta) \propto p(\phi)\, p(\theta \mid \phi),
+
+    which holds no row. So the funnel of a scale and its effects needs no step size.
+
+    Parameters
+    ----------
+    function : BlockFunction
+    rule : RestartedLangevin
+        Starts anew with each run of steps.
+    hierarchy : Hierarchy
+    curvature : ConditionalCurvature
+        Of effects and coefficients given the hyperparameters.
+    interweaving : Interweaving or None
+        Moves of the hyperparameters at fixed standardised effects.
+    """
+
+    function: BlockFunction
+    rule: RestartedLangevin
+    hierarchy: Hierarchy
+    curvature: ConditionalCurvature
+    interweaving: Interweaving | None = None
+
+    def before_draw(
+        self,
+        position: Array,
+        memory: MovesMemory,
+        generator: np.random.Generator,
+        *,
+        step_size: float,
+        temperature: float,
+    ) -> Conditions:
+        """Return coordinates, noise and momentum for the hyperparameters of a position."""
+        metric, noise = self.curvature.metric(position), None
+        if memory.noise is not None:
+            by_parameter, of_border = memory.noise
+            by_coordinate = np.where(metric.scale > 0, metric.scale**2 * by_parameter, of_border)
+            noise = by_coordinate.astype(position.dtype)
+        normal = generator.standard_normal(len(position)).astype(position.dtype)
+        return Conditions(metric, noise, self.rule.restart(normal, step_size, temperature))
+
+    def after_draw(
+        self,
+        position: Array,
+        memory: MovesMemory,
+        generator: np.random.Generator,
+        *,
+        draw_number: int,
+        tuning: bool,
+    ) -> tuple[Array, MovesMemory, float]:
+        """Draw the hyperparameters, and now and then at fixed standardised effects."""
+        moved, learned = self.hierarchy.hyperparameters.draw(
+            position, generator, memory.learned, tuning
+        )
+        moves, passes = self.interweaving, 0.0
+        if moves is not None and draw_number % moves.every == 0:
+            moved, passes = moves.move(moved, self.function, self.hierarchy.density, generator)
+        return moved, memory._replace(learned=learned), passes

@@ -1,0 +1,101 @@
+"""Tuning without any n_dim x n_dim matrix: by products of the Hessian with vectors."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pymc_sgld.preconditioners import DiagonalMetric, LowRank, LowRankMetric
+from pymc_sgld.tuning.centre import centre_parameters
+from pymc_sgld.tuning.errors import TuningError
+from pymc_sgld.tuning.extreme_directions import (
+    diagonal_scales,
+    extreme_directions,
+    stiffest_direction,
+)
+from pymc_sgld.tuning.extremes_chain import ExtremesChain, batch_noise
+from pymc_sgld.tuning.linear_law import LinearLaw
+from pymc_sgld.tuning.mode_search import find_mode
+from pymc_sgld.tuning.problem import TuningProblem
+from pymc_sgld.tuning.tuned import Tuned
+from pymc_sgld.types import Array
+
+
+def tune_by_products(
+    problem: TuningProblem, start: Array, temperature: float, generator: np.random.Generator
+) -> Tuned:
+    """Find a mode, and what is to be known of it.
+
+    Parameters
+    ----------
+    problem : TuningProblem
+    start : array, shape (n_dim,)
+    temperature : float
+    generator : numpy.random.Generator
+
+    Raises
+    ------
+    TuningError
+        Where the search ended at no finite density.
+    """
+    chosen, function = problem.preconditioner, problem.function
+    search = find_mode(function, start, generator)
+    mode, passes = search.position, search.data_passes
+    if not np.isfinite(search.logp):
+        raise TuningError(
+            f"No mode was found to measure at: where the search ended, the log-posterior is "
+            f"{search.logp:.4g}. Give initvals where the model is finite, stronger priors, or "
+            "preconditioner='identity' with gradient='minibatch'."
+        )
+    tuned = Tuned(mode, None, problem.metric, None)
+    if problem.estimator.needs_mode:
+        tuned = replace(tuned, estimator_parameters=centre_parameters(function, mode))
+        passes += 1
+    if isinstance(chosen, LowRank):
+        ends = extreme_directions(function, mode, generator, chosen.rank)
+        passes += ends.data_passes
+        metric = chosen.from_spectrum(mode, ends.scale, ends.values, ends.vectors, ends.gap)
+        tuned = replace(tuned, metric=metric)
+        assert isinstance(metric, LowRankMetric)
+        if problem.chooses_step_size or problem.noise_compensation:
+            tuned = _with_ends(problem, tuned, metric, temperature, generator)
+    elif chosen.name == "diagonal":
+        scale = diagonal_scales(function, mode, generator)
+        tuned = replace(tuned, metric=DiagonalMetric(mode, scale.astype(mode.dtype)))
+    slope = tuned.metric.pull_back(function.full(mode)[1], *tuned.metric.parameters())
+    score = float(np.sqrt(np.mean(np.square(slope))))
+    return replace(tuned, score=score, data_passes=passes + 1 + tuned.data_passes)
+
+
+def _with_ends(
+    problem: TuningProblem,
+    tuned: Tuned,
+    metric: LowRankMetric,
+    temperature: float,
+    generator: np.random.Generator,
+) -> Tuned:
+    """Scale the stiffest curvature to one, and measure the noise in these coordinates."""
+    function = problem.function
+    stiffest, direction, passes = stiffest_direction(function, metric, generator)
+    scale = (metric.scale / np.sqrt(stiffest)).astype(tuned.mode.dtype)
+    metric = replace(metric, scale=scale)
+    noise = batch_noise(
+        function,
+        metric,
+        np.column_stack([metric.directions, direction]),
+        problem.windows.batch_sizes.tolist(),
+        control_variate=problem.estimator.reference_distance > 0,
+        temperature=temperature,
+        generator=generator,
+    )
+    # what lies between the directions of the metric is scaled to be as far below one as above
+    picture = ExtremesChain(
+        LinearLaw(problem.rule), stiffest**-2, 1.0, noise.largest, problem.noise_compensation
+    )
+    known = noise.by_coordinate.astype(function.dtype) if problem.noise_compensation else None
+    return replace(
+        tuned,
+        metric=metric,
+        picture=picture,
+        gradient_noise=known,
+        data_passes=passes + noise.data_passes,
+    )

@@ -1,0 +1,123 @@
+"""What is tuned: a sampler on a model, and the law of it on a Gaussian."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from pymc_sgld.gradient_estimators import GradientEstimator
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.preconditioners import Metric
+from pymc_sgld.row_sources import Windows
+from pymc_sgld.samplers import Rule, ScaledRule
+from pymc_sgld.tuning.estimator_noise import with_noise_left
+from pymc_sgld.tuning.linear_law import LinearLaw
+from pymc_sgld.tuning.local_gaussian import LocalGaussian
+from pymc_sgld.tuning.sampling_threshold import LinearChain
+from pymc_sgld.types import Array
+
+_BATCHES_AT_START = 32  # for the first squares of gradients, where no mode gives them
+
+
+@dataclass(frozen=True)
+class TuningProblem:
+    """A sampler on a model, as far as it is known before it is tuned.
+
+    Parameters
+    ----------
+    function : BlockFunction
+        Value and gradient on any rows.
+    windows : Windows
+        The batches.
+    rule : Rule
+    estimator : GradientEstimator
+    preconditioner : Preconditioner
+        What was asked for.
+    metric : Metric
+        Its kind, with the values of the identity.
+    noise_compensation : bool
+    chooses_step_size : bool
+        Whether the step size was left out.
+    purpose : {"sample", "anneal"}
+        A chain that anneals starts away from the mode.
+    labels : tuple of str, optional
+        Of the parameters, for messages.
+    """
+
+    function: BlockFunction
+    windows: Windows
+    rule: Rule
+    estimator: GradientEstimator
+    preconditioner: Any
+    metric: Metric
+    noise_compensation: bool
+    chooses_step_size: bool
+    purpose: Literal["sample", "anneal"] = "sample"
+    labels: tuple[str, ...] = ()
+
+    def noise_of_batches(self, gaussian: LocalGaussian) -> Array:
+        """Return the covariance of the gradient of a batch, shape (n_dim, n_dim)."""
+        return gaussian.gradient_noise(
+            self.windows.total_sizes,
+            self.windows.batch_sizes,
+            with_replacement=self.windows.scheme.with_replacement,
+        )
+
+    def noise_left(
+        self,
+        position: Array,
+        gaussian: LocalGaussian,
+        temperature: float,
+        generator: np.random.Generator,
+    ) -> LocalGaussian:
+        """Return the picture at a point with the noise that the gradient estimator leaves."""
+        return with_noise_left(
+            self.function,
+            self.estimator,
+            position,
+            gaussian,
+            temperature,
+            generator,
+            self.windows.scheme.row_probabilities,
+        )
+
+    def squares(self, gaussian: LocalGaussian, factor: Array, temperature: float) -> Array:
+        """Return the squared gradients expected at stationarity: its curvature plus its noise."""
+        # the gradient P (theta - mode) has covariance T P
+        covariance = temperature * gaussian.precision + self.noise_of_batches(gaussian)
+        return np.asarray(((covariance @ factor) * factor).sum(axis=0))
+
+    def expected_squares(
+        self, gaussian: LocalGaussian, metric: Metric, temperature: float
+    ) -> Array | None:
+        """Return the squared gradients by coordinate, for a rule that asks for them."""
+        if not isinstance(self.rule, ScaledRule):
+            return None
+        return self.squares(gaussian, metric.matrix(), temperature)
+
+    def picture(self, gaussian: LocalGaussian, metric: Metric, temperature: float) -> LinearChain:
+        """Return the sampler on the Gaussian picture, in the coordinates it moves in."""
+        rule, noise = self.rule, self.noise_of_batches(gaussian)
+        factor, time_scale = metric.matrix(), 1.0
+        if isinstance(rule, ScaledRule):
+            own = factor * rule.own_scales(self.squares(gaussian, factor, temperature))
+            time_scale = float(1 / np.linalg.eigvalsh(own.T @ gaussian.precision @ own)[-1])
+            factor = np.sqrt(time_scale) * own
+        return LinearChain(
+            LinearLaw(rule),
+            factor.T @ gaussian.precision @ factor,
+            factor.T @ noise @ factor,
+            factor,
+            time_scale=time_scale,
+        )
+
+
+def batch_gradients(
+    function: BlockFunction, windows: Windows, position: Array, generator: np.random.Generator
+) -> tuple[Array, float]:
+    """Return gradients of some batches, shape (n_batches, n_dim), and data passes."""
+    gradients = []
+    for _ in range(_BATCHES_AT_START):
+        rows = function.random_rows(windows.batch_sizes, generator)
+        gradients.append(function.batch(position, rows)[1])
+    return np.array(gradients), _BATCHES_AT_START * windows.passes_per_step

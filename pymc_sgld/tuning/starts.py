@@ -1,0 +1,99 @@
+"""Where chains start, and which modes climbs from there end at."""
+
+import numpy as np
+
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.extreme_directions import diagonal_scales
+from pymc_sgld.tuning.laplace import find_laplace
+from pymc_sgld.tuning.mode_search import climb, sample_rows
+from pymc_sgld.tuning.tuned import Tuned
+from pymc_sgld.types import Array
+
+ANOTHER_MODE = 1.0  # posterior sds of a sample of the rows, root mean square over the parameters
+_JITTER = 1.0  # half-width of PyMC's own jitter of starting points, in unconstrained space
+_JITTER_RETRIES = 10
+_ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
+_STARTS_BESIDE = 6  # from which another mode is looked for, beside those of the chains
+_WIDE_JITTER = 2.0  # of these
+
+
+def jittered(
+    function: BlockFunction,
+    position: Array,
+    generator: np.random.Generator,
+    half_width: float = _JITTER,
+) -> tuple[Array, float]:
+    """Disperse starts, for PyMC starts all chains at one point; return also data passes."""
+    for number in range(_JITTER_RETRIES):
+        offset = generator.uniform(-half_width, half_width, len(position))
+        moved = (position + offset).astype(position.dtype)
+        value, gradient = function.full(moved)
+        if np.isfinite(value) and np.isfinite(gradient).all():
+            return np.asarray(moved), number + 1
+    return position, _JITTER_RETRIES
+
+
+def near_mode(
+    function: BlockFunction, tuned: Tuned, temperature: float, generator: np.random.Generator
+) -> tuple[Array, float]:
+    """Return a draw from the Gaussian picture around a mode, or the mode; and data passes."""
+    normal = generator.standard_normal(len(tuned.mode))
+    if tuned.covariance is not None:
+        spread = np.asarray(np.linalg.cholesky(tuned.covariance) @ normal)
+    elif tuned.metric.name == "low_rank":
+        away = tuned.metric.to_position(normal, *tuned.metric.parameters())
+        spread = np.asarray(away - tuned.mode)
+    else:
+        spread = diagonal_scales(function, tuned.mode, generator) * normal
+    position = (tuned.mode + np.sqrt(temperature) * spread).astype(tuned.mode.dtype)
+    finite = np.isfinite(function.full(position)[0])
+    return np.asarray(position if finite else tuned.mode), 1.0
+
+
+def ends_of_climbs(
+    function: BlockFunction, starts: list[Array], known: Tuned, generator: np.random.Generator
+) -> tuple[list[tuple[Array, float]], float]:
+    """Return where climbs end and how far from a known mode, in sds per parameter; data passes.
+
+    All of them are on one small sample of the rows, and in its wider posterior sds.
+    """
+    factor = None
+    if known.covariance is not None:
+        factor = np.linalg.cholesky(known.covariance)
+    rows = sample_rows(function, _ROWS_TO_COMPARE, generator)
+    ends = [
+        climb(function, rows, start, generator, factor=factor) for start in (known.mode, *starts)
+    ]
+    share = np.sqrt(sum(map(len, rows)) / sum(function.total_sizes))
+    home = ends[0].position - known.mode
+    places = [end.position for end in ends[1:]]
+    apart = [(place, float(share * known.distance(place - home))) for place in places]
+    return apart, sum(end.data_passes for end in ends)
+
+
+def other_mode(
+    function: BlockFunction, start: Array, known: Tuned, generator: np.random.Generator
+) -> tuple[float, float]:
+    """Climb from a few dispersed starts; return how far another mode lies, and data passes.
+
+    The distance is in posterior sds, root mean square over the parameters; 0 if all the climbs
+    end at the known mode.
+    """
+    passes, one_side = 0.0, []
+    for _ in range(_STARTS_BESIDE // 2):
+        moved, more = jittered(function, start, generator, _WIDE_JITTER)
+        one_side.append(moved)
+        passes += more
+    # in pairs on either side: a mode and its mirror image are then seen more surely
+    starts = [*one_side, *(2 * start - moved for moved in one_side)]
+    ends, more = ends_of_climbs(function, starts, known, generator)
+    passes += more
+    for where, distance in ends:
+        if distance > ANOTHER_MODE:
+            # the small climb may have stopped on its way: a search on all rows decides
+            other = find_laplace(function, where, generator)
+            passes += other.data_passes
+            apart = known.distance(other.position)
+            if np.isfinite(other.logp) and apart > ANOTHER_MODE:
+                return apart, passes
+    return 0.0, passes

@@ -1,0 +1,232 @@
+"""The work before the first step: a start, and where it is wanted a mode with all it gives.
+
+Nothing here is written into a chain: what was worked out is returned, with the data passes it took.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pymc_sgld.preconditioners import Averages, DenseMetric, Metric
+from pymc_sgld.tuning.by_products import tune_by_products
+from pymc_sgld.tuning.centre import FEWEST_DRAWS, better_centre, centre_parameters
+from pymc_sgld.tuning.errors import TuningError
+from pymc_sgld.tuning.laplace import Laplace, find_laplace
+from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian, typical_precision
+from pymc_sgld.tuning.problem import TuningProblem
+from pymc_sgld.tuning.propriety import check_mode
+from pymc_sgld.tuning.sampling_threshold import LinearChain
+from pymc_sgld.tuning.starts import ANOTHER_MODE, ends_of_climbs, jittered, near_mode
+from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
+from pymc_sgld.types import Array
+
+_LARGEST_BETWEEN = 200  # parameters; beyond, annealing knows the curvature at a mode only
+_LEAST_NOISE = 1e-3  # relative to the temperature, in unit scales: it stirs in a thousand steps
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """The work before the first step.
+
+    Parameters
+    ----------
+    problem : TuningProblem
+    tunes : bool
+        Whether a mode is wanted at all.
+    prepared : Tuned, optional
+        Where a mode is known from before the chains were started.
+    """
+
+    problem: TuningProblem
+    tunes: bool = True
+    prepared: Tuned | None = None
+
+    def start(
+        self, position: Array, temperature: float, generator: np.random.Generator, *, jitters: bool
+    ) -> Start:
+        """Return where to start, and what is known there.
+
+        What was prepared is taken over, if from ``position`` the same mode is reached.
+        """
+        function, passes = self.problem.function, 0.0
+        if jitters:
+            position, passes = jittered(function, position, generator)
+        if not self.tunes:
+            return Start(position, data_passes=passes)
+        begin, distance, tuned = position, np.nan, self.prepared
+        if self.prepared is not None:
+            [(begin, distance)], more = ends_of_climbs(
+                function, [position], self.prepared, generator
+            )
+            passes += more
+        if tuned is None or distance > ANOTHER_MODE:
+            tuned = self.find(begin, temperature, generator)
+            passes += tuned.data_passes
+            if self.prepared is not None:  # the small climb may have stopped on its way
+                distance = self.prepared.distance(tuned.mode)
+                tuned = self.prepared if distance < ANOTHER_MODE else tuned
+        near, more = near_mode(function, tuned, temperature, generator)
+        where = position if self.problem.purpose == "anneal" else near
+        return Start(where, tuned, distance, passes + more)
+
+    def find(self, start: Array, temperature: float, generator: np.random.Generator) -> Tuned:
+        """Work out what sampling needs to know of the model around a mode."""
+        problem = self.problem
+        if len(start) > LARGEST_MEASURED:
+            return tune_by_products(problem, start, temperature, generator)
+        laplace = find_laplace(problem.function, start, generator)
+        if problem.purpose == "anneal" and len(start) <= _LARGEST_BETWEEN:
+            laplace = self._between(start, laplace, generator)
+        check_mode(problem.function, laplace, generator, problem.labels)
+        gaussian = problem.noise_left(laplace.position, laplace.gaussian, temperature, generator)
+        return self.at(laplace, gaussian, temperature)
+
+    def at(self, laplace: Laplace, gaussian: LocalGaussian, temperature: float) -> Tuned:
+        """Choose metric and centre at a mode.
+
+        Parameters
+        ----------
+        laplace : Laplace
+        gaussian : LocalGaussian
+            The picture there, with the noise that the estimator of the gradient leaves.
+        temperature : float
+        """
+        problem = self.problem
+        passes = laplace.data_passes + gaussian.data_passes - laplace.gaussian.data_passes
+        parameters: tuple[Array, ...] = ()
+        if problem.estimator.needs_mode:
+            parameters = centre_parameters(problem.function, laplace.position)
+            passes += 1
+        metric, learned = self.metric_at(laplace.position, gaussian, temperature)
+        picture = problem.picture(gaussian, metric, temperature)
+        known = None
+        if problem.noise_compensation:
+            if isinstance(metric, DenseMetric):
+                metric = metric.rotated(picture.noise)
+                picture = problem.picture(gaussian, metric, temperature)
+            self._check_noise(np.diag(picture.noise), temperature)
+            picture, known = self._compensated(picture)
+        return Tuned(
+            mode=laplace.position,
+            covariance=laplace.covariance,
+            metric=metric,
+            picture=picture,
+            estimator_parameters=parameters,
+            gradient_noise=known,
+            learned=learned,
+            expected_squares=problem.expected_squares(gaussian, metric, temperature),
+            score=laplace.score,
+            data_passes=passes,
+        )
+
+    def metric_at(
+        self, centre: Array, gaussian: LocalGaussian, temperature: float
+    ) -> tuple[Metric, Averages | None]:
+        """Return the metric for curvature and noise at the mode, and what it was learned from."""
+        chosen = self.problem.preconditioner
+        if not chosen.learns:
+            return chosen.at_mode(centre, gaussian.precision), None
+        identity = np.eye(len(centre))
+        learned = chosen.expected(self.problem.squares(gaussian, identity, temperature))
+        if self.problem.chooses_step_size:
+            scale = chosen.scale(learned)
+            stiffest = np.linalg.eigvalsh(gaussian.precision * np.outer(scale, scale))[-1]
+            learned = replace(learned, level=float(1 / stiffest))
+        return chosen.metric(learned, centre), learned
+
+    def measure(
+        self, position: Array, metric: Metric, temperature: float, generator: np.random.Generator
+    ) -> tuple[LinearChain | None, float]:
+        """Measure curvature and gradient noise at a position; return also data passes."""
+        if len(position) > LARGEST_MEASURED:
+            return None, 0.0
+        gaussian = local_gaussian(self.problem.function, position, generator)
+        if not (np.isfinite(gaussian.precision).all() and np.isfinite(gaussian.row_noise).all()):
+            return None, 0.0
+        left = self.problem.noise_left(position, gaussian, temperature, generator)
+        return self.problem.picture(left, metric, temperature), left.data_passes
+
+    def better_centre(
+        self,
+        draws: Array,
+        centre: Centre,
+        metric: Metric,
+        temperature: float,
+        generator: np.random.Generator,
+    ) -> tuple[Centre | None, float]:
+        """Centre the control variate at the mean of draws, if that is the better one.
+
+        The coordinates stay as they are, for the state of the rule is in them.
+
+        Parameters
+        ----------
+        draws : array, shape (n_draws, n_dim)
+        centre : Centre
+            As it is.
+        metric : Metric
+        temperature : float
+        generator : numpy.random.Generator
+
+        Returns
+        -------
+        centre : Centre or None
+            None where it stays.
+        data_passes : float
+        """
+        problem, picture = self.problem, centre.picture
+        if not isinstance(picture, LinearChain) or len(draws) < FEWEST_DRAWS:
+            return None, 0.0
+        new = draws.mean(axis=0).astype(problem.function.dtype)
+        inverse = np.linalg.inv(picture.factor)
+        precision = inverse.T @ picture.precision @ inverse
+        left, passes = better_centre(
+            problem.function,
+            problem.estimator,
+            new,
+            centre.estimator_parameters[0],
+            draws,
+            picture.factor,
+            LocalGaussian(precision, np.zeros((0, 0, 0)), 0.0),
+            temperature=temperature,
+            generator=generator,
+            probabilities=problem.windows.scheme.row_probabilities,
+        )
+        if left is None:
+            return None, passes
+        parameters = centre_parameters(problem.function, new)
+        law, known = problem.picture(left, metric, temperature), None
+        if problem.noise_compensation:
+            law, known = self._compensated(law)
+        return Centre(parameters, law, known), passes + (1 + left.data_passes)
+
+    def _compensated(self, picture: LinearChain) -> tuple[LinearChain, Array]:
+        """Return the picture of a rule that knows the noise by coordinate, and that noise."""
+        known = np.diag(picture.noise)
+        return replace(picture, known_noise=known), known.astype(self.problem.function.dtype)
+
+    def _between(self, start: Array, laplace: Laplace, generator: np.random.Generator) -> Laplace:
+        """Take the curvature between start and mode: a chain that anneals will see both."""
+        precision, passes = typical_precision(
+            self.problem.function, start, laplace.position, generator
+        )
+        gaussian = laplace.gaussian._replace(
+            precision=precision, data_passes=laplace.gaussian.data_passes + passes
+        )
+        covariance = np.full_like(precision, np.nan)
+        if np.isfinite(precision).all():
+            covariance = np.linalg.inv(precision)
+        return laplace._replace(
+            gaussian=gaussian, covariance=covariance, data_passes=laplace.data_passes + passes
+        )
+
+    def _check_noise(self, known: Array, temperature: float) -> None:
+        """Refuse directions without noise for a rule that injects none."""
+        rule = self.problem.rule
+        still = int((known < _LEAST_NOISE * temperature).sum())
+        if rule.noise_vectors == 0 and still:
+            raise TuningError(
+                f"{rule.name} moves by the noise of the batches alone, and in {still} of "
+                f"{len(known)} directions they have next to none (parameters that no row informs, "
+                "or batches of nearly all rows). Take a sampler that injects noise, such as "
+                "'sgfs', which uses this noise too, or smaller batches."
+            )
