@@ -29,9 +29,9 @@ LEAST_SHARE = 0.5
 # Predicted distance of that mode from the posterior mean of a hyperparameter, in its posterior sds:
 # beyond, the mode is not where the posterior is, if there is one at all.
 LARGEST_SHIFT = 1.0
-# Parameters of a split: effects and coefficients have dense matrices while it is tuned, and of
-# these many that takes some minutes.
-LARGEST_SPLIT = 5000
+# Parameters of a split: effects and coefficients have dense matrices while it is tuned. Of 2,100
+# that takes a minute, of 4,100 in two crossed factors at least two.
+LARGEST_SPLIT = 3000
 _DRAWS_LOOKED_AT = 50
 _TESTS_PAY = 0.25  # rows' share of the precision of effects, below which moves are worth a test
 
