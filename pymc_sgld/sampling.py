@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
 import pytensor
 
+from pymc.exceptions import SamplingError
+from pymc.sampling.parallel import ParallelSamplingError
 from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld import records
@@ -19,7 +21,7 @@ from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto
-from pymc_sgld.step_methods.auto_nuts import read_for_auto
+from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.types import Array, Schedule
@@ -90,8 +92,8 @@ def sample(
     ----------
     sampler : str, default "auto"
         A name from :func:`samplers`. "auto" tunes itself, and leaves models of few rows, and those
-        whose rows cannot be subsampled, to NUTS, unless an argument of the sampler is given; it
-        says so.
+        whose rows cannot be subsampled or that it cannot be tuned to, to NUTS, unless an argument
+        of the sampler is given; it says so.
     draws : int, default 1000
     batch_size, rows, recentre, step_size, temperature, gradient, batches, preconditioner
         Of the sampler, as are the next four: see
@@ -164,34 +166,63 @@ def sample(
         "model": model,
     }  # fmt: skip
     for_pymc = {name: value for name, value in for_pymc.items() if value is not None}
+    of_run = _Run(draws, for_pymc, var_names, callback, backend, compile_kwargs, check)
+    left_out = sampler == "auto" and not for_step
+    if left_out:
+        reading = read_for_auto(model, draws=draws, tune=tune)
+        if reading.why_nuts:
+            _log.info(f"NUTS is taken: {reading.why_nuts}")
+            return _nuts(of_run, reading.why_nuts)
+        for_step["rows"] = reading.row_model
     if sampler == "auto":
-        if not for_step:
-            reading = read_for_auto(model, draws=draws, tune=tune)
-            if reading.why_nuts:
-                _log.info(f"NUTS is taken: {reading.why_nuts}")
-                more = {"var_names": var_names, "callback": callback}
-                return _nuts(draws, reading.why_nuts, for_pymc | more, check)
-            for_step["rows"] = reading.row_model
         for_step["rng"] = np.random.default_rng(_seed_of(random_seed))
+    try:
+        return _minibatches(sampler, for_step, of_run)
+    except (SamplingError, ParallelSamplingError) as error:
+        reason = why_not_tuned(error, model) if left_out else None
+        if reason is None:
+            raise
+        _log.warning(f"NUTS on all rows is taken, which may be slow: {reason}")
+        return _nuts(of_run, reason)
+
+
+class _Run(NamedTuple):
+    """What of a run is the same for every sampler."""
+
+    draws: int
+    for_pymc: dict[str, Any]  # holds the model
+    var_names: Sequence[str] | None
+    callback: Callable[..., Any] | None
+    backend: str | None
+    compile_kwargs: dict[str, Any] | None
+    check: bool
+
+
+def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
+    """Build the step method of a sampler, let PyMC run it, and check the draws."""
+    model = run.for_pymc["model"]
     with model:
-        step = step_method(backend=backend, compile_kwargs=compile_kwargs, model=model, **for_step)
-    step.check_draws(draws)
+        step = REGISTRY[sampler](
+            backend=run.backend, compile_kwargs=run.compile_kwargs, model=model, **for_step
+        )
+    step.check_draws(run.draws)
+    var_names = run.var_names
     if var_names is None:
         var_names = without_row_sized(model, step.row_dims)
-    clock = _Clock(callback)
+    clock = _Clock(run.callback)
     started = perf_counter()
     result = pm.sample(
-        draws,
+        run.draws,
         step=step,
         var_names=var_names,
         callback=clock,
-        backend=backend,  # PyMC must know of JAX, which does not survive a fork
-        compile_kwargs=compile_kwargs,
-        **for_pymc,
+        backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
+        compile_kwargs=run.compile_kwargs,
+        **run.for_pymc,
     )
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
-        checked = check_run(step.score_source(), model, result) if check else None
+        checked = check_run(step.score_source(), model, result) if run.check else None
         if isinstance(step, Auto):
             report(step, model, result, checked)
         else:
@@ -199,16 +230,18 @@ def sample(
     return result
 
 
-def _nuts(draws: int, reason: str, options: dict[str, Any], check: bool) -> Any:
+def _nuts(run: _Run, reason: str) -> Any:
     """Run NUTS as PyMC would, write down why, and check the draws as those of any sampler."""
-    result = pm.sample(draws, **{name: one for name, one in options.items() if one is not None})
+    more = {"var_names": run.var_names, "callback": run.callback}
+    options = {name: value for name, value in (run.for_pymc | more).items() if value is not None}
+    result = pm.sample(run.draws, **options)
     if getattr(result, "posterior", None) is not None:
         wanted = options.get("compute_convergence_checks", True)
         if wanted and result.posterior.attrs.get("inference_library", "pymc") != "pymc":
             # pm.sample looks at the draws of its own NUTS, not at those of nutpie
             log_warnings(run_convergence_checks(result, options["model"]))
         result.posterior.attrs.update({records.SAMPLER: "nuts", records.REASON: reason})
-        if check:
+        if run.check:
             report_check(check_others(options["model"], result))
     return result
 

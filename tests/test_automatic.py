@@ -2,6 +2,7 @@
 
 import io
 import logging
+import pickle
 
 import arviz as az
 import numpy as np
@@ -9,16 +10,19 @@ import pymc as pm
 import pytest
 import scipy.stats
 
+from pymc.exceptions import SamplingError
+from pymc.sampling.parallel import ParallelSamplingError
 from rich.console import Console
 
 import pymc_sgld as psg
 
+from pymc_sgld import sampling
 from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.posterior import check_run, unconstrained_positions
 from pymc_sgld.samplers import Baoa
-from pymc_sgld.step_methods import auto_report
+from pymc_sgld.step_methods import auto_nuts, auto_report
 from pymc_sgld.step_methods.auto_nuts import read_for_auto
-from pymc_sgld.tuning import LinearLaw
+from pymc_sgld.tuning import LinearLaw, TuningError
 from tests.targets import linear_regression
 
 QUIET = {"progressbar": False, "cores": 1, "random_seed": 1}
@@ -295,3 +299,45 @@ def test_positions_are_those_of_the_samplers_own_space():
         for rv in model.free_RVs:
             wanted = idata["prior"][rv.name].to_numpy()[0, draw]
             np.testing.assert_allclose(back[rv.name], wanted, rtol=1e-9, atol=1e-12)
+
+
+def refused(**options):
+    """What a run raises whose model could not be tuned to."""
+    error = SamplingError("No mode was found. Give initvals.")
+    error.__cause__ = TuningError("No mode was found. Give initvals.", **options)
+    return error
+
+
+def test_a_default_run_that_cannot_be_tuned_is_left_to_nuts(monkeypatch, caplog):
+    """With a warning that says why; an argument that was given, or a bad model, is an error."""
+
+    def fails(*arguments):
+        raise refused(model_at_fault=at_fault)
+
+    monkeypatch.setattr(auto_nuts, "NUTS_SECONDS", 0.0)
+    monkeypatch.setattr(sampling, "_minibatches", fails)
+    arguments = {"draws": 20, "tune": 20, "chains": 1, "check": False, **QUIET}
+    with linear_regression(n_rows=50).model():
+        at_fault = False
+        with caplog.at_level(logging.WARNING, logger="pymc.sgld"):
+            idata = psg.sample(nuts_sampler="pymc", **arguments)
+        assert "could not be tuned to the model. No mode was found." in caplog.text
+        assert idata.posterior.attrs["sampler"] == "nuts"
+        assert "initvals" not in idata.posterior.attrs["reason"]
+        with pytest.raises(SamplingError, match="No mode"):
+            psg.sample(target_bias=0.05, **arguments)
+        at_fault = True
+        with pytest.raises(SamplingError, match="No mode"):
+            psg.sample(**arguments)
+
+
+def test_a_failure_in_another_process_is_seen_through():
+    """PyMC wraps what a chain raised in an error of its own, after pickling."""
+    model = linear_regression(n_rows=50).model()
+    wrapped = ParallelSamplingError("Chain 0 failed", 0)
+    wrapped.__cause__ = refused()
+    assert "No mode was found." in auto_nuts.why_not_tuned(wrapped, model)
+    wrapped.__cause__ = refused(model_at_fault=True)
+    assert auto_nuts.why_not_tuned(wrapped, model) is None
+    assert pickle.loads(pickle.dumps(wrapped.__cause__.__cause__)).model_at_fault
+    assert auto_nuts.why_not_tuned(ValueError("other"), model) is None

@@ -5,7 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pymc as pm
 
+from pymc.exceptions import SamplingError
+
 from pymc_sgld.model_graph import RowError, RowModel, row_model, uses_minibatch
+from pymc_sgld.tuning import TuningError
 
 # Below, NUTS is quick, and it is exact.
 NUTS_SECONDS = 10.0
@@ -60,6 +63,33 @@ def read_for_auto(model: pm.Model, *, draws: int, tune: int | None) -> Reading:
         f"are exact. Name a sampler, such as 'baoa', to have minibatches (the bound is "
         f"{NUTS_SECONDS:g} s)."
     )
+
+
+def why_not_tuned(error: BaseException, model: pm.Model) -> str | None:
+    """Return why a model that could not be sampled on minibatches is left to NUTS.
+
+    Parameters
+    ----------
+    error : Exception
+        Of a run of "auto" with nothing given, or of one of its processes.
+    model : pm.Model
+
+    Returns
+    -------
+    str or None
+        None where NUTS would be as helpless, or would not see the posterior: the posterior is
+        improper or grows without bound, or the model is written on `pm.Minibatch`.
+    """
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    refusals = [one for one in causes if isinstance(one, TuningError)]
+    if uses_minibatch(model) or any(one.model_at_fault for one in refusals):
+        return None
+    told = [str(one) for one in causes if isinstance(one, SamplingError)]
+    if not told:
+        return None
+    return f"the sampler could not be tuned to the model. {told[-1].split('. ')[0]}."
 
 
 def nuts_seconds(rows: RowModel, n_draws: int) -> float:

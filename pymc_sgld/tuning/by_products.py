@@ -44,7 +44,8 @@ def tune_by_products(
         raise TuningError(
             f"No mode was found to measure at: where the search ended, the log-posterior is "
             f"{search.logp:.4g}. Give initvals where the model is finite, stronger priors, or "
-            "preconditioner='identity' with gradient='minibatch'."
+            "preconditioner='identity' with gradient='minibatch'.",
+            model_at_fault=True,
         )
     tuned = Tuned(mode, None, problem.metric, None)
     if problem.estimator.needs_mode:

@@ -39,13 +39,15 @@ def check_mode(
     TuningError
     """
     finite = np.isfinite(laplace.logp) and np.isfinite(laplace.covariance).all()
-    if not (finite and laplace.score < _NO_MODE) or _narrower_than_floats(laplace):
+    unbounded = not finite or _narrower_than_floats(laplace)
+    if unbounded or not laplace.score < _NO_MODE:
         raise TuningError(
             "No mode was found to tune at: where the search ended, the log-posterior is "
             f"{laplace.logp:.4g} and its slope {laplace.score:.3g} posterior sds (0 at a mode). It "
             "may grow without bound, as where data without scatter let a scale go to zero, or "
             "not be finite. Give proper priors that keep scales away from zero, initvals where "
-            "the model is finite, or a step_size and preconditioner='identity'."
+            "the model is finite, or a step_size and preconditioner='identity'.",
+            model_at_fault=unbounded,
         )
     direction = improper_direction(function, laplace, generator)
     if direction is not None:
@@ -53,7 +55,8 @@ def check_mode(
             f"The posterior is improper along {_named(direction, labels)}: the log-density does "
             "not fall there. A flat prior leaves that to the data, and these say nothing: a "
             "column of zeros, collinear columns, or outcomes that a column separates. Give "
-            "these parameters proper priors, such as pm.Normal."
+            "these parameters proper priors, such as pm.Normal.",
+            model_at_fault=True,
         )
 
 
