@@ -43,7 +43,12 @@ def test_the_guides_new_sampler(registry, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "path", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+    "path",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
+    ],
 )
 def test_files_that_are_named_exist(path):
     text = (ROOT / path).read_text()

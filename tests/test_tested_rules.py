@@ -276,6 +276,7 @@ def test_mean_and_variance_are_right_and_wrong_without_the_test(
     assert variances.min() > 5, variances
 
 
+@pytest.mark.slow  # beside the moments and the detailed balance of the same rule
 def test_amagold_gets_the_double_well_right_where_sghmc_does_not(make_step):
     """The double well of the paper, with noise of the gradients alone from the rows."""
     rows = np.random.default_rng(0).normal(size=20)
