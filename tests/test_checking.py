@@ -1,5 +1,6 @@
 """The verdicts on draws of which it is known what is wrong with them."""
 
+import importlib
 import logging
 
 import numpy as np
@@ -10,10 +11,13 @@ import xarray as xr
 import pymc_sgld as psg
 
 from pymc_sgld.model_graph import RowError, row_model
-from pymc_sgld.posterior import check_others, parameter_labels, score_estimates
+from pymc_sgld.posterior import check_others, checking, parameter_labels, score_estimates
 from pymc_sgld.posterior.score_estimates import ScoreSource, affordable_scores
+from pymc_sgld.posterior.verdicts import Measured, sure_range, undecided
 from pymc_sgld.step_methods.auto_report import widths
 
+# the name of the module is that of a function in its package
+score_moments_module = importlib.import_module("pymc_sgld.diagnostics.score_moments")
 CHAINS, DRAWS = 4, 1000
 N_ROWS = 200
 
@@ -165,6 +169,98 @@ def test_draws_that_do_not_move_or_are_not_finite(model, exact):
     found = psg.check(as_idata(lost, scale), model)
     assert found.verdicts[0].told == "cannot tell: 20 draws are not finite"
     assert found.verdicts[1].verdict == "cannot tell" and "not finite" in found.verdicts[1].advice
+
+
+def test_a_draw_without_a_score_that_is_not_finite_is_seen_too(model, exact):
+    """And one whose square overflows: a verdict, no traceback."""
+    mean, scale = exact
+    for value in (np.nan, np.inf, 1e200):
+        lost = mean.copy()
+        lost[1, 2, 0] = value
+        found = psg.check(as_idata(lost, scale), model)  # 400 of 4000 have a score
+        assert found.verdicts[0].verdict != "fine" and found.verdicts[1].verdict != "inflated"
+    dead = mean.copy()
+    dead[2] = dead[2, 0]  # a chain that stands still
+    found = psg.check(as_idata(dead, scale), model)
+    assert found.verdicts[0].verdict == "not mixed"
+    for n_draws in (1, 2, 3, 5):
+        for n_chains in (1, 4):
+            few = mean[:n_chains, :n_draws], scale[:n_chains, :n_draws]
+            kinds = {one.verdict for one in psg.check(as_idata(*few), model).verdicts}
+            assert kinds <= {"cannot tell", "not mixed"}
+    nothing = as_idata(np.zeros_like(mean), np.ones_like(scale))
+    assert {one.verdict for one in psg.check(nothing, model).verdicts} == {"not mixed"}
+
+
+def test_an_exact_sampler_is_not_asked_to_lower_target_bias(model, exact):
+    mean, scale = exact
+    mean = stretched(mean, 1.3)
+    rate, weight = np.full(scale.shape, 0.6), np.ones(scale.shape)
+    of_batches = psg.check(as_idata(mean, scale, step_size_weight=weight), model)
+    assert "target_bias" in of_batches.verdicts[0].advice
+    assert "raise batch_size" in of_batches.warnings[0]
+    for statistics in ({"acceptance_rate": rate, "step_size_weight": weight}, {"n_steps": rate}):
+        found = psg.check(as_idata(mean, scale, **statistics), model)
+        for words in (found.verdicts[0].advice, found.warnings[0].split("target_bias=0.05")[1]):
+            assert "raise tune" in words and "target_bias" not in words and "batch" not in words
+
+
+def test_what_the_table_calls_inflated_is_a_warning(model, exact):
+    """Surely too wide and measured beyond the target, but not surely beyond the target."""
+    mean, scale = (one[:, :250] for one in exact)
+    mean = stretched(mean, 1.1)
+    found = psg.check(as_idata(mean, scale), model)
+    wide = [j for j, kind in enumerate(found.dataset.parameter_verdict) if kind == "inflated"]
+    lower, _ = sure_range(found.measured)
+    assert any(1 < lower[j] < 1.05 for j in wide)
+    assert len(found.warnings) == 1 and "wider than the posterior" in found.warnings[0]
+    for j in wide:
+        assert found.measured.labels[j] in found.warnings[0]
+
+
+def test_more_scores_decide_on_a_width_that_is_in_doubt(model, exact, monkeypatch):
+    mean, scale = exact
+    asked = []
+    monkeypatch.setattr(
+        checking, "undecided", lambda *one: asked.append(undecided(*one)) or len(asked) == 1
+    )
+    found = psg.check(as_idata(mean, scale), model, n_scored=200)
+    assert found.attributes["draws_scored"] == 800 and found.attributes["data_passes"] == 1000
+    assert asked == [False]  # exact draws are in no doubt of their own
+
+
+def test_a_width_is_in_doubt_only_where_scores_could_settle_it():
+    nothing, many = np.zeros(2), np.full(2, 1e9)
+    of = Measured(
+        ["a", "b"], nothing + 1, many, nothing + 1, nothing + 0.05, nothing, nothing, nothing,
+        nothing > 0, many, nothing + 0.5,
+    )  # fmt: skip
+    for ratio, doubt in ((1.0, False), (1.08, False), (1.13, True), (1.4, False), (0.87, True)):
+        assert undecided(of._replace(sd_ratio=np.array([1.0, ratio])), 0.05) == doubt
+    settled = of._replace(sd_ratio=np.array([1.0, 1.13]), of_scores=nothing)
+    assert not undecided(settled, 0.05)
+
+
+@pytest.mark.parametrize(("largest", "verdict"), [(4, "fine"), (3, "cannot tell")])
+def test_parameters_are_looked_at_up_to_a_number(model, exact, monkeypatch, largest, verdict):
+    monkeypatch.setattr(checking, "LARGEST_CHECKED", largest)
+    found = psg.check(as_idata(*exact), model)
+    assert {one.verdict for one in found.verdicts} == {verdict}
+    assert ("widths are measured for" in found.verdicts[0].advice) == (verdict != "fine")
+
+
+def test_beyond_the_regression_widths_are_measured_all_the_same(model, exact, monkeypatch):
+    """Without a matrix of parameters squared, and without the kernel's number, which needs one."""
+    monkeypatch.setattr(score_moments_module, "LARGEST_REGRESSED", 3)
+    monkeypatch.setattr(checking, "LARGEST_REGRESSED", 3)
+    mean, scale = exact
+    found = psg.check(as_idata(mean, scale), model)
+    assert {one.verdict for one in found.verdicts} == {"fine"}
+    assert "kernel_stein_discrepancy" not in found.attributes
+    wide = mean.copy()
+    wide[..., 1] = stretched(mean[..., 1], 1.3)
+    found = psg.check(as_idata(wide, scale), model)
+    assert found.verdicts[0].verdict == "inflated" and found.verdicts[0].at == "mean[1] (1 of 3)"
 
 
 def test_the_range_of_widths_leaves_out_what_cannot_be_told(model, exact):

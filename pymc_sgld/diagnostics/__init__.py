@@ -7,10 +7,12 @@ from pymc_sgld.diagnostics.kernel_stein import KernelStein, kernel_stein_discrep
 from pymc_sgld.diagnostics.metropolis_rejection import langevin_rejection
 from pymc_sgld.diagnostics.sampling_threshold import SamplingThreshold, sampling_threshold
 from pymc_sgld.diagnostics.score_moments import (
+    LARGEST_REGRESSED,
     MeanScore,
     ScoreMoments,
     mean_score,
     score_moments,
+    width_and_slope,
 )
 from pymc_sgld.diagnostics.score_regression import score_covariance
 from pymc_sgld.diagnostics.stein_thinning import stein_thinning
@@ -28,6 +30,7 @@ from pymc_sgld.diagnostics.weighted_expectations import (
 )
 
 __all__ = [
+    "LARGEST_REGRESSED",
     "FiniteSetStein",
     "FunctionSpace",
     "GradientNoise",
@@ -53,4 +56,5 @@ __all__ = [
     "weighted_mean",
     "weighted_quantile",
     "weighted_sd",
+    "width_and_slope",
 ]

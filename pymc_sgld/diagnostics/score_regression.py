@@ -6,21 +6,22 @@ have, so that draws that are too wide, and their scores, still give the right :m
 
 import numpy as np
 
-from scipy.linalg import solve_triangular
+from scipy.linalg import eigh, solve_triangular
 
+from pymc_sgld.diagnostics.shrinkage import effective_number, shrunk_covariance
 from pymc_sgld.types import Array
 
-_DRAWS_PER_PARAMETER = 3  # fewer, and the covariance of the draws is taken as it is
-_ROUNDING = 1e-9
+_DRAWS_PER_PARAMETER = 1.5  # fewer, and the covariance of the draws is taken as it is
 _EXTREME = 20.0  # ratio of scales, squared, beyond which a regression is not believed
+_PENALTIES = np.geomspace(1e-10, 1e2, 37)  # over the mean square of the regressors
 
 
 def score_covariance(positions: Array, scores: Array, draws: Array | None = None) -> Array:
     r"""Return the covariance of the Gaussian whose scores are nearest to those given.
 
-    In coordinates in which the draws have unit covariance, minus the slope of the scores, A, is
-    shrunk towards the identity by as much of :math:`|A - I|^2` as the scatter of the scores around
-    the line explains.
+    In coordinates in which the draws have unit covariance, minus the slope of the scores, A, is a
+    ridge regression with the identity for its centre, and the penalty that predicts left-out scores
+    best: with scores that are a line it is that line, with scores that are noise the identity.
 
     Parameters
     ----------
@@ -32,45 +33,82 @@ def score_covariance(positions: Array, scores: Array, draws: Array | None = None
     Returns
     -------
     array, shape (n_dim, n_dim)
-        Positive definite. For few positions the covariance of the draws. A parameter that does not
-        move has variance 1, and no covariance with others.
+        Positive definite. For few draws their covariance, shrunk towards its diagonal. A parameter
+        that does not move has variance 1, and no covariance with others.
+
+    Notes
+    -----
+    Of draws whose own moments are to be judged by it, it is made without these draws:
+    :func:`score_moments` takes other chains.
     """
-    spread = _spread(positions if draws is None else draws)
-    moving = np.diag(spread) > np.finfo(float).tiny
-    found = np.eye(len(spread))
-    found[np.ix_(moving, moving)] = _regressed(
-        positions[..., moving], scores[..., moving], spread[np.ix_(moving, moving)]
-    )
-    return found
+    return regressed_covariance(positions, scores, draws)[0]
 
 
-def _regressed(positions: Array, scores: Array, spread: Array) -> Array:
-    """Return what the regression makes of the covariance of the draws, all of which move."""
+def regressed_covariance(
+    positions: Array, scores: Array, draws: Array | None = None
+) -> tuple[Array, bool]:
+    """Return what :func:`score_covariance` does, and whether the scores had a part in it."""
+    everything = positions if draws is None else draws
+    shrunk = shrunk_covariance(everything)
+    spread, moving = shrunk.matrix(), shrunk.unit.any(axis=0)
+    enough = effective_number(everything) >= _DRAWS_PER_PARAMETER * moving.sum()
+    if not (moving.any() and enough):
+        return spread, False
+    among = np.ix_(moving, moving)
+    of_scores = _regressed(positions[..., moving], scores[..., moving], spread[among])
+    if of_scores is None:
+        return spread, False
+    spread[among] = of_scores
+    return spread, True
+
+
+def _regressed(positions: Array, scores: Array, spread: Array) -> Array | None:
+    """Return what the regression makes of the covariance of the draws, all of which move.
+
+    None where the scores do not predict one another.
+    """
     n_dim = len(spread)
-    centred = (positions - positions.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
-    if len(centred) < _DRAWS_PER_PARAMETER * n_dim:
-        return spread
     factor = np.linalg.cholesky(spread)
+    centred = (positions - positions.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
     unit = solve_triangular(factor, centred.T, lower=True).T
     pulled = (scores - scores.mean(axis=1, keepdims=True)).reshape(-1, n_dim) @ factor
-    slope = -np.linalg.lstsq(unit, pulled, rcond=None)[0]
-    residual = pulled + unit @ slope
-    freedom = max(1, len(unit) - n_dim)
-    noise = n_dim * float((residual**2).sum()) / freedom / len(unit)
-    off = (slope + slope.T) / 2 - np.eye(n_dim)
-    kept = max(0.0, 1 - noise / max(float((off**2).sum()), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(np.eye(n_dim) + kept * off)
+    off = _ridge(unit, -(pulled + unit), len(positions))
+    if off is None:
+        return None
+    values, vectors = np.linalg.eigh(np.eye(n_dim) + (off + off.T) / 2)
     root = factor @ vectors / np.sqrt(np.clip(values, 1 / _EXTREME, _EXTREME))
     return np.asarray(root @ root.T)
 
 
-def _spread(draws: Array) -> Array:
-    """Return the covariance within chains, shrunk towards its diagonal if they are short."""
-    n_dim = draws.shape[-1]
-    centred = (draws - draws.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
-    covariance = centred.T @ centred / len(centred)
-    few = len(centred) < _DRAWS_PER_PARAMETER * n_dim
-    share = min(1.0, n_dim / len(centred)) if few else _ROUNDING
-    shrunk = (1 - share) * covariance
-    np.fill_diagonal(shrunk, np.diag(covariance))
-    return np.asarray(shrunk)
+def _ridge(unit: Array, response: Array, n_means: int) -> Array | None:
+    """Return the slopes of a ridge regression, its penalty chosen by leaving each draw out.
+
+    None where no slopes at all predict better.
+    """
+    if len(unit) <= n_means:
+        return None
+    left, square = _left_vectors(unit)
+    along = left.T @ response
+    of_none = response / (1 - n_means / len(unit))
+    best, chosen = float((of_none**2).sum()), None
+    for penalty in _PENALTIES * max(square.mean(), np.finfo(float).tiny):
+        kept = square / (square + penalty)
+        leverage = np.minimum(left**2 @ kept + n_means / len(unit), 1 - 1e-9)
+        error = (response - left @ (kept[:, None] * along)) / (1 - leverage)[:, None]
+        size = float((error**2).sum())
+        if size < best:
+            best, chosen = size, penalty
+    if chosen is None:
+        return None
+    return np.asarray(unit.T @ (left @ (along / (square + chosen)[:, None])))
+
+
+def _left_vectors(unit: Array) -> tuple[Array, Array]:
+    """Return left singular vectors and squared singular values, from the smaller product."""
+    n_draws, n_dim = unit.shape
+    if n_draws <= n_dim:
+        square, left = eigh(unit @ unit.T)
+        return left, np.maximum(square, 0.0)
+    square, right = eigh(unit.T @ unit)
+    known = square > 1e-12 * square[-1]
+    return unit @ (right[:, known] / np.sqrt(square[known])), square[known]

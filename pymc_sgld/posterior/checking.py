@@ -18,10 +18,10 @@ from rich.text import Text
 
 from pymc_sgld import records
 from pymc_sgld.diagnostics import (
+    LARGEST_REGRESSED,
     kernel_stein_discrepancy,
-    mean_score,
     score_covariance,
-    score_moments,
+    width_and_slope,
 )
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.posterior.log_likelihood import posterior_of
@@ -34,11 +34,15 @@ from pymc_sgld.posterior.scores import (
 )
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.posterior.verdicts import (
+    BATCHES,
+    EXACT,
     NOT_SEEN,
+    OTHER,
     VERDICTS,
     Measured,
     Verdict,
     parameter_verdicts,
+    undecided,
     variable_verdicts,
     warnings_of,
 )
@@ -49,7 +53,10 @@ from pymc_sgld.validate import check_number
 
 _log = logging.getLogger("pymc.sgld")
 SHARE_OF_WORK = 0.1  # of the gradients of a run, for the check at its end
+LARGEST_CHECKED = 20_000  # parameters; beyond, effective numbers of all take minutes
+_MORE = 4  # times as many scores, where those taken leave a width undecided
 _FEWEST_DRAWS = 100  # of a chain
+_LARGEST = 1e75  # draws beyond have fourth powers that overflow
 _STEADY = 1e-6  # relative change of a temperature that stays the same
 _STYLES = dict(zip(VERDICTS, ("red", "red", "yellow", "cyan", "green"), strict=True))
 
@@ -165,7 +172,7 @@ def check(
         That was sampled. Default: the model on the context stack.
     n_scored : int, default 400
         At how many draws, of all chains together, the gradient of all rows is evaluated: passes
-        through the data.
+        through the data. At four times as many where these leave a width undecided.
     target_bias : float, default 0.05
         Relative excess of an sd that is tolerated, in (0, 1).
     backend, compile_kwargs
@@ -192,25 +199,34 @@ def check(
     posterior = posterior_of(idata)
     check_draws_of(model, posterior)
     scored, why = None, ""
-    try:
-        _check_number_of(model)
-        scored = posterior_scores(
+
+    def scores(number: int) -> PosteriorScores:
+        return posterior_scores(
             plain_draws(idata),
             model,
-            n_scored=n_scored,
+            n_scored=number,
             backend=backend,
             compile_kwargs=compile_kwargs,
         )
+
+    try:
+        _check_number_of(model)
+        scored = scores(n_scored)
     except NoScoreError as error:
         why = str(error)
     found = _judged(idata, model, scored, why, target_bias)
+    if scored is not None and undecided(found.measured, target_bias):
+        more = _with_cost_of(scored, scores(_MORE * n_scored))
+        found = _judged(idata, model, more, why, target_bias)
     if extend_inferencedata:
         idata[records.CHECK] = xr.DataTree(dataset=found.dataset)
     return found
 
 
 def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) -> Check | None:
-    """Check a run of this package, for at most a tenth of its gradients; write the group ``check``.
+    """Check a run of this package, for a tenth of its gradients; write the group ``check``.
+
+    Where that leaves a width undecided, for four tenths more.
 
     Parameters
     ----------
@@ -224,11 +240,11 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
     Returns
     -------
     Check or None
-        None where there are fewer than 100 draws of a chain or more than 2000 parameters, or where
-        not all variables are in the result.
+        None where there are fewer than 100 draws of a chain or more than 20,000 parameters, or
+        where not all variables are in the result.
     """
     posterior = posterior_of(result)
-    if posterior.sizes["draw"] < _FEWEST_DRAWS or len(source.labels) > LARGEST_MEASURED:
+    if posterior.sizes["draw"] < _FEWEST_DRAWS or len(source.labels) > LARGEST_CHECKED:
         return None
     scored, why = None, ""
     budget = SHARE_OF_WORK * float(result["sample_stats"][records.DATA_PASSES].sum())
@@ -244,12 +260,18 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
     if scored is None and not why:
         why = "A tenth of the run's gradients is too few to tell: call check() yourself."
     found = _judged(result, model, scored, why, source.target_bias)
+    if scored is not None and undecided(found.measured, source.target_bias):
+        more = affordable_scores(source, draws, _MORE * budget, seed=seed + 1)
+        found = _judged(result, model, _with_cost_of(scored, more), why, source.target_bias)
     result[records.CHECK] = xr.DataTree(dataset=found.dataset)
     return found
 
 
 def check_others(model: pm.Model, result: Any, target_bias: float = TARGET_BIAS) -> Check | None:
-    """Check a run of NUTS, for at most a tenth of its gradients; write the group ``check``."""
+    """Check a run of NUTS, for a tenth of its gradients; write the group ``check``.
+
+    Where that leaves a width undecided, for four tenths more.
+    """
     posterior = posterior_of(result)
     steps = result["sample_stats"].to_dataset().get("n_steps")
     budget = 0 if steps is None else int(SHARE_OF_WORK * float(steps.sum()))
@@ -263,11 +285,11 @@ def check_others(model: pm.Model, result: Any, target_bias: float = TARGET_BIAS)
 
 
 def _check_number_of(model: pm.Model) -> None:
-    """Refuse more parameters than a matrix of them squared is made for."""
+    """Refuse more parameters than are looked at one by one."""
     n_dim = len(parameter_labels(model))
-    if n_dim > LARGEST_MEASURED:
+    if n_dim > LARGEST_CHECKED:
         raise NoScoreError(
-            f"The model has {n_dim:,} parameters, and widths are measured for {LARGEST_MEASURED:,} "
+            f"The model has {n_dim:,} parameters, and widths are measured for {LARGEST_CHECKED:,} "
             "at most: look at the R-hat and ESS of predictions "
             "(pymc_sgld.diagnostics.function_space_mixing)."
         )
@@ -283,6 +305,16 @@ def _judged(
     temperature = _temperature(idata)
     if temperature is None:
         scored, why = None, "The temperature changes from draw to draw: no one law is sampled."
+    far = np.abs(draws) > _LARGEST
+    if scored is not None and far.any():
+        at = labels[int(np.flatnonzero(far.any(axis=(0, 1)))[0])]
+        scored, why = (
+            None,
+            (
+                f"Draws of {at} are beyond 1e{np.log10(_LARGEST):.0f}, in unconstrained space: the "
+                "chain diverged there. Look at them first."
+            ),
+        )
     measured = _of_draws(draws, labels)
     attributes: dict[str, Any] = {
         records.TARGET_BIAS: target_bias,
@@ -300,11 +332,11 @@ def _judged(
             f"Kernel Stein discrepancy {attributes[records.KERNEL_STEIN]:.3g}; of as many "
             f"independent exact draws {attributes[records.KERNEL_STEIN_OF_EXACT_DRAWS]:.3g}."
         )
-    batches = records.STEP_SIZE_WEIGHT in _statistics(idata)
+    sampler = _kind_of_sampler(idata)
     return Check(
-        tuple(variable_verdicts(measured, target_bias, why, batches)),
+        tuple(variable_verdicts(measured, target_bias, why, sampler)),
         measured,
-        tuple(warnings_of(measured, target_bias)),
+        tuple(warnings_of(measured, target_bias, sampler)),
         tuple(notes),
         attributes,
     )
@@ -317,7 +349,7 @@ def _of_draws(draws: Array, labels: list[str]) -> Measured:
     if len(draws) == 1:  # one chain can at least agree with itself
         half = draws.shape[1] // 2
         halves = np.concatenate([draws[:, :half], draws[:, half : 2 * half]])
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         r_hat = np.asarray(az.rhat(halves, chain_axis=0, draw_axis=1), dtype=float)
         ess = np.asarray(az.ess(draws, chain_axis=0, draw_axis=1), dtype=float)
     constant = np.ptp(np.nan_to_num(draws), axis=(0, 1)) == 0
@@ -332,6 +364,8 @@ def _of_draws(draws: Array, labels: list[str]) -> Measured:
         blank,
         (~finite).sum(axis=(0, 1)),
         constant,
+        blank,
+        blank,
     )
 
 
@@ -339,17 +373,17 @@ def _of_scores(
     scored: PosteriorScores, measured: Measured, temperature: float
 ) -> tuple[Measured, dict[str, Any]]:
     """Add what the scores say, and the figures of the whole sample."""
-    moments = score_moments(
+    moments, mean = width_and_slope(
         scored.positions, scored.scores, temperature=temperature, draws=scored.draws
     )
-    covariance = score_covariance(scored.positions, scored.scores, scored.draws)
-    mean = mean_score(scored.positions, scored.scores, covariance)
-    n_dim = len(covariance)
+    n_dim = scored.positions.shape[-1]
     figures = {
         records.DRAWS_SCORED: int(np.prod(scored.scores.shape[:2])),
         records.DATA_PASSES: scored.data_passes,
     }
-    if np.isfinite(scored.log_density).all():
+    whole = scored.log_density.size > 1 and np.isfinite(scored.log_density).all()
+    if whole and n_dim <= LARGEST_REGRESSED:
+        covariance = score_covariance(scored.positions, scored.scores, scored.draws)
         flat = scored.positions.reshape(-1, n_dim), scored.scores.reshape(-1, n_dim) / temperature
         stein = kernel_stein_discrepancy(*flat, temperature * covariance)
         figures[records.KERNEL_STEIN] = stein.value
@@ -359,8 +393,26 @@ def _of_scores(
         sd_ratio_error=moments.standard_error,
         mean_score=np.where(measured.constant, np.nan, mean.value),
         mean_score_error=mean.standard_error,
+        freedom=moments.degrees_of_freedom,
+        of_scores=moments.of_scores,
     )
     return found, figures
+
+
+def _with_cost_of(first: PosteriorScores, more: PosteriorScores | None) -> PosteriorScores:
+    """Return the scores there are more of, with the passes of both."""
+    if more is None:
+        return first
+    return more._replace(data_passes=first.data_passes + more.data_passes)
+
+
+def _kind_of_sampler(idata: Any) -> str:
+    """Return what kind of sampler drew, for advice on what can be wrong."""
+    statistics = _statistics(idata)
+    # the second is what NUTS records, of every library
+    if records.ACCEPTANCE_RATE in statistics or "n_steps" in statistics:
+        return EXACT
+    return BATCHES if records.STEP_SIZE_WEIGHT in statistics else OTHER
 
 
 def _temperature(idata: Any) -> float | None:

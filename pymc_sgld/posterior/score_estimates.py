@@ -78,12 +78,12 @@ def affordable_scores(
         Where draws or gradients are not finite.
     """
     function, labels, centre = source.function, source.labels, source.centre
+    check_finite("draws", draws, labels)
     n_chains, n_draws = draws.shape[:2]
     most = min(_MOST_SCORED, n_chains * n_draws)
     if not function.total_sizes or budget >= min(_ENOUGH_WHOLE, most):
         scored = evenly_spaced(n_draws, min(most, int(max(budget, FEWEST_SCORED))) // n_chains)
         positions = draws[:, scored]
-        check_finite("draws", positions, labels)
         density, scores = scores_at(positions.astype(function.dtype), function.full)
         passes = float(np.prod(positions.shape[:2]))
     else:
@@ -97,7 +97,6 @@ def affordable_scores(
             return None
         scored = evenly_spaced(n_draws, n_scored // n_chains)
         positions = draws[:, scored]
-        check_finite("draws", positions, labels)
         batches.drop_centre_if_worse(positions, draws.std(axis=(0, 1)))
         scores = np.array([[batches.score(one) for one in chain] for chain in positions])
         density, passes = np.full(positions.shape[:2], np.nan), batches.passes

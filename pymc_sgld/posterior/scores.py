@@ -79,7 +79,7 @@ def posterior_scores(
     positions = everything[:, scored]
     labels = parameter_labels(model)
     function = score_function(model, chosen_mode(backend, compile_kwargs))
-    check_finite("draws", positions, labels)
+    check_finite("draws", everything, labels)
     log_density, scores = scores_at(positions, function)
     check_finite("gradients at the draws", scores, labels)
     n_passes = float(np.prod(positions.shape[:2]))

@@ -1,6 +1,6 @@
 """From what was measured of draws to a verdict a user can act on."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,19 @@ _FEWEST_EFFECTIVE = 100  # draws, for standard errors that can be believed
 _SLOPE = 0.25  # posterior sds
 _ELSEWHERE = 3.0  # posterior sds: the draws are not where the posterior is
 _NOT_EXPLORED = 0.7  # measured sd over the posterior's
+_OF_A_LOGARITHM = 0.25  # largest relative error of a ratio that is judged by its logarithm
+_SUSPECT = 2.0  # standard errors: of one parameter alone, as good as sure
+_OF_SCORES = 0.2  # share of an error's square, below which more scores are of no use
+
+# what kind of sampler drew, which decides on what can be the cause of a wrong width
+BATCHES, EXACT, OTHER = "batches", "exact", "other"
+_OF_WIDE = {
+    BATCHES: "Lower step_size (or target_bias, where it is chosen), raise batch_size, or take "
+    "gradient='control_variate'.",
+    EXACT: "The sampler is exact once it has arrived: raise tune, and draw longer. If it stays, "
+    "the model or the data are not those that were sampled.",
+    OTHER: "These are not draws from this posterior: is the model, and are the data, the same?",
+}
 
 
 class Measured(NamedTuple):
@@ -37,6 +50,8 @@ class Measured(NamedTuple):
     mean_score_error: Array
     not_finite: Array  # number of draws
     constant: Array  # whether all draws are equal
+    freedom: Array  # degrees of freedom of sd_ratio_error
+    of_scores: Array  # share of its square that more scores would lower
 
 
 class Verdict(NamedTuple):
@@ -49,9 +64,31 @@ class Verdict(NamedTuple):
     advice: str
 
 
-def critical_value(n_parameters: int) -> float:
-    """Return how many standard errors are sure, with that many parameters looked at."""
-    return float(stats.norm.ppf(1 - _ERROR_RATE / (2 * max(1, n_parameters))))
+def critical_value(n_parameters: int, freedom: Array | float = np.inf) -> Any:
+    """Return how many standard errors are sure, with that many parameters looked at.
+
+    Parameters
+    ----------
+    n_parameters : int
+    freedom : array or float, optional
+        Degrees of freedom of the errors. Default: they are known.
+    """
+    return stats.t.isf(_ERROR_RATE / (2 * max(1, n_parameters)), freedom)
+
+
+def sure_range(measured: Measured, n_parameters: int | None = None) -> tuple[Array, Array]:
+    """Return between which values the ratio of sds surely lies, by parameter.
+
+    Of as many parameters as there are, or are given. The range is one of the logarithm, whose error
+    does not grow with the ratio, unless the ratio is hardly above its error.
+    """
+    n_parameters = len(measured.labels) if n_parameters is None else n_parameters
+    ratio, error = measured.sd_ratio, measured.sd_ratio_error
+    half = critical_value(n_parameters, measured.freedom) * error
+    relative = np.where(error < _OF_A_LOGARITHM * ratio, half, 0.0)
+    times = np.exp(relative / np.maximum(ratio, np.finfo(float).tiny))
+    plain = np.where(error < _OF_A_LOGARITHM * ratio, 0.0, half)
+    return ratio / times - plain, ratio * times + plain
 
 
 def parameter_verdicts(measured: Measured, target_bias: float) -> list[str]:
@@ -70,14 +107,15 @@ def parameter_verdicts(measured: Measured, target_bias: float) -> list[str]:
     """
     sure = critical_value(len(measured.labels))
     ratio, error = measured.sd_ratio, measured.sd_ratio_error
+    lower, upper = sure_range(measured)
     slope = np.abs(measured.mean_score) - sure * measured.mean_score_error
     with np.errstate(invalid="ignore"):
         rules = (
             (CANNOT_TELL, measured.not_finite > 0),
             (NOT_MIXED, measured.constant | (measured.r_hat > _R_HAT) | (slope > _SLOPE)),
-            (CANNOT_TELL, measured.ess < _FEWEST_EFFECTIVE),
-            (INFLATED, (ratio > 1 + target_bias) & (ratio - sure * error > 1)),
-            (NARROW, (ratio < 1 - target_bias) & (ratio + sure * error < 1)),
+            (CANNOT_TELL, ~(measured.ess >= _FEWEST_EFFECTIVE)),  # nan: too few to say
+            (INFLATED, (ratio > 1 + target_bias) & (lower > 1)),
+            (NARROW, (ratio < 1 - target_bias) & (upper < 1)),
             (FINE, error <= target_bias),
         )
     found = np.full(len(ratio), CANNOT_TELL, dtype=object)
@@ -87,7 +125,7 @@ def parameter_verdicts(measured: Measured, target_bias: float) -> list[str]:
 
 
 def variable_verdicts(
-    measured: Measured, target_bias: float, why: str = "", batches: bool = True
+    measured: Measured, target_bias: float, why: str = "", sampler: str = BATCHES
 ) -> list[Verdict]:
     """Return a verdict for each variable: that of its worst parameter.
 
@@ -97,8 +135,8 @@ def variable_verdicts(
     target_bias : float
     why : str, default ""
         Why nothing was measured, where that is so.
-    batches : bool, default True
-        Whether the sampler reads batches of rows.
+    sampler : {"batches", "exact", "other"}, default "batches"
+        What drew: batches of rows without a test, an exact sampler, or one that is not known.
     """
     kinds = parameter_verdicts(measured, target_bias)
     names = [label.split("[")[0] for label in measured.labels]
@@ -110,17 +148,40 @@ def variable_verdicts(
         worst = max(same, key=lambda j: _badness(measured, j, kind))
         at = measured.labels[worst] if len(own) > 1 else ""
         at += f" ({len(same)} of {len(own)})" if len(own) > 1 else ""
-        told, advice = _words(measured, worst, kind, why, batches)
+        told, advice = _words(measured, worst, kind, why, sampler)
         found.append(Verdict(variable, kind, told, at, advice))
     return found
 
 
-def warnings_of(measured: Measured, target_bias: float) -> list[str]:
-    """Return warnings of sds that are surely off by more than the target, and of drift."""
+def undecided(measured: Measured, target_bias: float) -> bool:
+    """Return whether more scores could settle what is measured of a width.
+
+    That is where a parameter is measured beyond the target, alone would be believed, but is not
+    surely beyond it with all of them looked at, and the scores have a part in the error.
+    """
+    lower, upper = sure_range(measured)
     ratio, error = measured.sd_ratio, measured.sd_ratio_error
+    suspect = np.abs(ratio - 1) > np.maximum(target_bias, _SUSPECT * error)
+    open_ = (lower < 1 + target_bias) & (upper > 1 - target_bias)
+    return bool((suspect & open_ & (measured.of_scores > _OF_SCORES)).any())
+
+
+def warnings_of(measured: Measured, target_bias: float, sampler: str = BATCHES) -> list[str]:
+    """Return warnings of what the verdicts call inflated or too narrow, and of drift.
+
+    Parameters
+    ----------
+    measured : Measured
+    target_bias : float
+    sampler : {"batches", "exact", "other"}, default "batches"
+    """
+    ratio = measured.sd_ratio
     sure = critical_value(len(ratio))
-    wide = ratio - sure * error > 1 + target_bias  # not where there is no measurement: nan
-    narrow = ratio + sure * error < 1 - target_bias
+    lower, upper = sure_range(measured)
+    kinds = np.array(parameter_verdicts(measured, target_bias))
+    # what is sure of draws that have not mixed is said too
+    wide = (kinds == INFLATED) | (lower > 1 + target_bias)  # nan: there is no measurement
+    narrow = (kinds == NARROW) | (upper < 1 - target_bias)
     slope = np.abs(measured.mean_score) - sure * measured.mean_score_error > _SLOPE
     labels, found = measured.labels, []
     if (ratio < _NOT_EXPLORED)[narrow].any():
@@ -135,10 +196,10 @@ def warnings_of(measured: Measured, target_bias: float) -> list[str]:
             f"than target_bias={target_bias:g}. Draw longer."
         )
     if wide.any():
+        what = "Lower it (or a step_size that was given), or raise batch_size."
         found.append(
             f"The draws of {_worst(-ratio, labels, wide)} are wider than the posterior by more "
-            f"than target_bias={target_bias:g}. Lower it (or a step_size that was given), or raise "
-            "batch_size."
+            f"than target_bias={target_bias:g}. {what if sampler == BATCHES else _OF_WIDE[sampler]}"
         )
     if slope.any():
         away = -np.abs(measured.mean_score)
@@ -160,11 +221,11 @@ def _badness(measured: Measured, j: int, kind: str) -> float:
     return float(np.nan_to_num(off, nan=np.inf))
 
 
-def _words(measured: Measured, j: int, kind: str, why: str, batches: bool) -> tuple[str, str]:
+def _words(measured: Measured, j: int, kind: str, why: str, sampler: str) -> tuple[str, str]:
     """Return what is said of the worst parameter of a variable, and what to change."""
     excess = f"{100 * abs(measured.sd_ratio[j] - 1):.0f} ± {100 * measured.sd_ratio_error[j]:.0f} %"
     if kind == INFLATED:
-        return f"inflated by {excess}", _of_wide(batches)
+        return f"inflated by {excess}", _OF_WIDE[sampler]
     if kind == NARROW:
         return f"too narrow by {excess}", (
             "Draw longer. If it stays, this is no sample of the posterior: another sampler, such "
@@ -175,15 +236,6 @@ def _words(measured: Measured, j: int, kind: str, why: str, batches: bool) -> tu
     if kind == CANNOT_TELL:
         return _of_ignorance(measured, j, why)
     return "fine", ""
-
-
-def _of_wide(batches: bool) -> str:
-    if batches:
-        return (
-            "Lower step_size (or target_bias, where it is chosen), raise batch_size, or take "
-            "gradient='control_variate'."
-        )
-    return "These are not draws from this posterior: is the model, and are the data, the same?"
 
 
 def _of_mixing(measured: Measured, j: int) -> tuple[str, str]:
@@ -212,6 +264,8 @@ def _of_ignorance(measured: Measured, j: int, why: str) -> tuple[str, str]:
             "The chain diverged, or the draws lie outside the support of this model: look at them "
             "first."
         )
+    if np.isfinite(measured.sd_ratio_error[j]) and not measured.ess[j] >= 1:
+        return "cannot tell: too few draws", "Draw longer."
     if np.isfinite(measured.sd_ratio_error[j]) and measured.ess[j] < _FEWEST_EFFECTIVE:
         return f"cannot tell: {measured.ess[j]:.0f} effective draws", "Draw longer."
     if np.isfinite(measured.sd_ratio_error[j]):

@@ -1,5 +1,7 @@
 """Moments of the score on laws where the answer is known."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,12 @@ from pymc_sgld.diagnostics import (
     score_covariance,
     score_moments,
 )
+from pymc_sgld.diagnostics.shrinkage import shrunk_covariance
+from pymc_sgld.posterior.verdicts import FINE
+from tests.benchmarks.score_check_power import Case, gaussian_chains, scores_of, verdicts_of
+
+# the name of the module is that of a function in its package
+module = importlib.import_module("pymc_sgld.diagnostics.score_moments")
 
 N_DIM = 6
 
@@ -110,3 +118,66 @@ def test_temperatures_of_known_laws():
     hot = np.sqrt(1.7) * rng.normal(size=(4, 3000, 3))
     found = configurational_temperature(hot, -hot)
     assert abs(found.value - 1.7) < 4 * found.standard_error < 0.1
+
+
+def test_a_matrix_from_the_draws_it_judges_makes_a_width_of_chance():
+    """With the covariance of n exact draws of D parameters the squared ratio is 1 + D/n."""
+    n_dim, n_draws, square = 60, 240, []
+    for seed in range(20):
+        draws = np.random.default_rng(seed).normal(size=(4, n_draws // 4, n_dim))
+        centred = (draws - draws.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
+        own = centred.T @ centred / n_draws
+        square.append([
+            np.mean(score_moments(draws, -draws, one).sd_ratio ** 2) for one in (own, None)
+        ])  # fmt: skip
+    of_own, of_others = np.mean(square, axis=0)
+    # the error of the mean of D n squares, 20 times
+    assert of_own == pytest.approx(1 + n_dim / n_draws, abs=0.03)
+    assert of_others == pytest.approx(1, abs=0.015)
+
+
+@pytest.mark.parametrize("n_dim", [8, 80])
+@pytest.mark.parametrize("largest", [10, 2000])
+def test_what_judges_a_chain_is_made_of_other_chains(n_dim, largest, monkeypatch):
+    """By regression and by shrinkage, with matrices and without."""
+    monkeypatch.setattr(module, "LARGEST_REGRESSED", largest)
+    draws, other = np.random.default_rng(3).normal(size=(2, 4, 40, n_dim))
+    other[1:] = draws[1:]
+    _, variance, _ = module._pull(draws, -(draws**3), None, draws)
+    _, again, _ = module._pull(other, -(other**3), None, other)
+    np.testing.assert_array_equal(again[0], variance[0])
+    assert not np.isclose(again[1], variance[1]).any()
+    # one chain: the half that is judged, and what is next to it
+    one, changed = draws[:1], draws[:1].copy()
+    changed[:, :21] += np.random.default_rng(4).normal(size=(1, 21, n_dim))
+    _, variance, _ = module._pull(one, -(one**3), None, one)
+    _, again, _ = module._pull(changed, -(changed**3), None, changed)
+    np.testing.assert_array_equal(again[:, :20], variance[:, :20])
+    assert not np.isclose(again[:, 20:], variance[:, 20:]).any()
+
+
+def test_products_with_a_shrunk_covariance_need_no_matrix():
+    draws = np.random.default_rng(5).normal(size=(2, 20, 30)) * np.geomspace(0.01, 100, 30)
+    draws[..., 4] = 7.0
+    shrunk = shrunk_covariance(draws)
+    vectors = np.random.default_rng(6).normal(size=(3, 30))
+    np.testing.assert_allclose(shrunk.times(vectors), vectors @ shrunk.matrix(), rtol=1e-10)
+    np.testing.assert_allclose(np.diag(shrunk.matrix()), shrunk.variance)
+    assert shrunk.variance[4] == 1 and 0.5 < shrunk.share <= 1
+    # many draws are left as they are
+    draws = np.random.default_rng(7).normal(size=(2, 500, 3))
+    centred = (draws - draws.mean(axis=1, keepdims=True)).reshape(-1, 3)
+    many = shrunk_covariance(draws).matrix()
+    np.testing.assert_allclose(many, centred.T @ centred / 1000, rtol=1e-6)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("case", [Case(100), Case(100, kept=0.5), Case(300, scored=2)], ids=str)
+def test_exact_draws_are_fine_at_any_number_of_parameters(case):
+    """False alarms in at most one of twenty repetitions, plus three errors of that share."""
+    generator, alarms, repetitions = np.random.default_rng(8), 0, 40
+    for _ in range(repetitions):
+        draws = gaussian_chains(case, generator)
+        some = draws[:, :: case.scored]
+        alarms += (verdicts_of(score_moments(some, scores_of(some), draws=draws)) != FINE).any()
+    assert alarms <= 2 + 3 * np.sqrt(0.05 * 0.95 * repetitions)
