@@ -101,8 +101,9 @@ def sample(
     noise_compensation, target_bias, steps_per_draw, verify
     check : bool, default True
         At the end measure how wide the draws are, for at most a tenth of the run's gradients (four
-        tenths more where that leaves a width in doubt), and warn where they are wider or narrower than ``target_bias`` allows: see
-        :func:`pymc_sgld.check`. Not with fewer than 100 draws or more than 20,000 parameters.
+        tenths more where that leaves a width in doubt), and warn where they are wider or narrower
+        than ``target_bias`` allows: see :func:`pymc_sgld.check`. Not with fewer than 100 draws or
+        more than 20,000 parameters.
     tune, chains, cores, random_seed, progressbar, progressbar_theme, quiet, initvals, init, n_init
         As in :func:`pymc.sample`, as are the others that are not explained here.
     jitter_max_retries, trace, callback, discard_tuned_samples, compute_convergence_checks

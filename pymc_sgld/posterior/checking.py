@@ -47,7 +47,7 @@ from pymc_sgld.posterior.verdicts import (
     warnings_of,
 )
 from pymc_sgld.posterior.weighted_draws import plain_draws
-from pymc_sgld.tuning import LARGEST_MEASURED, TARGET_BIAS
+from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_number
 
