@@ -27,9 +27,14 @@ def registry():
     REGISTRY.update(before)
 
 
-def test_the_guides_new_sampler(registry, monkeypatch, capsys):
+EXTENDING = sorted(path.name for path in (ROOT / "docs/extending").glob("*.md"))
+
+
+@pytest.mark.filterwarnings("ignore:PyTensor could not link to a BLAS")
+@pytest.mark.parametrize("name", EXTENDING)
+def test_a_new_part_from_outside_of_the_package(name, registry, monkeypatch, capsys):
     """On PyTensor's Python linker, in this process."""
-    guide = ROOT / "docs/add-a-sampler.md"
+    guide = ROOT / "docs/extending" / name
     [example], [printed] = blocks(guide, "python"), blocks(guide, "text")
     sample = psg.sample
 
@@ -40,6 +45,12 @@ def test_the_guides_new_sampler(registry, monkeypatch, capsys):
     monkeypatch.setattr(psg, "sample", here)
     exec(example, {"__name__": "example"})
     assert capsys.readouterr().out.strip() == printed.strip()
+
+
+def test_there_is_a_page_for_each_kind_of_part():
+    assert {"sampler.md", "gradient-estimator.md", "preconditioner.md", "batches.md"} <= {
+        *EXTENDING
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.model_graph import BlockFunction, RowModel
 from pymc_sgld.model_graph.density.modes import is_jax
-from pymc_sgld.row_sources import Independent, Windows, windows_of
+from pymc_sgld.row_sources import SamplingScheme, Windows, windows_of
 from pymc_sgld.tuning import Tuned, TuningProblem, Warmup
 
 _STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     rows_model: RowModel
     mode: Any
     batch_sizes: list[int]
-    scheme: Independent
+    scheme: SamplingScheme
     prepared: Tuned | None = None  # what was worked out before the chains are started
     tuner: Tuner | None = None  # of a sampler that has its own warm-up
     moves: Moves | None = None  # between the runs of steps of two draws

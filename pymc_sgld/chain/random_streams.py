@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pymc_sgld.row_sources import Independent
+from pymc_sgld.row_sources import Independent, SamplingScheme
 from pymc_sgld.types import Array, Randomness
 
 _NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS = range(6)
@@ -37,7 +37,7 @@ class RandomStreams:
         Length of the position, and standard normal vectors of that length a step takes.
     total_sizes, batch_sizes : array, shape (n_groups,)
         Rows in all and in a batch.
-    scheme : Independent
+    scheme : SamplingScheme
         Which rows the batches take.
     dtype : str
         Of the noise.
@@ -50,7 +50,7 @@ class RandomStreams:
     noise_vectors: int
     total_sizes: Array
     batch_sizes: Array
-    scheme: Independent = field(default_factory=Independent)
+    scheme: SamplingScheme = field(default_factory=Independent)
     dtype: str = "float64"
     trajectory: int = 1
     _cached: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)

@@ -70,6 +70,11 @@ class GradientEstimator(ABC):
         """Whether the centre may move to the mean of draws at the end of the tune phase."""
         return False
 
+    @property
+    def largest_table(self) -> int:
+        """Bytes that what is remembered may take, for each chain."""
+        return 10**9
+
     def steps_between(self, steps_per_pass: int) -> int | None:
         """Return the steps between two renewals of what is compared with; None where never."""
         return None

@@ -18,13 +18,14 @@ import numpy as np
 import pytensor.tensor as pt
 import scipy.linalg
 
+from pymc_sgld.preconditioners.linear import Metric
 from pymc_sgld.types import Array, Tensor
 
 _SMALLEST_EIGENVALUE = 1e-9  # relative
 
 
 @dataclass(frozen=True)
-class ConditionalMetric:
+class ConditionalMetric(Metric):
     """A scale for each parameter, columns for those of the border, zero for what does not move."""
 
     name: ClassVar[str] = "conditional"

@@ -1,8 +1,13 @@
 """Linear preconditioners: changes of coordinates that make all directions alike."""
 
 from pymc_sgld.preconditioners.adaptive import Adam, Averages, RMSprop
-from pymc_sgld.preconditioners.choices import PRECONDITIONERS, Preconditioner
-from pymc_sgld.preconditioners.given import Given
+from pymc_sgld.preconditioners.base import (
+    CurvatureProducts,
+    LearnedPreconditioner,
+    Preconditioner,
+)
+from pymc_sgld.preconditioners.choices import PRECONDITIONERS, MeasuredAtMode
+from pymc_sgld.preconditioners.given import FixedCovariance
 from pymc_sgld.preconditioners.linear import (
     DenseMetric,
     DiagonalMetric,
@@ -17,12 +22,15 @@ __all__ = [
     "PRECONDITIONERS",
     "Adam",
     "Averages",
+    "CurvatureProducts",
     "DenseMetric",
     "DiagonalMetric",
-    "Given",
+    "FixedCovariance",
     "IdentityMetric",
+    "LearnedPreconditioner",
     "LowRank",
     "LowRankMetric",
+    "MeasuredAtMode",
     "Metric",
     "Preconditioner",
     "RMSprop",

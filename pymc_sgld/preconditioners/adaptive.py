@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pymc_sgld.preconditioners.base import LearnedPreconditioner
 from pymc_sgld.preconditioners.linear import DiagonalMetric, Metric
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_positive
@@ -40,7 +41,7 @@ class Averages:
 
 
 @dataclass(frozen=True)
-class RMSprop:
+class RMSprop(LearnedPreconditioner, extends=True):
     r"""Preconditioner: the exponential average of the squared gradients of batches.
 
     .. math:: V' = a_t V + (1 - a_t)\, \hat g^2, \qquad M = 1 / \sqrt V, \qquad
@@ -70,8 +71,7 @@ class RMSprop:
     """
 
     name: ClassVar[str] = "rmsprop"
-    needs_mode: ClassVar[bool] = False
-    learns: ClassVar[bool] = True
+
     decay: float = 0.98
 
     def __post_init__(self) -> None:

@@ -1,16 +1,17 @@
 """A preconditioner that the user gives as numbers."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from pymc_sgld.preconditioners.base import Preconditioner
 from pymc_sgld.preconditioners.linear import DiagonalMetric, Metric, metric_from_covariance
 from pymc_sgld.types import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class FixedCovariance(Preconditioner):
     """Variances or a covariance near those of the posterior, in unconstrained space.
 
     Parameters
@@ -20,8 +21,6 @@ class Given:
         ravelled.
     """
 
-    needs_mode: ClassVar[bool] = False
-    learns: ClassVar[bool] = False
     covariance: Array
 
     def __post_init__(self) -> None:
@@ -45,6 +44,11 @@ class Given:
     def name(self) -> str:
         """The kind of metric it makes."""
         return "diagonal" if self.covariance.ndim == 1 else "dense"
+
+    @property
+    def needs_square_matrix(self) -> bool:
+        """Whether a covariance was given."""
+        return self.covariance.ndim == 2
 
     def empty(self, n_dim: int) -> Metric:
         """Return the metric around zero."""

@@ -10,8 +10,9 @@ and every update rule gains the preconditioner without knowing of it. With :math
 posterior covariance all directions have unit scale, and a step size is of order 0.01 to 1.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -21,34 +22,43 @@ from pymc_sgld.types import Array, Tensor
 NAMES = ("identity", "diagonal", "dense")
 
 
-class Metric(Protocol):
+class Metric(ABC):
     """A centre and a scale: numbers outside the loop, tensors inside it."""
 
     name: ClassVar[str]
 
+    @abstractmethod
     def parameters(self) -> tuple[Array, ...]:
         """Return the arrays that the compiled loop takes."""
-        ...
 
+    @property
+    def symbolic_shapes(self) -> tuple[tuple[int | None, ...], ...]:
+        """Shapes of the parameters for the compiled loop; None along an axis of any length."""
+        return tuple(value.shape for value in self.parameters())
+
+    @abstractmethod
     def to_position(self, coordinates: Any, *parameters: Any) -> Any:
         """Return the position c + L z of coordinates z (symbolic)."""
-        ...
 
+    @abstractmethod
     def pull_back(self, gradient: Tensor, *parameters: Any) -> Tensor:
         """Return the gradient L' g with respect to the coordinates (symbolic)."""
-        ...
 
+    @abstractmethod
     def to_coordinates(self, position: Array) -> Array:
         """Return the coordinates z of a position (numbers)."""
-        ...
 
+    @abstractmethod
     def matrix(self) -> Array:
         """Return L, shape (n_dim, n_dim)."""
-        ...
+
+    def rotated(self, noise: Array) -> "Metric":
+        """Return the metric in whose coordinates a matrix in these is diagonal, if it can be."""
+        return self
 
 
 @dataclass(frozen=True)
-class IdentityMetric:
+class IdentityMetric(Metric):
     """No preconditioner: the coordinates are the position."""
 
     name: ClassVar[str] = "identity"
@@ -76,7 +86,7 @@ class IdentityMetric:
 
 
 @dataclass(frozen=True)
-class DiagonalMetric:
+class DiagonalMetric(Metric):
     """A scale for each parameter: L is diagonal."""
 
     name: ClassVar[str] = "diagonal"
@@ -106,7 +116,7 @@ class DiagonalMetric:
 
 
 @dataclass(frozen=True)
-class DenseMetric:
+class DenseMetric(Metric):
     """A full matrix: L is a factor of a covariance."""
 
     name: ClassVar[str] = "dense"

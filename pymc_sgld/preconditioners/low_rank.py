@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pymc_sgld.preconditioners.base import CurvatureProducts, Preconditioner
 from pymc_sgld.preconditioners.linear import Metric
 from pymc_sgld.types import Array, Tensor
 from pymc_sgld.validate import check_integer
@@ -27,7 +28,7 @@ _LARGEST_RANK = 100
 
 
 @dataclass(frozen=True)
-class LowRankMetric:
+class LowRankMetric(Metric):
     """A scale for each parameter, and another for each of a few directions."""
 
     name: ClassVar[str] = "low_rank"
@@ -84,7 +85,7 @@ def _stretched(vector: Any, directions: Any, stretch: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class LowRank:
+class LowRank(Preconditioner, extends=True):
     """Preconditioner: a diagonal, corrected in the directions of extreme curvature.
 
     Parameters
@@ -104,7 +105,7 @@ class LowRank:
 
     name: ClassVar[str] = "low_rank"
     needs_mode: ClassVar[bool] = True
-    learns: ClassVar[bool] = False
+    knows_ends: ClassVar[bool] = True
     rank: int | None = None
 
     def __post_init__(self) -> None:
@@ -128,6 +129,11 @@ class LowRank:
         scale = 1 / np.sqrt(np.diag(precision))
         values, vectors = np.linalg.eigh(precision * np.outer(scale, scale))
         return self.from_spectrum(centre, scale, values, vectors)
+
+    def by_products(self, centre: Array, curvature: CurvatureProducts) -> Metric:
+        """Return the metric for the ends of the spectrum, found by products with the Hessian."""
+        scale, values, vectors, gap = curvature.extremes(self.rank)
+        return self.from_spectrum(centre, scale, values, vectors, gap)
 
     def from_spectrum(
         self, centre: Array, scale: Array, values: Array, vectors: Array, gap: int | None = None

@@ -9,6 +9,7 @@ from pymc_sgld.row_sources.schemes import (
     FixedBlocks,
     Independent,
     Replacement,
+    SamplingScheme,
     Weighted,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "Replacement",
     "RowSource",
     "RowsOnDisk",
+    "SamplingScheme",
     "ShuffledWindows",
     "Weighted",
     "Windows",

@@ -10,7 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from pymc_sgld.row_sources.schemes import Independent
+from pymc_sgld.row_sources.on_disk import RowSource
+from pymc_sgld.row_sources.schemes import Independent, SamplingScheme
 from pymc_sgld.types import Array
 
 
@@ -20,18 +21,19 @@ class ShuffledWindows:
 
     Parameters
     ----------
-    sources : sequence of arrays
-        The full arrays, with the rows on axis 0; all have ``total_size`` rows.
+    sources : sequence of RowSource
+        The full arrays, or what is indexed like them, with the rows on axis 0; all have
+        ``total_size`` rows.
     total_size, batch_size : int
         Numbers of rows, in all and in a window.
-    scheme : Independent
+    scheme : SamplingScheme
         Which rows the windows hold.
     """
 
-    sources: Sequence[Array]
+    sources: Sequence[RowSource]
     total_size: int
     batch_size: int
-    scheme: Independent = field(default_factory=Independent)
+    scheme: SamplingScheme = field(default_factory=Independent)
     _shuffled_by: object = field(default=None, init=False, repr=False)
     _arrays: list[Array] = field(default_factory=list, init=False, repr=False)
 
@@ -53,7 +55,7 @@ class ShuffledWindows:
         """
         if self.whole:
             if self._shuffled_by is None:
-                self._arrays = [np.ascontiguousarray(source) for source in self.sources]
+                self._arrays = [np.ascontiguousarray(source[:]) for source in self.sources]
                 self._shuffled_by = True
         elif key != self._shuffled_by:
             rows = self.scheme.extended(order(), self.batch_size)
@@ -72,7 +74,7 @@ class Windows:
 
     groups: Sequence[ShuffledWindows]
     leaf_groups: Sequence[int]  # for each leaf of the model, its group
-    scheme: Independent = field(default_factory=Independent)
+    scheme: SamplingScheme = field(default_factory=Independent)
 
     @cached_property
     def batch_sizes(self) -> Array:
@@ -125,11 +127,11 @@ class Windows:
 
 
 def windows_of(
-    sources: Sequence[Array],
+    sources: Sequence[RowSource],
     leaf_groups: Sequence[int],
     total_sizes: Sequence[int],
     batch_sizes: Sequence[int],
-    scheme: Independent | None = None,
+    scheme: SamplingScheme | None = None,
 ) -> Windows:
     """Return the windows of a model with the given leaves and groups."""
     scheme = scheme or Independent()

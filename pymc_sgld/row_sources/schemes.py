@@ -4,6 +4,7 @@ A batch is always a contiguous window of a copy. A scheme says which rows the co
 order, how many steps it serves, and where the window of each step starts.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -12,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from pymc_sgld.types import Array
+from pymc_sgld.validate import check_class_attributes
 
 # Data passes between two shuffles, each of which costs as much as several passes. Over one
 # permutation the windows overlap, so the covariance of the gradients' noise is off by a relative
@@ -23,15 +25,21 @@ _FOREVER = 2**62  # steps, of a group whose batches are all its rows
 
 
 @dataclass(frozen=True)
-class Independent:
-    """Windows at random places of a shuffled copy that wraps around: the default.
+class SamplingScheme(ABC):
+    """Which rows a copy holds, how many steps it serves, and where their windows start.
 
-    Each row is in exactly ``n`` of the ``N`` windows, so the batch gradient is unbiased for every
-    single permutation.
+    A frozen dataclass. What stands here besides ``name`` and the abstract methods are neutral
+    values; a class attribute of another name is refused.
     """
 
-    name: ClassVar[str] = "independent"
+    name: ClassVar[str]
+    independent: ClassVar[bool] = True  # whether batches of different steps are
     with_replacement: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        """Refuse class attributes that no scheme has."""
+        super().__init_subclass__()
+        check_class_attributes(cls, "sampling scheme")
 
     @property
     def row_probabilities(self) -> Array | None:
@@ -42,6 +50,35 @@ class Independent:
     def weights(self) -> Array | None:
         """Factor of each row in a batch, shape (total_size,); None where all are alike."""
         return None
+
+    @abstractmethod
+    def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return the rows of a copy."""
+
+    @abstractmethod
+    def extended(self, order: Array, batch: int) -> Array:
+        """Return the rows of a copy with those that its last windows need beside."""
+
+    @abstractmethod
+    def steps_per_copy(self, totals: Array, batches: Array, whole: int = 1) -> Array:
+        """Return how many steps a copy serves, by group: if it can be, a multiple of ``whole``."""
+
+    @abstractmethod
+    def starts(
+        self, generator: np.random.Generator, steps: Array, totals: Array, batches: Array
+    ) -> Array:
+        """Return where the windows of steps start, shape (n_steps, n_groups)."""
+
+
+@dataclass(frozen=True)
+class Independent(SamplingScheme):
+    """Windows at random places of a shuffled copy that wraps around: the default.
+
+    Each row is in exactly ``n`` of the ``N`` windows, so the batch gradient is unbiased for every
+    single permutation.
+    """
+
+    name: ClassVar[str] = "independent"
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
@@ -73,6 +110,7 @@ class Epochs(Independent):
     """
 
     name: ClassVar[str] = "epochs"
+    independent: ClassVar[bool] = False
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy: one epoch after the other."""
@@ -102,6 +140,7 @@ class Replacement(Epochs):
     """Each row of a batch drawn from all rows, whatever the others are."""
 
     name: ClassVar[str] = "replacement"
+    independent: ClassVar[bool] = True
     with_replacement: ClassVar[bool] = True
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
@@ -229,7 +268,7 @@ class BlockLayout:
         return np.where(rows < first, apart, on_ring)
 
 
-SCHEMES: dict[str, Independent] = {
+SCHEMES: dict[str, SamplingScheme] = {
     scheme.name: scheme for scheme in (Independent(), Epochs(), Replacement())
 }
 

@@ -14,10 +14,10 @@ from pymc.util import get_value_vars_from_user_vars
 from pymc_sgld import schedules
 from pymc_sgld.chain import Cycles, Settings
 from pymc_sgld.chain.transition import Axes
-from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator, Saga
+from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import Recentre, RowError, RowModel, recentred, row_model
-from pymc_sgld.preconditioners import PRECONDITIONERS, Given, Preconditioner
-from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, Independent
+from pymc_sgld.preconditioners import PRECONDITIONERS, FixedCovariance, Preconditioner
+from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, SamplingScheme
 from pymc_sgld.samplers import Rule, ScaledRule, TestedRule
 from pymc_sgld.tuning import LARGEST_MEASURED, TARGET_BIAS
 from pymc_sgld.validate import check_integer, check_one_of
@@ -67,7 +67,9 @@ def choose_estimator(
         The reason why it does not work with others.
     """
     if isinstance(gradient, GradientEstimator):
-        check_one_of(f"gradient of {name}", gradient.name, allowed, hint=why)
+        # one of another name is made outside of this library: a sampler that takes all takes it
+        if gradient.name in ESTIMATORS or len(allowed) < len(ESTIMATORS):
+            check_one_of(f"gradient of {name}", gradient.name, allowed, hint=why)
         return gradient
     return ESTIMATORS[check_one_of(f"gradient of {name}", gradient, allowed, hint=why)]
 
@@ -148,7 +150,7 @@ def choose_row_model(
             "pymc_sgld.row_model(model, recentre=...)."
         )
     said = [f"'{effect.name}'" for effect in found.effects]
-    own = isinstance(preconditioner, Given) or np.ndim(preconditioner) > 0
+    own = isinstance(preconditioner, FixedCovariance) or np.ndim(preconditioner) > 0
     if said and (own or not (np.isscalar(temperature) and temperature == 1)):
         why = "the preconditioner is given for it" if own else "at another temperature the target"
         why += "" if own else " would be another one in the effects"
@@ -200,44 +202,52 @@ def choose_batch_sizes(
 
 def choose_scheme(
     name: str,
-    batches: str,
+    batches: str | SamplingScheme,
     rule: Rule,
     estimator: GradientEstimator,
     noise_compensation: bool,
-) -> Independent:
+) -> SamplingScheme:
     """Return how the rows of a batch are drawn.
 
     Parameters
     ----------
     name : str
         Of the sampler.
-    batches : str
-        A key of ``SCHEMES``.
+    batches : str or SamplingScheme
+        A key of ``SCHEMES``, or a scheme of your own.
     rule : Rule
     estimator : GradientEstimator
     noise_compensation : bool
         Whether known noise is taken out of the injected noise.
     """
     compensated = noise_compensation or rule.needs_gradient_noise
-    scheme = SCHEMES[check_one_of("batches", batches, SCHEMES)]
-    if batches == "epochs" and compensated:
+    if isinstance(batches, SamplingScheme):
+        scheme = batches
+    else:
+        scheme = SCHEMES[check_one_of("batches", batches, SCHEMES)]
+    if scheme.weights is not None:
+        raise ValueError(
+            f"batches={scheme.name!r} gives the rows weights, which belong into the model: 'auto' "
+            "writes them there, and takes them where they pay. Use batches='independent'."
+        )
+    if not scheme.independent and compensated:
         raise ValueError(
             f"{name} takes the variance of the gradient's noise out of its injected noise, which "
-            "holds for independent batches. With batches='epochs' the noise of the batches of an "
-            "epoch adds up to none, so it would be taken out a second time. Use "
+            f"holds for independent batches. With batches={scheme.name!r} the noise of the batches "
+            "of an epoch adds up to none, so it would be taken out a second time. Use "
             "batches='independent', or leave noise_compensation out."
         )
-    if batches == "epochs" and isinstance(rule, TestedRule):
+    if not scheme.independent and isinstance(rule, TestedRule):
         raise ValueError(
             f"{name} weighs a sequence of batches against its reverse, which must be as likely; "
-            "with batches='epochs' it is not. Use batches='independent'."
+            f"with batches={scheme.name!r} it is not. Use batches='independent'."
         )
     if not estimator.remembers:
         return scheme
-    if batches != "independent":
+    if scheme.name != "independent":
         raise ValueError(
             f"gradient={estimator.name!r} remembers the gradients of fixed blocks of rows and "
-            f"draws one of them at each step; batches={batches!r} would cut the rows anew. Use "
+            f"draws one of them at each step; batches={scheme.name!r} would cut the rows anew. Use "
             "batches='independent', or gradient='svrg'."
         )
     return FixedBlocks()
@@ -257,24 +267,25 @@ def check_table(
     batch_sizes : sequence of int
         By group of rows.
     """
-    if not isinstance(estimator, Saga):
+    if not estimator.remembers:
         return
     if len(rows_model.groups) > 1:
         groups = ", ".join(group.name for group in rows_model.groups)
         raise ValueError(
-            f"gradient='saga' of {name} keeps a table for one group of rows, but the model has "
-            f"{len(rows_model.groups)}: {groups}. Use gradient='svrg' or 'control_variate'."
+            f"gradient={estimator.name!r} of {name} keeps a table for one group of rows, but the "
+            f"model has {len(rows_model.groups)}: {groups}. Use gradient='svrg' or "
+            "'control_variate'."
         )
     total, batch, n_dim = rows_model.groups[0].total_size, batch_sizes[0], rows_model.n_dim
     count = BlockLayout(total, batch).count
     size = count * n_dim * np.dtype(rows_model.position.type.dtype).itemsize
     if size > estimator.largest_table:
         raise ValueError(
-            f"gradient='saga' of {name} would keep {count} gradients of {n_dim} numbers, "
-            f"{size / 1e6:,.0f} MB a chain, for N={total} rows in batches of n={batch} and "
-            f"D={n_dim} parameters; largest_table allows {estimator.largest_table / 1e6:,.0f} MB. "
-            "Give a larger batch_size that divides N, gradient='svrg' which keeps two gradients, "
-            "or gradient=Saga(largest_table=...) with more bytes."
+            f"gradient={estimator.name!r} of {name} would keep {count} gradients of {n_dim} "
+            f"numbers, {size / 1e6:,.0f} MB a chain, for N={total} rows in batches of n={batch} "
+            f"and D={n_dim} parameters; largest_table allows {estimator.largest_table / 1e6:,.0f} "
+            "MB. Give a larger batch_size that divides N, gradient='svrg' which keeps two "
+            f"gradients, or gradient={type(estimator).__name__}(largest_table=...) with more bytes."
         )
     _log.info(
         f"{name}: the table of {count} gradients of {n_dim} numbers takes {size / 1e6:,.1f} MB "
@@ -312,19 +323,16 @@ def _choose_preconditioner(
     if given is None:
         usual = "identity" if step_given else "dense"
         given = usual if len(allowed) == len(PRECONDITIONERS) else allowed[0]
-    elif not isinstance(given, str):
-        if isinstance(given, np.ndarray | list | tuple):
-            given = Given(np.asarray(given))
-        if type(given) not in {Given, *(type(one) for one in PRECONDITIONERS.values())}:
-            check_one_of("preconditioner", given, PRECONDITIONERS)
-        check_one_of(f"preconditioner of {name}", given.name, allowed)
+    elif isinstance(given, np.ndarray | list | tuple):
+        given = FixedCovariance(np.asarray(given))
+    if isinstance(given, Preconditioner):
+        # one of another name is made outside of this library: any rule without wishes takes it
+        if given.name in PRECONDITIONERS or len(allowed) < len(PRECONDITIONERS):
+            check_one_of(f"preconditioner of {name}", given.name, allowed)
         return given
     check_one_of("preconditioner", given, PRECONDITIONERS)
     hint = f"The others do not fit the rule: see {type(rule).__name__}."
-    chosen: Preconditioner = PRECONDITIONERS[
-        check_one_of(f"preconditioner of {name}", given, allowed, hint=hint)
-    ]
-    return chosen
+    return PRECONDITIONERS[check_one_of(f"preconditioner of {name}", given, allowed, hint=hint)]
 
 
 def _check_size(
@@ -338,9 +346,12 @@ def _check_size(
     if n_dim <= LARGEST_MEASURED:
         return
     reasons = []
-    if preconditioner.name == "dense":
-        reasons.append("preconditioner='dense' (take 'low_rank', 'diagonal', 'rmsprop' or 'adam')")
-    measurable = preconditioner.name == "low_rank" and not isinstance(rule, ScaledRule)
+    if preconditioner.needs_square_matrix:
+        reasons.append(
+            f"preconditioner={preconditioner.name!r} (take 'low_rank', 'diagonal', 'rmsprop' or "
+            "'adam')"
+        )
+    measurable = preconditioner.knows_ends and not isinstance(rule, ScaledRule)
     if not measurable and not step_given:
         reasons.append("the choice of step_size (give it, or take preconditioner='low_rank')")
     if not measurable and compensated:

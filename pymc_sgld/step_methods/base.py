@@ -28,6 +28,7 @@ from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.posterior import ScoreSource, position_labels
 from pymc_sgld.preconditioners import Preconditioner
+from pymc_sgld.row_sources import SamplingScheme
 from pymc_sgld.samplers import Rule
 from pymc_sgld.step_methods.arguments import (
     check_all_variables,
@@ -177,7 +178,7 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         step_size: Any = None,
         temperature: Any = 1.0,
         gradient: str | GradientEstimator | None = None,
-        batches: str = "independent",
+        batches: str | SamplingScheme = "independent",
         preconditioner: str | Preconditioner | None = None,
         noise_compensation: bool | None = None,
         target_bias: float | None = None,
