@@ -240,8 +240,7 @@ def _constants(row_model: RowModel, axes: Axes) -> list[Tensor]:
     """Return the inputs that are the same at every step, in the order of ``loop_constants``."""
     float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
     n_groups, metric = len(row_model.groups), axes.metric
-    values = metric.parameters()
-    shapes = getattr(metric, "symbolic_shapes", tuple(value.shape for value in values))
+    shapes = metric.symbolic_shapes
     vectors = ["gradient_noise"] * axes.noise_compensation + [*axes.estimator.parameters]
     return [
         pt.tensor("batch_sizes", shape=(n_groups,), dtype="int64"),

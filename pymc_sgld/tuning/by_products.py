@@ -1,10 +1,11 @@
 """Tuning without any n_dim x n_dim matrix: by products of the Hessian with vectors."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pymc_sgld.preconditioners import DiagonalMetric, LowRank, LowRankMetric
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.preconditioners import LowRankMetric
 from pymc_sgld.tuning.centre import centre_parameters
 from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.extreme_directions import (
@@ -51,20 +52,37 @@ def tune_by_products(
     if problem.estimator.needs_mode:
         tuned = replace(tuned, estimator_parameters=centre_parameters(function, mode))
         passes += 1
-    if isinstance(chosen, LowRank):
-        ends = extreme_directions(function, mode, generator, chosen.rank)
-        passes += ends.data_passes
-        metric = chosen.from_spectrum(mode, ends.scale, ends.values, ends.vectors, ends.gap)
+    products = _Products(function, mode, generator)
+    metric = chosen.by_products(mode, products)
+    passes += products.data_passes
+    if metric is not None:
         tuned = replace(tuned, metric=metric)
+    if chosen.knows_ends and (problem.chooses_step_size or problem.noise_compensation):
         assert isinstance(metric, LowRankMetric)
-        if problem.chooses_step_size or problem.noise_compensation:
-            tuned = _with_ends(problem, tuned, metric, temperature, generator)
-    elif chosen.name == "diagonal":
-        scale = diagonal_scales(function, mode, generator)
-        tuned = replace(tuned, metric=DiagonalMetric(mode, scale.astype(mode.dtype)))
+        tuned = _with_ends(problem, tuned, metric, temperature, generator)
     slope = tuned.metric.pull_back(function.full(mode)[1], *tuned.metric.parameters())
     score = float(np.sqrt(np.mean(np.square(slope))))
     return replace(tuned, score=score, data_passes=passes + 1 + tuned.data_passes)
+
+
+@dataclass
+class _Products:
+    """What preconditioners may ask for, as ``CurvatureProducts`` has it."""
+
+    function: BlockFunction
+    mode: Array
+    generator: np.random.Generator
+    data_passes: float = 0.0
+
+    def scales(self) -> Array:
+        """Return the root of the inverse of the Hessian's diagonal."""
+        return diagonal_scales(self.function, self.mode, self.generator)
+
+    def extremes(self, rank: int | None) -> tuple[Array, Array, Array, int]:
+        """Return both ends of the spectrum of the Hessian of the scaled parameters."""
+        ends = extreme_directions(self.function, self.mode, self.generator, rank)
+        self.data_passes += ends.data_passes
+        return ends.scale, ends.values, ends.vectors, ends.gap
 
 
 def _with_ends(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pymc_sgld.preconditioners import Averages, DenseMetric, Metric
+from pymc_sgld.preconditioners import Averages, Metric
 from pymc_sgld.tuning.by_products import tune_by_products
 from pymc_sgld.tuning.centre import FEWEST_DRAWS, better_centre, centre_parameters
 from pymc_sgld.tuning.errors import TuningError
@@ -101,9 +101,9 @@ class Warmup:
         picture = problem.picture(gaussian, metric, temperature)
         known = None
         if problem.noise_compensation:
-            if isinstance(metric, DenseMetric):
-                metric = metric.rotated(picture.noise)
-                picture = problem.picture(gaussian, metric, temperature)
+            rotated = metric.rotated(picture.noise)
+            if rotated is not metric:
+                metric, picture = rotated, problem.picture(gaussian, rotated, temperature)
             self._check_noise(np.diag(picture.noise), temperature)
             picture, known = self._compensated(picture)
         return Tuned(
