@@ -8,9 +8,14 @@ import pymc as pm
 import xarray as xr
 
 from pymc.util import get_default_varnames
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import row_model
+from pymc_sgld.printing import Printed
+from pymc_sgld.samplers import TestedRule
 from pymc_sgld.sampling import check_initvals, without_row_sized
 from pymc_sgld.schedules import as_schedule, geometric_cooling
 from pymc_sgld.step_methods import StochasticGradientStep
@@ -19,15 +24,13 @@ from pymc_sgld.tuning import find_mode
 from pymc_sgld.types import Array, Point
 from pymc_sgld.validate import check_integer, check_one_of
 
-# the samplers whose law at any temperature is that of the target, without a test or an adaptation
-ANNEALERS = ("sgld", "sghmc", "baoa", "leimkuhler_matthews", "baoab", "obabo")
 _FIRST, _LAST = 10.0, 1e-3  # temperatures
 _SLOPE = 1e-4  # where polishing ends
 _KEPT = [records.TEMPERATURE, records.MINIBATCH_LOGP, records.STEP_SIZE]
 
 
-@dataclass(frozen=True)
-class Annealing:
+@dataclass(frozen=True, repr=False)
+class Annealing(Printed):
     """What a run of :func:`anneal` found.
 
     Attributes
@@ -50,6 +53,38 @@ class Annealing:
     polished: Point | None
     polished_logp: float
     path: xr.Dataset
+
+    def __rich__(self) -> Table:
+        """Return the points as a table, as ``rich.print`` shows it."""
+        table = Table(title="The highest points that were met", box=box.SIMPLE_HEAD)
+        points = {"best of the path": self.best} | (
+            {"polished": self.polished} if self.polished is not None else {}
+        )
+        for column in ("", *points):
+            table.add_column(column)
+        heights = f"{self.logp:.6g}", f"{self.polished_logp:.6g}"
+        table.add_row("log-density", *heights[: len(points)])
+        for name in self.best:
+            values = [np.asarray(point[name]) for point in points.values()]
+            shown = [np.array2string(value, precision=4, threshold=6) for value in values]
+            table.add_row(Text(name), *map(Text, shown))
+        return table
+
+
+def annealers() -> list[str]:
+    """Return the samplers whose law at any temperature is that of the target.
+
+    Those that step on batches without a test, an adaptation or a cycle.
+    """
+    return [
+        name
+        for name, step_method in REGISTRY.items()
+        if step_method.default_gradient == "minibatch"
+        and step_method.cycles_class is None
+        and not issubclass(step_method.rule_class, TestedRule)
+        and not step_method.rule_class.nonlinear_state
+        and not step_method.rule_class.needs_gradient_noise
+    ]
 
 
 def anneal(
@@ -133,7 +168,7 @@ def anneal(
     ...     pm.Potential("minus_rastrigin", -(x**2 - 10 * pm.math.cos(2 * np.pi * x)).sum())
     ...     result = anneal(temperature=psg.schedules.geometric_cooling(20, 0.01))
     """
-    check_one_of("sampler", sampler, ANNEALERS)
+    check_one_of("sampler", sampler, annealers())
     check_integer("draws", draws, at_least=1)
     check_integer("chains", chains, at_least=1)
     cooling = geometric_cooling(_FIRST, _LAST) if temperature is None else temperature

@@ -113,6 +113,9 @@ def test_on_batches_of_rows_the_path_is_evaluated_on_all():
         assert float(path["logp"][chain, draw]) == pytest.approx(float(logp(point)))
     assert result.logp == float(path["logp"].max())
     assert result.polished_logp > result.logp > result.polished_logp - 2
+    lines = repr(result).splitlines()
+    assert any("log-density" in line and f"{result.logp:.6g}" in line for line in lines)
+    assert any(line.split()[0] == "alpha" for line in lines if line.split())
     _, slope = psg.row_model(model).logp_and_gradient(
         result.polished, compile_kwargs={"mode": PYTHON}
     )

@@ -65,6 +65,7 @@ def test_the_record_prints_as_a_table(run):
     _, idata = run
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(psg.tuning_table(idata))
+    assert "rows of a batch" in repr(psg.tuning_table(idata))
     text = console.export_text()
     assert "rows of a batch" in text and "over 3 parameters" in text
     with pytest.raises(ValueError, match="no group 'tuning'"), pm.Model():

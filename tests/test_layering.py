@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "pymc_sgld"
 # From the lowest to the highest. Modules of one folder may import each other, without cycles; a
 # module or folder may otherwise import lower layers only.
 LAYERS = [
-    {"types", "validate", "records"},
+    {"types", "validate", "records", "printing"},
     {
         "schedules",
         "samplers",

@@ -56,6 +56,7 @@ def test_scores_are_the_models_gradient(build, draws):
     """By rows, and of a model whose rows cannot be taken apart; the Jacobian of sigma included."""
     model = build()
     found = posterior_scores(draws, model, n_scored=6)
+    assert repr(found).startswith("Scores at 3 of ") and "6 data passes" in repr(found)
     assert found.labels == ["beta[0]", "beta[1]", "sigma"]
     assert found.scores.shape == (CHAINS, 3, 3) and found.data_passes == 6
     assert found.scored[-1] == DRAWS - 1 and np.ptp(np.diff(found.scored)) == 0

@@ -18,12 +18,13 @@ from pymc_sgld.comparison.files import folder_at, save_draws
 from pymc_sgld.comparison.parameters import flat_posterior
 from pymc_sgld.comparison.verdicts import CLOSE, OFF, TOLERANCE, UNSURE
 from pymc_sgld.posterior.weighted_draws import plain_draws
+from pymc_sgld.printing import Printed
 
 _STYLES = {CLOSE: "green", UNSURE: "yellow", OFF: "bold red"}
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Printed):
     """What :func:`compare` found.
 
     Parameters

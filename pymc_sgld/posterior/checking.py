@@ -1,6 +1,5 @@
 """``check``: whether draws can be trusted, and what to change."""
 
-import io
 import logging
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import pymc as pm
 import xarray as xr
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -47,6 +46,7 @@ from pymc_sgld.posterior.verdicts import (
     warnings_of,
 )
 from pymc_sgld.posterior.weighted_draws import plain_draws
+from pymc_sgld.printing import Printed
 from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_number
@@ -61,8 +61,8 @@ _STEADY = 1e-6  # relative change of a temperature that stays the same
 _STYLES = dict(zip(VERDICTS, ("red", "red", "yellow", "cyan", "green"), strict=True))
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, repr=False)
+class Check(Printed):
     """What :func:`check` found; prints as a table.
 
     Parameters
@@ -137,12 +137,6 @@ class Check:
         if len(where) == 1:
             return f"{ratio[0]:.2f} ± {error[0]:.2f}"
         return f"{ratio.min():.2f} to {ratio.max():.2f} ± {np.median(error):.2f}"
-
-    def __repr__(self) -> str:
-        """Return the table as text."""
-        console = Console(width=120, file=io.StringIO(), record=True)
-        console.print(self)
-        return console.export_text()
 
 
 def check(

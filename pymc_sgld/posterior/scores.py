@@ -35,6 +35,14 @@ class PosteriorScores(NamedTuple):
     labels: list[str]  # (n_dim,), the user's variable with its index
     data_passes: float  # spent on the scores
 
+    def __repr__(self) -> str:
+        """Say how many there are, and of what."""
+        chains, draws, n_dim = self.draws.shape
+        return (
+            f"Scores at {self.scored.size:,} of {draws:,} draws of each of {chains} chains, along "
+            f"{n_dim:,} parameters ({and_more(self.labels)}): {self.data_passes:,.0f} data passes"
+        )
+
 
 def posterior_scores(
     idata: Any,

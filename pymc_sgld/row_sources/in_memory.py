@@ -92,12 +92,6 @@ class Windows:
         return int(np.max(-(-self.total_sizes // self.batch_sizes), initial=1))
 
     @cached_property
-    def steps_per_shuffle(self) -> int:
-        """Steps between two copies of a group, where all groups have the same."""
-        copies = self.scheme.steps_per_copy(self.total_sizes, self.batch_sizes)
-        return int(np.max(copies, initial=1))
-
-    @cached_property
     def passes_per_step(self) -> float:
         """Share of all rows that a step reads; all there is where the model has no rows."""
         if not self.groups:

@@ -45,7 +45,7 @@ class RestartedLangevin(Rule):
 
     Notes
     -----
-    One gradients per step.
+    One gradient per step.
 
     References
     ----------

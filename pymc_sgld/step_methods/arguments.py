@@ -11,7 +11,7 @@ import pymc as pm
 
 from pymc.util import get_value_vars_from_user_vars
 
-from pymc_sgld import schedules
+from pymc_sgld import samplers, schedules
 from pymc_sgld.chain import Cycles, Settings
 from pymc_sgld.chain.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
@@ -387,9 +387,16 @@ def _choose_compensation(
     if wanted and not rule.compensates:
         raise ValueError(
             f"noise_compensation=True is not possible for {name}: its rule has no closed form for "
-            "it. Use sgld, sghmc, baoa or baoab, or leave it out."
+            f"it. Use one of {', '.join(_compensating())}, or leave it out."
         )
     return wanted
+
+
+def _compensating() -> list[str]:
+    """Return the rules that take the gradient's noise out of theirs and need not."""
+    rules = (getattr(samplers, name) for name in samplers.__all__)
+    able = (rule for rule in rules if rule.compensates and not rule.nonlinear_state)
+    return sorted(rule.name for rule in able if not rule.needs_gradient_noise)
 
 
 def _check_target_bias(target_bias: float | None, step_size: Any) -> float:

@@ -9,11 +9,11 @@ import pymc as pm
 import xarray as xr
 
 from rich import box
-from rich.table import Table
 
 from pymc_sgld import records
 from pymc_sgld.posterior import Check
 from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
+from pymc_sgld.printing import PrintedTable
 from pymc_sgld.step_methods.auto import Auto
 from pymc_sgld.step_methods.auto_gibbs import LARGEST_SPLIT
 from pymc_sgld.validate import and_more
@@ -93,8 +93,8 @@ def widths(checked: Check | None) -> list[str]:
     return told
 
 
-def tuning_table(result: Any) -> Table:
-    """Return what a run with "auto" chose and measured, as a table to print with rich.
+def tuning_table(result: Any) -> PrintedTable:
+    """Return what a run with "auto" chose and measured, as a table, which prints itself.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def tuning_table(result: Any) -> Table:
         )
     tuning = result[records.TUNING]
     told = tuning.attrs
-    table = Table(title="How the sampler was tuned", box=box.SIMPLE_HEAD)
+    table = PrintedTable(title="How the sampler was tuned", box=box.SIMPLE_HEAD)
     for column in ("what", "value"):
         table.add_column(column)
     table.add_row("choice", told[records.REASON])

@@ -131,11 +131,6 @@ class LinearLaw:
             low, high = (middle, high) if allowed(float(middle)) else (low, middle)
         return float(low)
 
-    @property
-    def _moving(self) -> tuple[str, ...]:
-        extra = (n for n in self.rule.extra_state if n not in self.rule.nonlinear_state)
-        return ("position", *extra)
-
 
 def _moving(rule: Rule) -> tuple[str, ...]:
     return ("position", *(n for n in rule.extra_state if n not in rule.nonlinear_state))

@@ -57,7 +57,9 @@ def step_cost(n_rows):
     for repeat in range(REPEATS):
         started = time.perf_counter()
         leaves = chain.windows.arrays(repeat, lambda group: order)
-        shuffles.append((time.perf_counter() - started) / chain.windows.steps_per_shuffle)
+        windows = chain.windows
+        [apart] = windows.scheme.steps_per_copy(windows.total_sizes, windows.batch_sizes)
+        shuffles.append((time.perf_counter() - started) / apart)
         constants = [chain.windows.batch_sizes, np.array([n_rows / BATCH]), *leaves]
         randomness = Randomness(
             rng.integers(0, n_rows, (N_STEPS, 1)), rng.normal(size=(N_STEPS, 1, N_DIM))
