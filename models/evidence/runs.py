@@ -19,9 +19,9 @@ import pymc_sgld as psg
 
 from models._datasets import MissingData
 from models.evidence.moments import Moments, by_parameter, columns_of, moments_of
+from models.evidence.outcomes import UNKNOWN, WARNED, errors_of, verdict
 from models.evidence.problems import Problem
 from models.evidence.references import NoReference, reference
-from models.evidence.verdicts import UNKNOWN, WARNED, errors_of, verdict
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pandas as pd
 from xarray import DataTree
 
 from pymc_sgld import records
+from pymc_sgld.comparison.agreement import of_r_hat, verdicts, worst
 from pymc_sgld.comparison.parameters import is_chain
-from pymc_sgld.comparison.verdicts import of_r_hat, verdicts, worst
 from pymc_sgld.posterior.weighted_draws import weights_of
 
 REFERENCE = "reference"

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from pymc_sgld import records
+from pymc_sgld.comparison.agreement import CLOSE, OFF, UNSURE, verdicts, worst
 from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.figures import REFERENCE
 from pymc_sgld.comparison.html_style import STYLE
-from pymc_sgld.comparison.verdicts import CLOSE, OFF, UNSURE, verdicts, worst
 
 if TYPE_CHECKING:
     import pymc as pm

@@ -13,10 +13,10 @@ from rich.text import Text
 from xarray import Dataset, DataTree
 
 from pymc_sgld.comparison import html_report, plots, predictions
+from pymc_sgld.comparison.agreement import CLOSE, OFF, TOLERANCE, UNSURE
 from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.files import folder_at, save_draws
 from pymc_sgld.comparison.parameters import flat_posterior
-from pymc_sgld.comparison.verdicts import CLOSE, OFF, TOLERANCE, UNSURE
 from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.printing import Printed
 

@@ -12,6 +12,7 @@ from pymc.exceptions import SamplingError
 from pymc.model import modelcontext
 from xarray import DataTree
 
+from pymc_sgld.comparison.agreement import TOLERANCE
 from pymc_sgld.comparison.elpd import compare_elpd
 from pymc_sgld.comparison.figures import figures_of, notes_on
 from pymc_sgld.comparison.given_draws import check_coords_agree, check_draws_of_model
@@ -19,7 +20,6 @@ from pymc_sgld.comparison.methods import OUTSIDE
 from pymc_sgld.comparison.parameters import compare_parameters, flat_posterior
 from pymc_sgld.comparison.result import Comparison
 from pymc_sgld.comparison.stein import compare_stein
-from pymc_sgld.comparison.verdicts import TOLERANCE
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.posterior import NoScoreError
 from pymc_sgld.sampling import sample

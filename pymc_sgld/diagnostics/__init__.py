@@ -1,8 +1,8 @@
 """Arrays in, arrays out: what draws say of themselves."""
 
+from pymc_sgld.diagnostics.batch_noise import BatchNoise, batch_noise
 from pymc_sgld.diagnostics.finite_set_stein import FiniteSetStein, finite_set_stein_discrepancy
 from pymc_sgld.diagnostics.function_space import FunctionSpace, function_space_mixing
-from pymc_sgld.diagnostics.gradient_noise import GradientNoise, gradient_noise
 from pymc_sgld.diagnostics.kernel_stein import KernelStein, kernel_stein_discrepancy
 from pymc_sgld.diagnostics.metropolis_rejection import langevin_rejection
 from pymc_sgld.diagnostics.sampling_threshold import SamplingThreshold, sampling_threshold
@@ -33,16 +33,15 @@ __all__ = [
     "LARGEST_REGRESSED",
     "FiniteSetStein",
     "FunctionSpace",
-    "GradientNoise",
     "KernelStein",
     "MeanScore",
     "SamplingThreshold",
     "ScoreMoments",
     "Temperature",
+    "batch_noise",
     "configurational_temperature",
     "finite_set_stein_discrepancy",
     "function_space_mixing",
-    "gradient_noise",
     "kernel_stein_discrepancy",
     "kinetic_temperature",
     "langevin_rejection",

@@ -13,9 +13,9 @@ from scipy.stats import wasserstein_distance
 from xarray import DataTree
 
 from pymc_sgld.comparison import compare, running, summarise
+from pymc_sgld.comparison.agreement import verdicts
 from pymc_sgld.comparison.figures import data_passes
 from pymc_sgld.comparison.parameters import errors, flat_posterior, moments
-from pymc_sgld.comparison.verdicts import verdicts
 from pymc_sgld.posterior.weighted_draws import plain_draws, resample, weights_of
 
 CHAINS, DRAWS = 4, 100

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pymc_sgld.diagnostics import (
+    batch_noise,
     function_space_mixing,
-    gradient_noise,
     langevin_rejection,
     sampling_threshold,
 )
@@ -38,14 +38,14 @@ def test_size_and_tail_of_the_noise():
     rng = np.random.default_rng(1)
     root = np.array([[2.0, 0.0], [1.0, 0.5]])
     gradients = 10 * rng.normal(size=(5000, 1, 2)) + rng.normal(size=(5000, 4, 2)) @ root.T
-    found = gradient_noise(gradients)
+    found = batch_noise(gradients)
     np.testing.assert_allclose(found.covariance, root @ root.T, rtol=0.06)
     assert np.abs(found.excess_kurtosis).max() < 0.15 and found.tail_index > 5
     size = (2000, 200, 1)
-    heavy = gradient_noise((1 + rng.pareto(4, size)) * rng.choice([-1, 1], size))
+    heavy = batch_noise((1 + rng.pareto(4, size)) * rng.choice([-1, 1], size))
     assert heavy.excess_kurtosis[0] > 3 and heavy.tail_index == pytest.approx(4, rel=0.05)
     with pytest.raises(ValueError, match="at least 2 batches"):
-        gradient_noise(np.zeros((5, 1, 2)))
+        batch_noise(np.zeros((5, 1, 2)))
 
 
 def test_rejection_of_langevin_steps_on_a_gaussian():

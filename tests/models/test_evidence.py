@@ -13,9 +13,9 @@ from models._datasets import MissingData
 from models.evidence import check_evidence, real, report, runs, step_size_example
 from models.evidence.command import seeds_of
 from models.evidence.moments import Moments, moments_of
+from models.evidence.outcomes import errors_of, verdict
 from models.evidence.problems import Problem, chosen, problems
 from models.evidence.references import reference, smoothed_weights
-from models.evidence.verdicts import errors_of, verdict
 
 
 def conjugate():

@@ -11,7 +11,7 @@ from pymc_sgld.types import Array
 _TAIL = 0.05  # share of the norms that the tail index is fitted to
 
 
-class GradientNoise(NamedTuple):
+class BatchNoise(NamedTuple):
     """The noise of a batch's gradient."""
 
     covariance: Array  # (n_dim, n_dim)
@@ -19,7 +19,7 @@ class GradientNoise(NamedTuple):
     tail_index: float  # of the norm, by Hill; below 2 the variance is infinite
 
 
-def gradient_noise(gradients: Array) -> GradientNoise:
+def batch_noise(gradients: Array) -> BatchNoise:
     r"""Return covariance, kurtosis and tail index of the noise of batch gradients.
 
     Parameters
@@ -30,7 +30,7 @@ def gradient_noise(gradients: Array) -> GradientNoise:
 
     Returns
     -------
-    GradientNoise
+    BatchNoise
 
     Notes
     -----
@@ -59,4 +59,4 @@ def gradient_noise(gradients: Array) -> GradientNoise:
     n_tail = max(1, int(_TAIL * len(norms)))
     with np.errstate(divide="ignore"):
         index = 1 / np.mean(np.log(norms[:n_tail] / norms[n_tail]))
-    return GradientNoise(covariance, stats.kurtosis(noise, axis=0), float(index))
+    return BatchNoise(covariance, stats.kurtosis(noise, axis=0), float(index))
