@@ -31,6 +31,7 @@ from pymc_sgld.diagnostics.weighted_expectations import (
 
 __all__ = [
     "LARGEST_REGRESSED",
+    "BatchNoise",
     "FiniteSetStein",
     "FunctionSpace",
     "KernelStein",
