@@ -5,10 +5,13 @@ import logging
 import numpy as np
 import pymc as pm
 import pytest
+import xarray as xr
 
 from scipy import stats
 
 import pymc_sgld as psg
+
+from pymc_sgld.posterior import check_run
 
 G, N = 6, 3000
 QUIET = {"progressbar": False, "cores": 1, "compute_convergence_checks": False}
@@ -51,6 +54,25 @@ def test_the_trace_holds_the_variables_as_written(idata):
     made = posterior["mu"] + posterior["tau"] * posterior["z"]
     np.testing.assert_allclose(posterior["level"], made, rtol=0, atol=1e-12)
     assert posterior["z"].std() > 0.1
+
+
+def test_the_verdicts_are_on_the_variables_as_written(model, step):
+    """R-hat and ESS too: z is stuck at zero in one chain, its effects are not."""
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(2, 100, G))
+    z[1] = 0
+    mu, tau = rng.normal(size=(2, 100)), np.exp(0.1 * rng.normal(size=(2, 100)))
+    dims = ("chain", "draw")
+    groups = {
+        "posterior": xr.Dataset({"mu": (dims, mu), "tau": (dims, tau), "z": ((*dims, "group"), z)}),
+        "sample_stats": xr.Dataset({"data_passes": (dims, np.full((2, 100), 10.0))}),
+    }
+    found = check_run(step.score_source(), model, xr.DataTree.from_dict(groups))
+    assert [one.variable for one in found.verdicts] == ["mu", "tau", "z"]
+    assert found.measured.labels[-1] == f"z[{G - 1}]" and found.attributes["draws_scored"]
+    assert found.measured.r_hat[2:].min() > 1.05 > found.measured.r_hat[:2].max()
+    assert found.verdicts[2].verdict == "not mixed"
+    assert any(note.startswith("The width of z was measured by") for note in found.notes)
 
 
 def test_a_step_starts_where_the_point_is(model, step):

@@ -244,7 +244,8 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
     budget = SHARE_OF_WORK * float(result["sample_stats"][records.DATA_PASSES].sum())
     try:
         check_draws_of(model, posterior)
-        draws = source.positions(unconstrained_positions(model, posterior_of(plain_draws(result))))
+        values = unconstrained_positions(model, posterior_of(plain_draws(result)))
+        draws = source.positions(values)
         scored = affordable_scores(source, draws, budget, seed=seed)
     except RowError as error:
         _log.info(f"The draws were not checked: {error}")
@@ -253,10 +254,11 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
         why = str(error)
     if scored is None and not why:
         why = "A tenth of the run's gradients is too few to tell: call check() yourself."
-    found = _judged(result, model, scored, why, source.target_bias)
+    found = _judged(result, model, scored, why, source.target_bias, values)
     if scored is not None and undecided(found.measured, source.target_bias):
         more = affordable_scores(source, draws, _MORE * budget, seed=seed + 1)
-        found = _judged(result, model, _with_cost_of(scored, more), why, source.target_bias)
+        scored = _with_cost_of(scored, more)
+        found = _judged(result, model, scored, why, source.target_bias, values)
     result[records.CHECK] = xr.DataTree(dataset=found.dataset)
     return found
 
@@ -290,12 +292,23 @@ def _check_number_of(model: pm.Model) -> None:
 
 
 def _judged(
-    idata: Any, model: pm.Model, scored: PosteriorScores | None, why: str, target_bias: float
+    idata: Any,
+    model: pm.Model,
+    scored: PosteriorScores | None,
+    why: str,
+    target_bias: float,
+    values: Array | None = None,
 ) -> Check:
-    """Put together what the draws and their scores say."""
-    labels = parameter_labels(model) if scored is None else scored.labels
-    posterior = posterior_of(idata)
-    draws = scored.draws if scored is not None else unconstrained_positions(model, posterior)
+    """Put together what the draws and their scores say.
+
+    `values` are all draws in the variables as the user wrote them, where the scores are those of
+    other coordinates.
+    """
+    labels = parameter_labels(model)
+    if values is None and scored is None:
+        values = unconstrained_positions(model, posterior_of(idata))
+    draws = scored.draws if values is None and scored is not None else values
+    assert draws is not None
     temperature = _temperature(idata)
     if temperature is None:
         scored, why = None, "The temperature changes from draw to draw: no one law is sampled."
@@ -319,6 +332,12 @@ def _judged(
         measured, more = _of_scores(scored, measured, temperature or 1.0)
         attributes |= more
     notes = [NOT_SEEN]
+    moved = [] if scored is None else _named_otherwise(labels, scored.labels)
+    if moved:
+        notes.append(
+            f"The width of {', '.join(moved)} was measured by that of the group effects made of "
+            "it, in which the sampler moves."
+        )
     if len(draws) == 1:
         notes.append("One chain was run: whether there are other modes was not checked.")
     if records.KERNEL_STEIN in attributes:
@@ -398,6 +417,12 @@ def _with_cost_of(first: PosteriorScores, more: PosteriorScores | None) -> Poste
     if more is None:
         return first
     return more._replace(data_passes=first.data_passes + more.data_passes)
+
+
+def _named_otherwise(labels: list[str], of_scores: list[str]) -> list[str]:
+    """Return the variables that the scores know by another name."""
+    pairs = zip(labels, of_scores, strict=True)
+    return list(dict.fromkeys(one.split("[")[0] for one, other in pairs if one != other))
 
 
 def _kind_of_sampler(idata: Any) -> str:
