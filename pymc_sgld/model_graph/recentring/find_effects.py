@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytensor.scalar as ps
 import pytensor.tensor as pt
 
 from pymc.distributions.transforms import ZeroSumTransform
-from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.elemwise import Elemwise
@@ -21,22 +19,17 @@ from pytensor.tensor.subtensor import (
 )
 
 from pymc_sgld.model_graph.density.coordinates import Effect
-from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.recentring.affine_paths import Path, Walk, is_same
+from pymc_sgld.model_graph.recentring.invertible import lower_half, why_not_invertible
 from pymc_sgld.model_graph.recentring.zero_sum import zero_sum_scale
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
 from pymc_sgld.model_graph.rewrite.named_dims import lowered
 from pymc_sgld.model_graph.rewrite.naming import listed, name_of
-from pymc_sgld.model_graph.rewrite.ranges import surely_nonzero
 from pymc_sgld.validate import did_you_mean
 
 type Recentre = bool | Mapping[str, str | None]
-
-_N_POINTS = 6  # at which a scale that is not positive by construction is looked at
-_SPREAD = 2.0
-_LARGEST_MATRIX = 200
 
 
 def find_effects(
@@ -225,8 +218,8 @@ class _Finder:
             deterministic=deterministic,
             edits=_edits(ends, {claimed for claimed, _ in pairs}),
         )
-        lower = self._lower_half(effect)
-        why = self._why_not(effect, lower)
+        lower = lower_half(self.row_model, effect)
+        why = why_not_invertible(self.row_model, effect, lower)
         if why is not None:
             self._leave(number, why)
             return
@@ -266,48 +259,6 @@ class _Finder:
             if wider == above:
                 return None
             above = wider
-
-    def _why_not(self, effect: Effect, lower: bool | None) -> str | None:
-        """Return why an effect has no usable inverse, if that is so."""
-        pieces = [] if effect.scale is None else [effect.scale]
-        doubtful = [one for one in pieces if not surely_nonzero(one)]
-        if effect.matrix is not None:
-            if lower is None:
-                return "its matrix is not triangular"
-            doubtful.append(pt.diagonal(effect.matrix))
-        values = [np.sign(one) for one in self._values(doubtful)]
-        for one in values:
-            one = one.reshape(_N_POINTS, -1)
-            if not ((np.abs(one) == 1).all() and (one == one[0]).all()):
-                return f"its scale ({listed(effect.scale_of)}) can be zero or change its sign"
-        return None
-
-    def _lower_half(self, effect: Effect) -> bool | None:
-        """Return whether a matrix is lower triangular; None where it is neither that nor upper."""
-        if effect.matrix is None:
-            return True
-        [values] = self._values([effect.matrix])
-        size = effect.shape[effect.mixed]
-        if values.shape[1:] != (size, size) or size > _LARGEST_MATRIX:
-            return None
-        if not np.triu(values, 1).any():
-            return True
-        return None if np.tril(values, -1).any() else False
-
-    def _values(self, graphs: Sequence[Variable]) -> list[np.ndarray]:
-        """Evaluate graphs at some points, the first axis of the results."""
-        if not graphs:
-            return []
-        model = self.row_model
-        function = compile_function(
-            [model.position], list(graphs), mode=Mode(linker="py", optimizer=None),
-        )  # fmt: skip
-        start = model.ravel(model.model.initial_point(random_seed=0))
-        rng = np.random.default_rng(0)
-        moves = _SPREAD * rng.standard_normal((_N_POINTS, len(start)))
-        moves[0] = 0
-        found = [function((start + move).astype(start.dtype)) for move in moves]
-        return [np.array(one) for one in zip(*found, strict=True)]
 
     def _look_at_zero_sum(self, number: int) -> None:
         """Take in a vector that sums to zero: it can be scaled by a number, and not be shifted."""
