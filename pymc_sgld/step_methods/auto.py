@@ -1,6 +1,5 @@
 """The sampler that tunes itself."""
 
-from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -10,34 +9,16 @@ from pymc_sgld import records
 from pymc_sgld.chain import (
     Draw,
     Parts,
-    first_temperature,
-    problem_of,
-    steps_in_whitened_coordinates,
 )
-from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
-from pymc_sgld.step_methods.auto_batches import Need, choose_rows, rows_by_ends
+from pymc_sgld.step_methods.auto_choices import STANDARD, Choose, Choosing
 from pymc_sgld.step_methods.auto_gibbs import (
     CHOICES,
     LARGEST_SPLIT,
-    Split,
-    in_two_blocks,
-    moved_with_too_many,
-    split_rows,
 )
 from pymc_sgld.step_methods.base import StochasticGradientStep
-from pymc_sgld.tuning import (
-    LARGEST_MEASURED,
-    Tuned,
-    Warmup,
-    check_mode,
-    find_laplace,
-    jittered,
-    other_mode,
-    tune_by_products,
-)
 from pymc_sgld.validate import check_one_of
 
 _NAMED = 3  # parameters that a message names
@@ -95,6 +76,7 @@ class Auto(StochasticGradientStep):
     default_gradient = "control_variate"
     default_compensation = True
     statistics = (records.MODE_DISTANCE,)
+    choices: ClassVar[tuple[Choose, ...]] = STANDARD
     choice: Choice
     doubtful: tuple[str, ...] = ()  # hyperparameters whose draws are not to be trusted
 
@@ -112,74 +94,25 @@ class Auto(StochasticGradientStep):
         return {"hyperparameters", *super().own_arguments()}
 
     def _choose(self, parts: Parts, chooses_batch_size: bool, model: pm.Model) -> Parts:
-        """Find a mode, and choose gradient and batch size there."""
-        split, known = in_two_blocks(parts, self.labels, self.rng, self._hyperparameters)
-        if split is not None:
-            return self._choose_split(split, chooses_batch_size)
-        self.doubtful = moved_with_too_many(parts, self._hyperparameters)
-        function, settings = parts.block_function, parts.settings
-        generator = self.rng
-        start = parts.rows_model.ravel(model.initial_point()) if known is None else known
-        problem = problem_of(settings, function, parts.windows, self.labels)
-        initial = start.astype(function.dtype)
-        start, _ = jittered(function, initial, generator)
-        temperature = first_temperature(settings, 0, 1)
-        if len(start) > LARGEST_MEASURED:
-            tuned = tune_by_products(problem, start, temperature, generator)
-            return self._choose_by_ends(parts, tuned, chooses_batch_size, temperature)
-        laplace = find_laplace(function, start, generator)
-        check_mode(function, laplace, generator, self.labels)
-        gaussian = problem.noise_left(laplace.position, laplace.gaussian, temperature, generator)
-        metric, _ = Warmup(problem).metric_at(laplace.position, gaussian, temperature)
-        scale = np.sqrt(np.diag(laplace.covariance))
-        parts, gaussian, need = choose_rows(parts, gaussian, metric.matrix(), scale, temperature)
-        if chooses_batch_size:
-            parts = parts._replace(batch_sizes=need.batch_sizes)
-        function = parts.block_function
-        whole = list(function.total_sizes) == parts.batch_sizes
-        if whole:
-            axes = settings.axes._replace(estimator=ESTIMATORS["full"])
-            parts = parts._replace(settings=replace(settings, axes=axes))
-        if settings.steps_per_draw is None:
-            steps = replace(parts.settings, steps_per_draw=steps_in_whitened_coordinates(whole))
-            parts = parts._replace(settings=steps)
-        warmup = Warmup(problem_of(parts.settings, function, parts.windows))
-        tuned = warmup.at(laplace, gaussian, temperature)
-        far, passes = other_mode(function, initial, tuned, generator)
-        parts = parts._replace(prepared=replace(tuned, data_passes=tuned.data_passes + passes))
-        self.choice = _told(parts, need, self.doubtful)._replace(other_mode=far)
-        return parts
-
-    def _choose_split(self, split: Split, chooses_batch_size: bool) -> Parts:
-        """Choose the rows of the steps between which the hyperparameters are drawn."""
-        parts, need = split_rows(split, chooses_batch_size, self.rng)
-        self.choice = _told(parts, need)._replace(
-            hyperparameters=split.told(), other_mode=split.other_mode
+        """Make the choices, one after the other, each on what those before it have come to."""
+        known = Choosing(
+            parts, model, self.labels, self.rng, self._hyperparameters, chooses_batch_size
         )
-        return parts
-
-    def _choose_by_ends(
-        self, parts: Parts, tuned: Tuned, chooses_batch_size: bool, temperature: float
-    ) -> Parts:
-        """Choose where no matrix of the parameters' size can be made."""
-        parts, need = rows_by_ends(parts, tuned, chooses_batch_size, temperature)
-        rank = tuned.metric.directions.shape[1]  # type: ignore[attr-defined]
-        self.choice = _told(parts, need, self.doubtful)
-        reason = (
-            f"{self.choice.reason}; of {len(tuned.mode):,} parameters, {rank} directions have a "
-            "scale of their own; the widths of the draws are not measured at the end"
-        )
-        self.choice = self.choice._replace(reason=reason)
-        return parts
+        for choose in self.choices:
+            known = choose(known)
+        self.doubtful = known.doubtful
+        self.choice = _record(known)
+        return known.parts
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         draw.statistics[records.MODE_DISTANCE] = self.chain.state.mode_distance
         return super()._stats(draw, seconds)
 
 
-def _told(parts: Parts, need: Need, doubtful: tuple[str, ...] = ()) -> Choice:
+def _record(known: Choosing) -> Choice:
     """Return the record of what was chosen."""
-    assert parts.prepared is not None
+    parts, need = known.parts, known.need
+    assert parts.prepared is not None and need is not None
     labels = position_labels(parts.rows_model)
     return Choice(
         gradient=parts.settings.axes.estimator.name,
@@ -190,7 +123,9 @@ def _told(parts: Parts, need: Need, doubtful: tuple[str, ...] = ()) -> Choice:
         row_noise=need.row_noise,
         noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
         data_passes=parts.prepared.data_passes,
-        reason=_reason(parts, doubtful),
+        reason="; ".join([_reason(parts, known.doubtful), *known.also]),
+        other_mode=known.other_mode,
+        hyperparameters=known.in_words,
     )
 
 

@@ -8,7 +8,7 @@ import pymc_sgld as psg
 from pymc_sgld.chain.scan_loop import sampling_mode
 from pymc_sgld.preconditioners import LowRank
 from pymc_sgld.samplers import Baoa, StochasticGradientLangevin
-from pymc_sgld.step_methods import arguments, auto
+from pymc_sgld.step_methods import arguments, auto_choices
 from pymc_sgld.tuning import (
     ExtremesChain,
     LinearChain,
@@ -95,7 +95,7 @@ def test_noise_of_batches_by_coordinate(function, target, metric, control_variat
 
 def test_the_posterior_of_a_model_too_large_for_a_matrix(monkeypatch):
     """Six parameters are made too many: mean and sd of the draws as the closed form has them."""
-    for module in (auto, warmup, arguments):
+    for module in (auto_choices, warmup, arguments):
         monkeypatch.setattr(module, "LARGEST_MEASURED", 5)
     target = linear_regression(n_rows=20_000, n_dim=6)
     idata = psg.sample(
@@ -112,7 +112,7 @@ def test_the_posterior_of_a_model_too_large_for_a_matrix(monkeypatch):
 
 def test_the_picture_is_that_of_the_batches_that_were_chosen(monkeypatch):
     """Their noise is that of one row over their number, however many rows it was measured on."""
-    for module in (auto, warmup, arguments):
+    for module in (auto_choices, warmup, arguments):
         monkeypatch.setattr(module, "LARGEST_MEASURED", 5)
     model = linear_regression(n_rows=20_000, n_dim=6).model()
     step = psg.Auto(model=model, rng=0, verify=False)
@@ -124,7 +124,7 @@ def test_the_picture_is_that_of_the_batches_that_were_chosen(monkeypatch):
 
 
 def test_a_step_size_is_chosen_for_other_samplers_too(monkeypatch):
-    for module in (auto, warmup, arguments):
+    for module in (auto_choices, warmup, arguments):
         monkeypatch.setattr(module, "LARGEST_MEASURED", 5)
     model = linear_regression(n_rows=20_000, n_dim=6).model()
     with pytest.raises(ValueError, match=r"choice of step_size \(give it, or take precond"):
