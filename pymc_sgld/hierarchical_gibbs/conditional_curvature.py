@@ -48,6 +48,19 @@ class _RowsOfSome:
     position: Array
     moving: Array
 
+    def values_of_group(self, group: int) -> Any | None:
+        """Return the log-likelihoods of rows as a function of what moves, or None."""
+        values = self.by_row.values_of_group(group)
+        if values is None:
+            return None
+
+        def of_some(some: Array, *blocks: Any) -> Array:
+            position = self.position.copy()
+            position[self.moving] = some
+            return np.asarray(values(position, *blocks))
+
+        return of_some
+
     def of_group(self, group: int, n_rows: int) -> Any | None:
         many = self.by_row.of_group(group, n_rows)
         if many is None:

@@ -17,6 +17,7 @@ from pymc_sgld.tuning import (
     fewest_rows,
     largest_eigenvector,
     smallest_batch,
+    upper_end,
 )
 from pymc_sgld.types import Array
 
@@ -27,7 +28,7 @@ class Need(NamedTuple):
     """What a batch needs for ``target_bias``."""
 
     batch_sizes: list[int]
-    row_noise: float  # of one row, in posterior sds
+    row_noise: float  # of one row, in posterior sds, at most
     direction: Array  # (n_dim,), where it is largest
 
 
@@ -50,7 +51,7 @@ def choose_rows(
     need = _need(parts, gaussian, factor, scale, temperature)
     if gaussian.uneven is None or parts.scheme.name != "independent":
         return parts, gaussian, need
-    left = gaussian._replace(row_noise=gaussian.uneven.row_noise)
+    left = gaussian._replace(row_noise=gaussian.uneven.row_noise, noise_error=gaussian.uneven.error)
     fewer = _need(parts, left, factor, scale, temperature, with_replacement=True)
     if _FEWER * sum(fewer.batch_sizes) > sum(need.batch_sizes):
         return parts, gaussian, need
@@ -133,4 +134,4 @@ def _need(
     squares = np.asarray(totals, float) ** 2
     one_row = np.einsum("k,kij->ij", squares, gaussian.row_noise)
     value, vector = largest_eigenvector(factor, one_row)
-    return Need(batch_sizes, value, np.abs(factor @ vector) / scale)
+    return Need(batch_sizes, upper_end(gaussian) * value, np.abs(factor @ vector) / scale)

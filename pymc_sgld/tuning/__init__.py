@@ -1,6 +1,6 @@
 """What is worked out before sampling: mode, curvature, gradient noise, batch size, step size."""
 
-from pymc_sgld.tuning.batch_choice import fewest_rows, smallest_batch
+from pymc_sgld.tuning.batch_choice import fewest_rows, smallest_batch, upper_end
 from pymc_sgld.tuning.by_products import tune_by_products
 from pymc_sgld.tuning.centre import FEWEST_DRAWS, better_centre, centre_parameters
 from pymc_sgld.tuning.errors import TuningError
@@ -76,5 +76,6 @@ __all__ = [
     "stiffest_direction",
     "tune_by_products",
     "typical_precision",
+    "upper_end",
     "with_noise_left",
 ]

@@ -11,11 +11,17 @@ from pymc_sgld.types import Array
 
 FEWEST_ROWS = 128  # below, a step costs the same
 _DIRECTIONS = 50
+_SURE = 2.0  # standard errors of the noise
 
 
 def allowed_excess(target_bias: float) -> float:
     """Return the relative excess of a variance whose sd is too wide by ``target_bias``."""
     return (1 + target_bias) ** 2 - 1
+
+
+def upper_end(gaussian: LocalGaussian) -> float:
+    """Return how many times the measured noise the noise may be: the batch is chosen for that."""
+    return 1 + _SURE * gaussian.noise_error
 
 
 def smallest_batch(
@@ -61,18 +67,18 @@ def smallest_batch(
         Rows of a batch, for each group.
     """
     totals = np.asarray(total_sizes)
-    one = None
+    at_most, one = upper_end(gaussian), None
     if len(factor) > MANY and len(totals) == 1 and gaussian.common_noise is None:
         # of one group of rows the noise of a batch is a multiple of that of a row
         value, _ = largest_eigenvector(factor, gaussian.row_noise[0])
-        one = gaussian._replace(row_noise=np.full((1, 1, 1), value))
+        one = gaussian._replace(row_noise=np.full((1, 1, 1), at_most * value))
 
     def noise(n_rows: int) -> float:
         sizes = np.minimum(n_rows, totals)
         if one is not None:
             return float(one.gradient_noise(totals, sizes, with_replacement=with_replacement)[0, 0])
         left = gaussian.gradient_noise(totals, sizes, with_replacement=with_replacement)
-        return float(np.linalg.eigvalsh(factor.T @ left @ factor)[-1])
+        return at_most * float(np.linalg.eigvalsh(factor.T @ left @ factor)[-1])
 
     return fewest_rows(
         law, noise, total_sizes, target_bias=target_bias, temperature=temperature, cost=cost

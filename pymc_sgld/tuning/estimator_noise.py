@@ -51,6 +51,7 @@ def with_noise_left(
         estimator.reference_distance * covariance,
         generator,
         probabilities,
+        looks_at_sizes=not gaussian.kinked,
     )
     # blocks that were last seen at different positions: H Cov H, with Cov that of the posterior
     common = temperature * gaussian.precision if estimator.remembers else None
@@ -58,6 +59,7 @@ def with_noise_left(
         row_noise=left.row_noise,
         common_noise=common,
         uneven=left.uneven,
+        noise_error=left.error,
         data_passes=gaussian.data_passes + left.data_passes,
     )
 

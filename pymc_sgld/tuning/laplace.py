@@ -6,8 +6,16 @@ import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussian, look_at_scores
-from pymc_sgld.tuning.mode_search import climb, find_mode, sample_rows
+from pymc_sgld.tuning.mode_search import (
+    LARGEST_MATRIX,
+    ROWS_OF_A_SAMPLE,
+    climb,
+    find_mode,
+    sample_rows,
+)
 from pymc_sgld.tuning.prior_width import smoothed_slope
+from pymc_sgld.tuning.row_sample import RowSample
+from pymc_sgld.tuning.trust_region import newton_climb, rough_factor
 from pymc_sgld.types import Array
 
 _ROUGHLY = 0.5  # tolerance of the first climb
@@ -73,19 +81,48 @@ def find_laplace(
     if scores is None:
         scores = look_at_scores(block_function, mode.position, generator)
         passes += scores.data_passes
-    found = _polished(block_function, mode.position, passes, generator, scores)
+    position, evaluated = _on_more_rows(block_function, mode.position, generator, scores)
+    passes += evaluated
+    found = _polished(block_function, position, passes, generator, scores)
     if found.gaussian.widths is not None and found.gaussian.widths.any():
         return _at_kinks(block_function, found, generator, scores)
-    for _ in range(_MOST_ROUNDS):
-        if found.arrived or not np.isfinite(found.score):
-            break
+    if not found.arrived and np.isfinite(found.score):
         found = _polished(block_function, found.position, found.data_passes, generator, scores)
-    if found.score < _ARRIVED:
+    if found.arrived:
         return found
     mode = find_mode(block_function, found.position, generator)
     again = _polished(block_function, mode.position, mode.data_passes, generator)
     passes = found.data_passes + again.data_passes
     return (again if again.score < found.score else found)._replace(data_passes=passes)
+
+
+def _on_more_rows(
+    block_function: BlockFunction, position: Array, generator: np.random.Generator, scores: Scores
+) -> tuple[Array, float]:
+    """Climb on, on a sample with the rows that matter most, if there are more; return also passes.
+
+    A small sample leaves the effect of a rare level where one of its rows, or none, has it.
+    """
+    if max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
+        return position, 0.0
+    if len(position) > LARGEST_MATRIX:
+        return position, 0.0
+    sample = RowSample(block_function, ROWS_OF_A_SAMPLE, generator, scores.sizes)
+
+    def log_posterior(at: Array) -> tuple[float, Array]:
+        prior, slope = block_function.prior(at)
+        of_rows, more = sample.log_likelihood(at)
+        return prior + of_rows, slope + more
+
+    moved, evaluations = newton_climb(
+        log_posterior,
+        position,
+        lambda at: rough_factor(block_function, at, scores.information),
+        _ROUGHLY,
+        block_function.dtype,
+        sum(block_function.total_sizes),
+    )
+    return moved, evaluations * sample.share
 
 
 def _at_kinks(
@@ -139,7 +176,7 @@ def _polished(
         ahead = (found.position + shorter * (covariance @ gradient)).astype(position.dtype)
         value, slope = smoothed(ahead)
         tried = _at(found._replace(position=ahead, logp=float(value)), slope)
-        if np.isfinite(value) and tried.score < found.score:
+        if np.isfinite(value) and (tried.score < found.score or tried.logp > found.logp):
             found, gradient, shorter = tried, slope, 1.0
         else:
             shorter /= 4

@@ -11,24 +11,34 @@ from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.coloured_differences import agrees, coloured, minus_hessian
 from pymc_sgld.tuning.large_matrices import MANY, is_above
 from pymc_sgld.tuning.mode_search import (
+    LARGEST_MATRIX,
     ROWS_OF_A_SAMPLE,
     sample_rows,
     share_of,
     unit_information_scales,
 )
 from pymc_sgld.tuning.prior_width import over_the_width
+from pymc_sgld.tuning.proof import proven
 from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
+from pymc_sgld.tuning.row_sample import RowSample
 from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
+from pymc_sgld.tuning.row_sizes import FEW_LOOKS, row_sizes
+from pymc_sgld.tuning.row_sizes import passes as passes_of_looks
+from pymc_sgld.tuning.trust_region import rough_factor
 from pymc_sgld.types import Array
 
 # Beyond this many parameters second derivatives by differences are too dear.
 _LARGEST_HESSIAN = 5000
 _MOST_PASSES_OF_DIFFERENCES = 50  # else the rows' own curvature is tried first
 _FEWEST_SEEN = 20  # sampled rows with a gradient in a parameter; else all rows are looked at
-_MOST_ROWS = 200_000
+# Beyond ``LARGEST_MATRIX`` parameters: most of them are in few rows each, of a random sample too.
+_ROWS_OF_MANY = 200_000
+_ROWS_FOR_ROWS = 200_000  # of a random sample, where the rows' own curvature is measured
 _DIFFERENCE = 1e-3  # of a rough posterior sd
+_WIDE_DIFFERENCES = {"float64": 0.1, "float32": 0.5}  # of a posterior sd, of gradients on all rows
 _LEAST_SCORES = 2000
+_SEEN_BY_A_CHAIN = 0.2  # curvature over a posterior sd, below which the prior rules
 _POINTS_BETWEEN = 4
 _FLATTEST = 1e-6  # of the curvatures of a typical precision, over the largest
 _SMALLEST_RELATIVE_EIGENVALUE = 1e-9
@@ -44,6 +54,8 @@ class LocalGaussian(NamedTuple):
     common_noise: Array | None = None  # (n_dim, n_dim), beside that of the rows, of each batch
     flat: Array | None = None  # (n_dim,), a direction in which there is no curvature
     uneven: UnevenRows | None = None  # where some rows have much of the noise
+    kinked: bool = False  # whether the gradients of rows jump
+    noise_error: float = 0.0  # relative standard error of the row noise
     widths: Array | None = None  # (n_dim,), over which the prior's curvature was taken; 0: none
 
     def gradient_noise(
@@ -72,7 +84,8 @@ class Scores(NamedTuple):
     noise: Array  # (n_groups, n_dim, n_dim), their covariance by group
     information: Array  # (n_dim, n_dim), summed over all rows
     together: Array  # (n_dim, n_dim), which parameters have a row in common
-    rare: bool  # whether some parameters are in few rows, so that all were looked at
+    # how much each row of a group matters, where some parameters are in few rows
+    sizes: tuple[Array | None, ...]
     data_passes: float
 
 
@@ -100,15 +113,26 @@ def local_gaussian(
         passes += scores.data_passes
     # where there is no usable Hessian: information of the scores, and of a standard normal prior
     precision, flat, widths = scores.information + np.eye(n_dim), None, None
+    kinked = False
     if n_dim <= _LARGEST_HESSIAN:
         scales = unit_information_scales(block_function, position, generator)
-        of_rows, evaluated = _of_rows(block_function, position, scores, scales, generator)
+        kinked = _has_kinks(block_function, position, scores)
+        of_rows, evaluated = _of_rows(block_function, position, scores, scales, kinked, generator)
         of_prior, widths = _of_prior(block_function, position, scales, of_rows)
         hessian = of_rows + of_prior
         passes += evaluated
         flat = _flat_direction(hessian)
-        precision = hessian if _safely_positive(hessian) else precision
-    return LocalGaussian(precision, scores.noise, passes, flat=flat, widths=widths)
+        if flat is None and not _safely_positive(hessian):
+            hessian, evaluated = _whitened(
+                block_function, position, of_prior, hessian, scores, generator
+            )
+            passes += evaluated
+        if _safely_positive(hessian):
+            precision, evaluated = _on_all_rows(
+                block_function, position, hessian, of_prior, generator
+            )
+            passes += evaluated
+    return LocalGaussian(precision, scores.noise, passes, flat=flat, widths=widths, kinked=kinked)
 
 
 def typical_precision(
@@ -161,9 +185,10 @@ class _Seen(NamedTuple):
 
     square: Array  # (n_dim, n_dim), sum over rows of the outer products
     total: Array  # (n_dim,), sum over rows
-    counts: Array  # (n_dim,), rows with a score other than zero
+    counts: Array  # (n_dim,), rows looked at with a score other than zero
     together: Array  # (n_dim, n_dim), which parameters have a row in common
-    n_rows: int
+    n_rows: int  # that the sums stand for
+    n_seen: int
 
     @property
     def covariance(self) -> Array:
@@ -171,11 +196,16 @@ class _Seen(NamedTuple):
         mean = self.total / self.n_rows
         return np.asarray(self.square / self.n_rows - np.outer(mean, mean))
 
+    @property
+    def information(self) -> Array:
+        """Of all rows."""
+        return self.n_rows * self.covariance
+
 
 def look_at_scores(
     block_function: BlockFunction, position: Array, generator: np.random.Generator
 ) -> Scores:
-    """Look at the gradients of a sample of the rows, of all where some parameters are in few.
+    """Look at the gradients of a sample of the rows; where parameters are in few, at all of these.
 
     Parameters
     ----------
@@ -184,43 +214,129 @@ def look_at_scores(
     generator : numpy.random.Generator
         Chooses the sample.
     """
-    n_dim = len(position)
+    n_dim, totals = len(position), block_function.total_sizes
     rows = sample_rows(block_function, max(_LEAST_SCORES, 20 * n_dim), generator)
-    noise = np.empty((len(rows), n_dim, n_dim))
-    information, together = np.zeros((n_dim, n_dim)), np.zeros((n_dim, n_dim), dtype=bool)
-    rare = False
-    for group, chosen in enumerate(rows):
-        total = block_function.total_sizes[group]
-        seen = _seen(block_function, position, group, chosen)
-        # such as the column of a rare level: a sample that misses it says nothing of it
-        if len(chosen) < total and (seen.counts < _FEWEST_SEEN).any():
-            rare, rows[group] = True, np.arange(min(total, _MOST_ROWS))
-            seen = _seen(block_function, position, group, rows[group])
-        noise[group] = seen.covariance
-        information += total * noise[group]
-        together |= seen.together
-    passes = share_of(block_function, rows) if rows else 0.0
-    return Scores(noise, information, together, rare, passes)
+    pairs = zip(rows, block_function.weights(rows), strict=True)
+    seen = [
+        _seen(block_function, position, group, [(some, weight)])
+        for group, (some, weight) in enumerate(pairs)
+    ]
+    passes, of_all = (share_of(block_function, rows) if rows else 0.0), sum(totals)
+    # such as a rare level: a sample that misses it says nothing of it
+    rare = [
+        group
+        for group, (n, one) in enumerate(zip(totals, seen, strict=True))
+        if n > ROWS_OF_A_SAMPLE or (one.n_seen < n and (one.counts < _FEWEST_SEEN).any())
+    ]
+    sizes: list[Array | None] = [None] * len(rows)
+    if rare:
+        most = ROWS_OF_A_SAMPLE if n_dim <= LARGEST_MATRIX else _ROWS_OF_MANY
+        factor = np.zeros((0, 0))
+        if n_dim <= LARGEST_MATRIX:
+            information = np.sum([one.information for one in seen], axis=0)
+            factor = rough_factor(block_function, position, information)
+        large = [group for group in rare if totals[group] > ROWS_OF_A_SAMPLE and len(factor)]
+        for group in large:
+            sizes[group] = row_sizes(block_function, position, factor, group, generator, FEW_LOOKS)
+            passes += passes_of_looks(FEW_LOOKS) * totals[group] / of_all
+        sample = RowSample(block_function, most, generator, sizes)
+        for group in rare:
+            seen[group] = _seen(block_function, position, group, sample.by_group[group])
+            passes += seen[group].n_seen / of_all
+    together = np.zeros((n_dim, n_dim), dtype=bool)
+    for one in seen:
+        together |= one.together
+    noise = np.array([one.covariance for one in seen]).reshape(-1, n_dim, n_dim)
+    information = sum((one.information for one in seen), start=np.zeros((n_dim, n_dim)))
+    return Scores(noise, information, together, tuple(sizes), passes)
 
 
-def _seen(block_function: BlockFunction, position: Array, group: int, rows: Array) -> _Seen:
-    n_dim = len(position)
+def _seen(
+    block_function: BlockFunction,
+    position: Array,
+    group: int,
+    strata: list[tuple[Array, float]],
+) -> _Seen:
+    """Look at rows of a group, each stratum with the factor that its sums are multiplied by."""
+    n_dim, n_seen = len(position), 0
     square, total, counts = np.zeros((n_dim, n_dim)), np.zeros(n_dim), np.zeros(n_dim)
     together = np.zeros((n_dim, n_dim), dtype=bool)
-    sparse = []
-    for some in pieces(rows, n_dim):
-        scores = lean(block_function.row_gradients(position, group, some))
-        total += scores.sum(axis=0)
-        counts += (scores != 0).sum(axis=0)
-        if n_dim > MANY and not isinstance(scores, np.ndarray):
-            sparse.append(scores)  # so that their products are added as they are
-            continue
-        square += gram(scores)
-        together |= pattern(scores)
-    if sparse:
-        every = vstack(sparse, format="csr")
-        square, together = square + gram(every), together | pattern(every)
-    return _Seen(square, total, counts, together, len(rows))
+    for rows, weight in strata:
+        n_seen, sparse = n_seen + len(rows), []
+        for some in pieces(rows, n_dim):
+            scores = lean(block_function.row_gradients(position, group, some))
+            total += weight * scores.sum(axis=0)
+            counts += (scores != 0).sum(axis=0)
+            if n_dim > MANY and not isinstance(scores, np.ndarray):
+                sparse.append(scores)  # so that their products are added as they are
+                continue
+            square += weight * gram(scores)
+            together |= pattern(scores)
+        if sparse:
+            every = vstack(sparse, format="csr")
+            square, together = square + weight * gram(every), together | pattern(every)
+    n_rows = block_function.total_sizes[group]
+    return _Seen(square, total, counts, together, n_rows, n_seen)
+
+
+def _whitened(
+    block_function: BlockFunction,
+    position: Array,
+    of_prior: Array,
+    otherwise: Array,
+    scores: Scores,
+    generator: np.random.Generator,
+) -> tuple[Array, float]:
+    """Return minus the Hessian by differences in coordinates of unit information, and passes.
+
+    Where raw columns are almost collinear, differences along the parameters lose the curvature of
+    the direction that they leave open to rounding. ``otherwise``: what is returned where that fails
+    too.
+    """
+    n_dim = len(position)
+    if n_dim > LARGEST_MATRIX or not block_function.total_sizes:
+        return otherwise, 0.0
+    most = min(ROWS_OF_A_SAMPLE, max(_LEAST_SCORES, 20 * n_dim))
+    sample = RowSample(block_function, most, generator, scores.sizes)
+    factor = rough_factor(block_function, position, scores.information)
+    step, columns = _WIDE_DIFFERENCES[np.dtype(block_function.dtype).name], []
+    for way in step * factor.T:
+        behind, ahead = (
+            sample.gradient((position + s * way).astype(position.dtype)) for s in (-1, 1)
+        )
+        columns.append(factor.T @ (np.asarray(behind, float) - ahead) / (2 * step))
+    inner = (np.array(columns) + np.transpose(columns)) / 2 + factor.T @ of_prior @ factor
+    if not np.isfinite(inner).all() or np.linalg.eigvalsh(inner)[0] <= _FLATTEST:
+        return otherwise, 2 * n_dim * sample.share
+    back = np.linalg.inv(factor)
+    return np.asarray(back.T @ inner @ back), 2 * n_dim * sample.share
+
+
+def _on_all_rows(
+    block_function: BlockFunction,
+    position: Array,
+    hessian: Array,
+    of_prior: Array,
+    generator: np.random.Generator,
+) -> tuple[Array, float]:
+    """Return a precision after its proof on all rows, where it is of a sample, and data passes."""
+    small = max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE
+    if small or len(position) > LARGEST_MATRIX:
+        return hessian, 0.0
+    step = _WIDE_DIFFERENCES[np.dtype(block_function.dtype).name]
+
+    def of_rows(at: Array) -> Array:
+        slopes = (np.asarray(f(at)[1], float) for f in (block_function.full, block_function.prior))
+        return np.asarray(np.subtract(*slopes))
+
+    def product(direction: Array) -> Array:
+        ahead, behind = (
+            of_rows((position + sign * step * direction).astype(position.dtype)) for sign in (1, -1)
+        )
+        return np.asarray((behind - ahead) / (2 * step) + of_prior @ direction)
+
+    proof = proven(hessian, product, generator)
+    return proof.precision, 2.0 * proof.products
 
 
 def _of_rows(
@@ -228,6 +344,7 @@ def _of_rows(
     position: Array,
     known: Scores,
     scales: Array,
+    kinked: bool,
     generator: np.random.Generator,
 ) -> tuple[Array, float]:
     """Return minus the Hessian of the log-likelihood, and the passes it took.
@@ -237,15 +354,20 @@ def _of_rows(
     right.
     """
     n_dim = len(position)
-    hessian, passes = _from_few(block_function, position, known, scales, generator)
-    if hessian is not None:
-        return hessian, passes
-    rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
-    dear = 2 * n_dim * share_of(block_function, rows)
-    if rows and dear > _MOST_PASSES_OF_DIFFERENCES:
-        everything = sample_rows(
-            block_function, _MOST_ROWS if dear > 100 else len(rows[0]), generator
-        )
+    sample = RowSample(block_function, ROWS_OF_A_SAMPLE, generator, known.sizes)
+    if kinked:
+        wide = scales / _DIFFERENCE
+        return _differences(sample.gradient, position, wide), 2 * n_dim * sample.share
+    many = sample
+    if n_dim > LARGEST_MATRIX:
+        many = RowSample(block_function, _ROWS_OF_MANY, generator)
+    of_few, passes = _from_few(many, position, known, scales, generator)
+    if of_few is not None:
+        return of_few, passes
+    dear = 2 * n_dim * sample.share
+    if block_function.total_sizes and dear > _MOST_PASSES_OF_DIFFERENCES:
+        most = _ROWS_FOR_ROWS if dear > 100 else ROWS_OF_A_SAMPLE
+        everything = sample_rows(block_function, most, generator)
         own = low_rank_hessian(block_function, position, everything, scales, generator)
         passes += (EVALUATIONS + 2) * share_of(block_function, everything)
         whole = own + _of_prior(block_function, position, scales, own)[0]
@@ -253,37 +375,50 @@ def _of_rows(
             factor = np.linalg.cholesky(np.linalg.inv(whole))
             if is_hessian(own, block_function, position, everything, factor, generator):
                 return own, passes
+    return _differences(sample.gradient, position, scales), passes + dear
 
-    def gradient(at: Array) -> Array:
-        return block_function.batch(at, rows, prior_weight=0.0)[1]
 
-    return _differences(gradient, position, scales), passes + dear
+def _has_kinks(block_function: BlockFunction, position: Array, known: Scores) -> bool:
+    """Whether the rows bend otherwise over a posterior sd than at the point.
+
+    The gradient of an absolute error jumps, so that its curvature at a point is zero, or where a
+    difference meets a jump, very large. What a chain feels is that over the posterior's width.
+    """
+    if len(position) > LARGEST_MATRIX or not block_function.total_sizes:
+        return False
+    rng = np.random.default_rng(0)
+    sample = RowSample(block_function, ROWS_OF_A_SAMPLE, rng)
+    factor = rough_factor(block_function, position, known.information)
+    way = rng.standard_normal(len(position))
+    way = factor @ (way / np.linalg.norm(way))
+
+    def curvature(width: float) -> float:
+        ahead, behind = (
+            np.asarray(sample.gradient((position + s * width * way).astype(position.dtype)), float)
+            for s in (1, -1)
+        )
+        return float(way @ (behind - ahead)) / (2 * width)
+
+    at_point, wide = curvature(_WIDE_DIFFERENCES[sample.function.dtype] / 10), curvature(1.0)
+    return wide > _SEEN_BY_A_CHAIN and not 0.5 * wide < at_point < 2 * wide
 
 
 def _from_few(
-    block_function: BlockFunction,
+    sample: RowSample,
     position: Array,
     known: Scores,
     scales: Array,
     generator: np.random.Generator,
 ) -> tuple[Array | None, float]:
     """Return minus the Hessian of rows from few differences, or None, and the passes it took."""
-    most = _MOST_ROWS if known.rare else ROWS_OF_A_SAMPLE
-    rows = sample_rows(block_function, most, generator)
-    of_use = int(_MOST_PASSES_OF_DIFFERENCES / (2 * share_of(block_function, rows)))
+    of_use = int(_MOST_PASSES_OF_DIFFERENCES / (2 * sample.share))
     colouring = coloured(known.together, of_use)
-    passes = 2 * (colouring.n_products + 1) * share_of(block_function, rows)
+    passes = 2 * (colouring.n_products + 1) * sample.share
     if colouring.n_products == len(position) or passes > _MOST_PASSES_OF_DIFFERENCES:
         return None, 0.0
-    blocks = block_function.read(rows)
-    weights = block_function.weights(rows)
-
-    def of_rows(at: Array) -> Array:
-        return block_function.on_blocks(at, blocks, prior_weight=0.0, weights=weights)[1]
-
     sizes = _DIFFERENCE * scales
-    found = minus_hessian(of_rows, position, sizes, colouring)
-    if not agrees(found, of_rows, position, sizes, generator):
+    found = minus_hessian(sample.gradient, position, sizes, colouring)
+    if not agrees(found, sample.gradient, position, sizes, generator):
         return None, passes
     return found, passes
 

@@ -7,6 +7,12 @@ import numpy as np
 import scipy.optimize
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.trust_region import (
+    information_factor,
+    information_scales,
+    newton_climb,
+    prior_curvatures,
+)
 from pymc_sgld.types import Array
 
 ROWS_OF_A_SAMPLE = 20_000
@@ -15,6 +21,7 @@ _REFUSED = 1e100  # value of a point where the log-posterior is not finite
 GRADIENT_IN_SDS = 0.05  # at the mode: slope over a posterior sd, of a drop of 1/2
 _MOST_ROUNDS = 20
 _LEAST_GAIN = 0.01  # of log-density, in a round
+LARGEST_MATRIX = 500  # parameters, beyond which coordinates are scaled one by one
 
 
 class ModeSearch(NamedTuple):
@@ -45,15 +52,29 @@ def unit_information_scales(
     """Return a rough posterior sd of each parameter, from the scores of some rows.
 
     The sum over rows of squared scores estimates the information that the data hold on each
-    parameter alone; the squared gradient of the prior stands in for that of the prior.
+    parameter alone; to it comes the curvature of the prior.
     """
     information = np.zeros(len(position))
     for group, rows in enumerate(sample_rows(block_function, _ROWS_FOR_SCALES, generator)):
         scores = block_function.row_gradients(position, group, rows)
         total = block_function.total_sizes[group]
         information += total * np.nan_to_num(scores**2).mean(axis=0)
-    # a parameter that no row sees keeps scale 1, the scale of PyMC's unconstrained priors
-    return 1 / np.sqrt(information + 1.0)
+    return information_scales(block_function, position, information)
+
+
+def starting_scales(
+    block_function: BlockFunction, position: Array, generator: np.random.Generator
+) -> Array:
+    """Return over what widths starts are dispersed, by parameter.
+
+    The change that moves the prediction of a typical row by about one, or the prior's own scale,
+    where that is smaller; at least a rough posterior sd.
+    """
+    scales = unit_information_scales(block_function, position, generator)
+    curved = prior_curvatures(block_function, position, scales)
+    of_prior = 1 / np.sqrt(np.where(curved > 0, curved, np.inf))
+    a_row = scales * np.sqrt(max(sum(block_function.total_sizes), 1))
+    return np.asarray(np.maximum(np.where(curved > 0, np.minimum(a_row, of_prior), a_row), scales))
 
 
 def find_mode(
@@ -85,11 +106,31 @@ def find_mode(
     sampled = find_mode_of_sample(block_function, start, generator, tolerance)
     if max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
         return sampled
-    position, evaluations = _climb(
+    position, evaluations = _to_the_top(
         block_function.full, block_function, sampled.position, generator, tolerance
     )
     logp, _ = block_function.full(position)
     return ModeSearch(position, float(logp), sampled.data_passes + evaluations + 1)
+
+
+def _to_the_top(
+    value_and_gradient: Callable[[Array], tuple[float, Array]],
+    block_function: BlockFunction,
+    start: Array,
+    generator: np.random.Generator,
+    tolerance: float,
+) -> tuple[Array, int]:
+    """Maximise by Newton steps in a trust region, or where there are many parameters by L-BFGS."""
+    if len(start) > LARGEST_MATRIX:
+        return _climb(value_and_gradient, block_function, start, generator, tolerance)
+    return newton_climb(
+        value_and_gradient,
+        start,
+        lambda at: information_factor(block_function, at, generator)[0],
+        tolerance,
+        block_function.dtype,
+        sum(block_function.total_sizes),
+    )
 
 
 def find_mode_of_sample(
@@ -127,7 +168,7 @@ def climb(
         return block_function.on_blocks(position, blocks, prior_weight=1.0, weights=weights)
 
     if factor is None:
-        position, evaluations = _climb(on_rows, block_function, start, generator, tolerance)
+        position, evaluations = _to_the_top(on_rows, block_function, start, generator, tolerance)
     else:
         position, evaluations = _climb_whitened(on_rows, start, factor, tolerance)
     logp, _ = on_rows(position)

@@ -7,7 +7,7 @@ import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.large_matrices import MANY
-from pymc_sgld.tuning.row_scores import lean, pieces
+from pymc_sgld.tuning.row_sizes import passes, row_sizes
 from pymc_sgld.types import Array
 
 _FEWEST_POINTS = 100  # of the posterior
@@ -19,8 +19,7 @@ _LARGEST_SHARE = 0.02
 # Mean square of the rows' parts over their squared mean: many rows have little of the noise, as
 # those of large groups beside small ones. It is pi / 2 where all have the same.
 _UNEVEN = 3.0
-_MOST_ROWS = 200_000
-_LOOKS, _LOOKS_OF_MANY = 4, 2
+_LARGE = 20_000  # rows, beyond which a sample may miss the few that have much of the noise
 _AT_ONCE = 200  # draws of thousands of parameters
 _UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
 
@@ -30,6 +29,7 @@ class UnevenRows(NamedTuple):
 
     probabilities: Array  # (total_size,)
     row_noise: Array  # (1, n_dim, n_dim)
+    error: float  # relative standard error of the noise
 
 
 class RemainingNoise(NamedTuple):
@@ -38,6 +38,7 @@ class RemainingNoise(NamedTuple):
     row_noise: Array  # (n_groups, n_dim, n_dim)
     data_passes: float
     uneven: UnevenRows | None = None  # of a model with one group of rows
+    error: float = 0.0  # relative standard error of the noise, of the group with the largest
 
 
 def control_variate_noise(
@@ -46,6 +47,8 @@ def control_variate_noise(
     covariance: Array,
     generator: np.random.Generator,
     probabilities: Array | None = None,
+    *,
+    looks_at_sizes: bool = True,
 ) -> RemainingNoise:
     r"""Return the row noise that is left with a control variate at a centre.
 
@@ -64,26 +67,37 @@ def control_variate_noise(
     generator : numpy.random.Generator
     probabilities : array, shape (total_size,), optional
         With which the batches draw the rows of the one group; uniform if not given.
+    looks_at_sizes : bool
+        Rows whose gradients jump have a size at a few looks, by chance, or none: they come alike.
     """
     n_dim, totals = len(centre), block_function.total_sizes
     noise = np.zeros((len(totals), n_dim, n_dim))
-    evaluated, uneven = 0, None
+    evaluated, uneven, errors = 0, None, [0.0]
     for group, total in enumerate(totals):
         if total == 1:  # one row is never a part of the rows
             continue
         measure = _Measure(block_function, centre, covariance, group, generator)
         uniform = np.full(total, 1 / total)
         if probabilities is not None:
-            noise[group], _ = measure.over_points(probabilities, probabilities)
+            noise[group], parts = measure.over_points(probabilities, probabilities)
         else:
             noise[group], parts = measure.over_points(uniform, uniform)
-            if _is_uneven(parts) and total <= _MOST_ROWS:
-                by_size = measure.by_size()
-                noise[group], _ = measure.over_points(by_size, uniform)
-                left, _ = measure.over_points(by_size, by_size)
-                uneven = UnevenRows(by_size, left[None]) if len(totals) == 1 else None
+            looks = looks_at_sizes and (total > _LARGE or _is_uneven(parts))
+            by_size = measure.by_size() if looks else uniform
+            if looks and (_is_uneven(parts) or total * (by_size**2).sum() > _UNEVEN):
+                noise[group], parts = measure.over_points(by_size, uniform)
+                left, parts_left = measure.over_points(by_size, by_size)
+                if len(totals) == 1:
+                    uneven = UnevenRows(by_size, left[None], _relative_error(parts_left))
+        errors.append(_relative_error(parts))
         evaluated += measure.evaluated
-    return RemainingNoise(noise, evaluated / float(sum(totals)), uneven)
+    return RemainingNoise(noise, evaluated / float(sum(totals)), uneven, max(errors))
+
+
+def _relative_error(parts: Array) -> float:
+    """Return the relative standard error of the mean of the rows' parts."""
+    mean = float(parts.mean()) if len(parts) else 0.0
+    return float(parts.std() / np.sqrt(len(parts)) / mean) if mean > 0 else 0.0
 
 
 class _Measure:
@@ -136,18 +150,10 @@ class _Measure:
 
     def by_size(self) -> Array:
         """Look at every row; return probabilities by the size of its part, in posterior sds."""
-        many = len(self.centre) > MANY
-        points = [self._point() for _ in range(_LOOKS_OF_MANY if many else _LOOKS)]
-        square = np.zeros(self.total)
-        self.evaluated += self.total * (len(points) + 1)
-        for rows in pieces(np.arange(self.total), len(self.centre)):
-            here = self.function.row_gradients(self.centre, self.group, rows)
-            here = lean(here) if many else here
-            for point in points:
-                there = self.function.row_gradients(point, self.group, rows)
-                left = lean(there) - here if many else lean(there - here)
-                square[rows] += ((left @ self.factor) ** 2).sum(axis=1)
-        size = np.sqrt(square)
+        self.evaluated += passes() * self.total
+        size = row_sizes(self.function, self.centre, self.factor, self.group, self.generator)
+        if not size.sum() > 0:
+            return np.full(self.total, 1 / self.total)
         return np.asarray(_UNIFORM_SHARE / self.total + (1 - _UNIFORM_SHARE) * size / size.sum())
 
     def _point(self) -> Array:

@@ -5,8 +5,9 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.extreme_directions import diagonal_scales
 from pymc_sgld.tuning.laplace import find_laplace
-from pymc_sgld.tuning.mode_search import climb, sample_rows
-from pymc_sgld.tuning.tuned import Tuned
+from pymc_sgld.tuning.mode_search import climb, sample_rows, starting_scales
+from pymc_sgld.tuning.other_modes import POINTS_OF_A_PATH, path_dips
+from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Tuned
 from pymc_sgld.types import Array
 
 ANOTHER_MODE = 1.0  # posterior sds of a sample of the rows, root mean square over the parameters
@@ -15,6 +16,7 @@ _JITTER_RETRIES = 10
 _ROWS_TO_COMPARE = 2000  # of a sample on which the modes of two starts are compared
 _STARTS_BESIDE = 6  # from which another mode is looked for, beside those of the chains
 _WIDE_JITTER = 2.0  # of these
+_AT_A_MODE = 0.3  # posterior sds of slope
 
 
 def jittered(
@@ -22,10 +24,19 @@ def jittered(
     position: Array,
     generator: np.random.Generator,
     half_width: float = _JITTER,
+    *,
+    by_scale: bool = True,
 ) -> tuple[Array, float]:
-    """Disperse starts, for PyMC starts all chains at one point; return also data passes."""
+    """Disperse starts, for PyMC starts all chains at one point; return also data passes.
+
+    By the parameters' own scales, where wanted: a coefficient of a column of dollars leaps
+    thousands of posterior sds by one.
+    """
+    scales = np.ones(len(position))
+    if by_scale and len(position) <= LARGEST_MEASURED:
+        scales = starting_scales(function, position, generator)
     for number in range(_JITTER_RETRIES):
-        offset = generator.uniform(-half_width, half_width, len(position))
+        offset = scales * generator.uniform(-half_width, half_width, len(position))
         moved = (position + offset).astype(position.dtype)
         value, gradient = function.full(moved)
         if np.isfinite(value) and np.isfinite(gradient).all():
@@ -66,9 +77,43 @@ def ends_of_climbs(
     ]
     share = np.sqrt(sum(map(len, rows)) / sum(function.total_sizes))
     home = ends[0].position - known.mode
-    places = [end.position for end in ends[1:]]
-    apart = [(place, float(share * known.distance(place - home))) for place in places]
-    return apart, sum(end.data_passes for end in ends)
+    blocks, weights = function.read(rows), function.weights(rows)
+
+    def on_rows(at: Array) -> float:
+        return function.on_blocks(at, blocks, prior_weight=1.0, weights=weights)[0]
+
+    apart, passes = [], sum(end.data_passes for end in ends)
+    for end in ends[1:]:
+        distance = float(share * known.distance(end.position - home))
+        if distance > ANOTHER_MODE:
+            passes += POINTS_OF_A_PATH * share**2
+            dips = path_dips(on_rows, ends[0].position, end.position)
+            distance = distance if dips else 0.0
+        apart.append((end.position, distance))
+    return apart, passes
+
+
+def proved_apart(
+    function: BlockFunction, mode: Array, score: float, known: Tuned
+) -> tuple[float, float]:
+    """Return how far another mode lies, in posterior sds, 0 where it is none; and data passes.
+
+    Both must be modes on all rows, and the density must dip on the path between them.
+
+    Parameters
+    ----------
+    function : BlockFunction
+    mode : array, shape (n_dim,)
+        Where a search on all rows has ended.
+    score : float
+        Root mean square of the slope there, in posterior sds.
+    known : Tuned
+    """
+    apart = known.distance(mode)
+    if not (apart > ANOTHER_MODE and score < _AT_A_MODE):
+        return 0.0, 0.0
+    dips = path_dips(lambda at: function.full(at)[0], known.mode, mode)
+    return apart if dips else 0.0, float(POINTS_OF_A_PATH)
 
 
 def other_mode(
@@ -92,8 +137,8 @@ def other_mode(
         if distance > ANOTHER_MODE:
             # the small climb may have stopped on its way: a search on all rows decides
             other = find_laplace(function, where, generator)
-            passes += other.data_passes
-            apart = known.distance(other.position)
-            if np.isfinite(other.logp) and apart > ANOTHER_MODE:
+            apart, more = proved_apart(function, other.position, other.score, known)
+            passes += other.data_passes + more
+            if apart and other.arrived:
                 return apart, passes
     return 0.0, passes

@@ -16,7 +16,13 @@ from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian, typic
 from pymc_sgld.tuning.problem import TuningProblem
 from pymc_sgld.tuning.propriety import check_mode
 from pymc_sgld.tuning.sampling_threshold import LinearChain
-from pymc_sgld.tuning.starts import ANOTHER_MODE, ends_of_climbs, jittered, near_mode
+from pymc_sgld.tuning.starts import (
+    ANOTHER_MODE,
+    ends_of_climbs,
+    jittered,
+    near_mode,
+    proved_apart,
+)
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
 from pymc_sgld.types import Array
 
@@ -50,7 +56,7 @@ class Warmup:
         """
         function, passes = self.problem.function, 0.0
         if jitters:
-            position, passes = jittered(function, position, generator)
+            position, passes = jittered(function, position, generator, by_scale=self.tunes)
         if not self.tunes:
             return Start(position, data_passes=passes)
         begin, distance, tuned = position, np.nan, self.prepared
@@ -59,15 +65,26 @@ class Warmup:
                 function, [position], self.prepared, generator
             )
             passes += more
-        if tuned is None or distance > ANOTHER_MODE:
+        if tuned is None:
             tuned = self.find(begin, temperature, generator)
             passes += tuned.data_passes
-            if self.prepared is not None:  # the small climb may have stopped on its way
-                distance = self.prepared.distance(tuned.mode)
-                tuned = self.prepared if distance < ANOTHER_MODE else tuned
+        elif distance > ANOTHER_MODE:
+            tuned, distance, more = self._another(tuned, begin, temperature, generator)
+            passes += more
         near, more = near_mode(function, tuned, temperature, generator)
         where = position if self.problem.purpose == "anneal" else near
         return Start(where, tuned, distance, passes + more)
+
+    def _another(
+        self, known: Tuned, start: Array, temperature: float, generator: np.random.Generator
+    ) -> tuple[Tuned, float, float]:
+        """Return another mode, or where none is proved the known; its distance, and passes."""
+        try:
+            tuned = self.find(start, temperature, generator)
+        except TuningError:  # a climb that ends nowhere is no other mode
+            return known, 0.0, 0.0
+        distance, more = proved_apart(self.problem.function, tuned.mode, tuned.score, known)
+        return (tuned if distance else known), distance, tuned.data_passes + more
 
     def find(self, start: Array, temperature: float, generator: np.random.Generator) -> Tuned:
         """Work out what sampling needs to know of the model around a mode."""

@@ -104,8 +104,11 @@ def test_two_directions_a_row_give_the_hessian_of_rows_of_rank_two():
     np.testing.assert_allclose(found, exact, rtol=2e-3, atol=2e-3 * np.abs(exact).max())
     whole = local_gaussian(function, position, rng).precision
     factor = np.linalg.cholesky(np.linalg.inv(whole))
-    assert is_hessian(found, function, position, rows, factor, rng)
-    assert not is_hessian(1.05 * found, function, position, rows, factor, rng)
+    right, wrong = (
+        [is_hessian(one, function, position, rows, factor, rng) for _ in range(20)]
+        for one in (found, 1.05 * found)
+    )
+    assert np.mean(right) > 0.5 and not any(wrong)
 
 
 def test_the_smallest_batch_meets_the_target_and_no_smaller_one_does():

@@ -274,6 +274,35 @@ class BlockFunction(OnRows):
             result[i] = self.on_blocks(position, own, prior_weight=0.0, weights=weights)[1]
         return result
 
+    def row_values(self, position: np.ndarray, group: int, rows: Any) -> np.ndarray:
+        """Return the log-likelihood of each row, unscaled and without the prior.
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+        group : int
+            Which row group.
+        rows : slice or ndarray of int
+
+        Returns
+        -------
+        ndarray, shape (n_rows,)
+        """
+        position = np.asarray(position, dtype=self.dtype)
+        pieces: list[Any] = [slice(0, 1)] * len(self.total_sizes)
+        pieces[group] = rows
+        blocks = list(zip(self.read(pieces), self.array_groups, strict=True))
+        many = None if self.by_row is None else self.by_row.values_of_group(group)
+        if many is not None:
+            return np.asarray(many(position, *(block for block, g in blocks if g == group)))
+        weights = [float(g == group) for g in range(len(self.total_sizes))]
+        n_rows = next(block.shape[0] for block, g in blocks if g == group)
+        values = []
+        for i in range(n_rows):
+            own = [block[i : i + 1] if g == group else block for block, g in blocks]
+            values.append(self.on_blocks(position, own, prior_weight=0.0, weights=weights)[0])
+        return np.array(values)
+
     def _call(
         self, position: np.ndarray, prior_weight: float, weights: Sequence[float], rows: Any
     ) -> tuple[float, np.ndarray]:

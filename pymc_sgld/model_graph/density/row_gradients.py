@@ -30,6 +30,22 @@ class RowGradients:
     mode: Any
     _asked: dict[int, int] = field(default_factory=dict, repr=False)  # rows, by group
     _compiled: dict[int, Any] = field(default_factory=dict, repr=False)
+    _values: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    def values_of_group(self, group: int) -> Any | None:
+        """Return ``f(position, *blocks) -> log-likelihoods``, shape (n_rows,), or None.
+
+        The blocks are those of the group's leaves. None in other processes.
+        """
+        if self.row_model is None:
+            return None
+        if group not in self._values:
+            leaves, terms = _of_group(self.row_model, group)
+            position = self.row_model.position
+            values = sum((term.logp for term in terms), start=0.0)
+            blocks = [leaf.block for leaf in leaves]
+            self._values[group] = compile_function([position, *blocks], values, mode=self.mode)
+        return self._values[group]
 
     def of_group(self, group: int, n_rows: int) -> Any | None:
         """Return ``f(position, *blocks) -> gradients``, shape (n_rows, n_dim), or None.
@@ -47,14 +63,20 @@ class RowGradients:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the model and what was compiled from it."""
-        return {"row_model": None, "mode": None, "_asked": {}, "_compiled": {}}
+        return {"row_model": None, "mode": None, "_asked": {}, "_compiled": {}, "_values": {}}
+
+
+def _of_group(row_model: RowDensity, group: int) -> tuple[list[Any], list[Any]]:
+    """Return the leaves and the terms of a group of rows."""
+    leaves = [leaf for leaf in row_model.leaves if leaf.group == group]
+    return leaves, [term for term in row_model.terms if term.group == group]
 
 
 def _compile(row_model: RowDensity, group: int, mode: Any) -> Any:
     position = row_model.position.type("position")
-    leaves = [leaf for leaf in row_model.leaves if leaf.group == group]
+    leaves, terms = _of_group(row_model, group)
     blocks = [leaf.block.type(f"{leaf.name}_rows") for leaf in leaves]
-    logp = sum((t.logp.sum() for t in row_model.terms if t.group == group), start=0.0)
+    logp = sum((term.logp.sum() for term in terms), start=0.0)
     gradient = row_model.gradient(logp)
 
     def of_row(row: Any, position: Any, *blocks: Any) -> Any:

@@ -43,12 +43,12 @@ def test_it_is_exact_on_a_gaussian(regression):
 
 
 def test_the_curvature_is_that_of_all_rows(monkeypatch, regression):
-    """From that of a sample of 40 of the 300."""
+    """From that of a sample of 40 of the 300, mended along the directions where it is far off."""
     module = sys.modules["pymc_sgld.tuning.local_gaussian"]  # hidden by its function
     monkeypatch.setattr(module, "ROWS_OF_A_SAMPLE", 40)
     function = psg.row_model(regression.model()).block_function("FAST_COMPILE")
     rough = find_laplace(function, np.zeros(3), np.random.default_rng(0))
-    assert np.abs(rough.covariance / regression.covariance - 1).max() > 0.05
+    assert np.abs(rough.covariance / regression.covariance - 1).max() > 1e-3
     calls = []
     counted = SimpleNamespace(full=lambda position: calls.append(1) or function.full(position))
     found = on_all_rows(counted, rough)

@@ -1,0 +1,96 @@
+r"""A precision that was measured on a sample of rows, tested on all of them and mended.
+
+In the coordinates that it whitens, minus the Hessian of all rows should be the identity. Lanczos
+iterations find its extreme eigenvalues in a few products, each a difference of two gradients on all
+rows; from a spectrum that is one but for a few directions they find these exactly. Along
+directions with another eigenvalue the precision is measured anew by that,
+
+.. math:: P \leftarrow P + L^{-\top} V (\Lambda - I) V^\top L^{-1}.
+
+References
+----------
+.. [1] Golub, G. H. and Van Loan, C. F. (2013). Matrix Computations, 4th edition, section 10.1.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from pymc_sgld.types import Array
+
+_MOST_PRODUCTS, _FEWEST_PRODUCTS = 10, 4
+_MOST_ROUNDS = 2
+_SETTLED = 0.03  # change of the extreme eigenvalues by one more product
+_AS_MEASURED = (0.8, 1.25)  # eigenvalues that are left as they are
+_FLATTEST = 1e-3  # below, a direction is no scale to go by
+
+
+class Proof(NamedTuple):
+    """What all rows say of a precision."""
+
+    precision: Array  # (n_dim, n_dim), mended
+    lowest: float  # eigenvalues of all rows in the coordinates of the precision as it was
+    highest: float
+    products: int  # two gradients each
+
+
+def proven(
+    precision: Array, product: Callable[[Array], Array], generator: np.random.Generator
+) -> Proof:
+    """Test a precision against products of the true one, and mend it.
+
+    Parameters
+    ----------
+    precision : array, shape (n_dim, n_dim)
+        Positive definite.
+    product : callable
+        The true precision times a vector of about one posterior sd.
+    generator : numpy.random.Generator
+        Chooses the first vectors.
+    """
+    extremes, products = [], 0
+    for _ in range(_MOST_ROUNDS):
+        factor = np.linalg.cholesky(np.linalg.inv(precision))
+        values, vectors, used = _lanczos(product, factor, generator)
+        products += used
+        extremes.append((float(values.min()), float(values.max())))
+        off = (values < _AS_MEASURED[0]) | (values > _AS_MEASURED[1])
+        off &= values > _FLATTEST
+        if not np.isfinite(values).all() or not off.any():
+            break
+        ways = np.linalg.solve(factor.T, vectors[:, off])
+        mended = precision + (ways * (values[off] - 1)) @ ways.T
+        precision = (mended + mended.T) / 2
+    lowest, highest = extremes[0]
+    return Proof(precision, lowest, highest, products)
+
+
+def _lanczos(
+    product: Callable[[Array], Array], factor: Array, generator: np.random.Generator
+) -> tuple[Array, Array, int]:
+    """Return Ritz values and vectors once the extreme ones have settled, and products."""
+    n_dim = len(factor)
+    vector = generator.standard_normal(n_dim)
+    basis = [vector / np.linalg.norm(vector)]
+    images: list[Array] = []
+    before = np.array([np.inf, -np.inf])
+    values, small = np.ones(1), np.ones((1, 1))
+    for number in range(min(_MOST_PRODUCTS, n_dim)):
+        images.append(factor.T @ product(factor @ basis[-1]))
+        space = np.array(basis).T
+        inner = space.T @ np.array(images).T
+        if not np.isfinite(inner).all():
+            return np.full(1, np.nan), space[:, :1], number + 1
+        values, small = np.linalg.eigh((inner + inner.T) / 2)
+        ends = values[[0, -1]]
+        left = images[-1] - space @ (space.T @ images[-1])
+        left -= space @ (space.T @ left)
+        size = np.linalg.norm(left)
+        settled = np.abs(ends - before).max() < _SETTLED and number + 1 >= _FEWEST_PRODUCTS
+        if settled or size < _SETTLED / n_dim:
+            break
+        before = ends
+        basis.append(left / size)
+    used = len(images)
+    return values, np.array(basis[:used]).T @ small, used

@@ -1,0 +1,131 @@
+"""Rows that matter much, however many there are, and modes of posteriors that have one."""
+
+import numpy as np
+import pymc as pm
+import pytest
+
+import pymc_sgld as psg
+
+from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.tuning import find_laplace, remaining_noise
+from pymc_sgld.tuning.other_modes import path_dips
+from pymc_sgld.tuning.proof import proven
+from pymc_sgld.tuning.row_sample import RowSample
+from pymc_sgld.tuning.row_sizes import row_sizes
+
+
+def block_function(model):
+    return psg.row_model(model).block_function(sampling_mode())
+
+
+@pytest.fixture(scope="module")
+def rare():
+    """Known errors, a level of 10 rows at the end of 30,000: design, function, covariance, mean."""
+    rng = np.random.default_rng(0)
+    design = np.column_stack([np.ones(30_000), rng.normal(size=30_000), np.zeros(30_000)])
+    design[-10:, 2] = 1.0
+    outcome = design @ [0.3, -0.2, 1.5] + rng.normal(size=30_000)
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 2, shape=3)
+        pm.Normal("y", (design * beta).sum(axis=1), 1, observed=outcome)
+    covariance = np.linalg.inv(design.T @ design + np.eye(3) / 4)
+    return design, block_function(model), covariance, covariance @ design.T @ outcome
+
+
+def test_sizes_of_rows_are_their_leverages_on_average(rare):
+    design, function, covariance, mean = rare
+    leverage = ((design @ covariance) * design).sum(axis=1)
+    factor, rng = np.linalg.cholesky(covariance), np.random.default_rng(1)
+    sizes = np.mean([row_sizes(function, mean, factor, 0, rng) for _ in range(60)], axis=0)
+    assert sizes.sum() == pytest.approx(leverage.sum(), rel=0.15)
+    np.testing.assert_allclose(sizes[-10:], leverage[-10:], rtol=0.5)
+
+
+def test_beyond_the_most_rows_sizes_are_of_a_sample_of_them(rare, monkeypatch):
+    _, function, covariance, mean = rare
+    module = __import__("pymc_sgld.tuning.row_sizes", fromlist=["row_sizes"])
+    monkeypatch.setattr(module, "MOST_ROWS", 20_000)
+    monkeypatch.setattr(module, "_SAMPLED_BEYOND", 5000)
+    factor, rng = np.linalg.cholesky(covariance), np.random.default_rng(1)
+    sizes = row_sizes(function, mean, factor, 0, rng)
+    usual = np.isclose(sizes, np.median(sizes), rtol=1e-12).mean()
+    assert len(sizes) == 30_000 and 0.8 < usual < 0.9 and (sizes >= 0).all()
+
+
+def test_the_rows_that_matter_are_in_the_sample(rare):
+    """The estimate of the Hessian is exact along the level; without sizes it is not seen."""
+    design, function, covariance, mean = rare
+    leverage = ((design @ covariance) * design).sum(axis=1)
+    unit = np.array([0.0, 0.0, 1.0])
+
+    def along(sample):
+        return (sample.gradient(mean - unit) - sample.gradient(mean + unit))[2] / 2
+
+    rng = np.random.default_rng(2)
+    for _ in range(3):
+        sample = RowSample(function, 1000, rng, [leverage])
+        assert along(sample) == pytest.approx(10, rel=1e-6) and sample.share < 0.1
+    assert any(along(RowSample(function, 1000, rng)) == 0 for _ in range(10))
+
+
+def test_a_precision_is_mended_along_directions_where_it_is_wrong():
+    rng = np.random.default_rng(3)
+    one = rng.normal(size=(12, 12))
+    right = one @ one.T + np.eye(12)
+    factor = np.linalg.cholesky(np.linalg.inv(right))
+    back = np.linalg.inv(factor)
+    wrong = back.T @ np.diag([0.2, *np.ones(10), 3.0]) @ back
+    proof = proven(wrong, lambda v: right @ v, rng)
+    assert (proof.lowest, proof.highest) == (pytest.approx(1 / 3), pytest.approx(5.0))
+    np.testing.assert_allclose(proof.precision, right, rtol=1e-6, atol=1e-6 * right.max())
+    assert proven(right, lambda v: right @ v, rng).products == 1
+
+
+def test_a_rare_level_of_many_rows_is_found_and_its_rows_are_drawn(rare):
+    _, function, covariance, mean = rare
+    rng = np.random.default_rng(4)
+    laplace = find_laplace(function, np.zeros(3), rng)
+    sd = np.sqrt(np.diag(covariance))
+    assert np.abs((laplace.position - mean) / sd).max() < 0.1 and laplace.data_passes < 100
+    np.testing.assert_allclose(np.sqrt(np.diag(laplace.covariance)) / sd, 1, atol=0.05)
+    left = remaining_noise.control_variate_noise(function, mean, covariance, rng)
+    assert left.uneven is None or left.uneven.probabilities[-10:].min() > 10 / 30_000
+
+
+def test_log_concave_paths_do_not_dip_and_those_between_modes_do():
+    def two(at):
+        return np.logaddexp(-8 * (at[0] - 1) ** 2, -8 * (at[0] + 1) ** 2)
+
+    first, last = np.array([-1.0]), np.array([1.0])
+    assert path_dips(two, first, last) and not path_dips(two, first, np.array([-0.9]))
+    assert not path_dips(lambda at: -8 * (at[0] - 1) ** 2, first, last)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_raw_units_have_one_mode(seed):
+    """Columns scaled by ten to the power of -5 to 5, one of them nearly that of another."""
+    rng = np.random.default_rng(seed)
+    design = rng.normal(size=(2000, 5))
+    design[:, 4] = design[:, 3] + 0.01 * design[:, 4]
+    scale = 10 ** rng.uniform(-5, 5, 5)
+    outcome = (rng.random(2000) < 1 / (1 + np.exp(-design @ rng.normal(size=5)))).astype(int)
+    design = design * scale
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 10 / scale, shape=5)
+        pm.Bernoulli("y", logit_p=(design * beta).sum(axis=1), observed=outcome)
+    choice = psg.Auto(model=model, rng=seed, verify=False).choice
+    assert choice.other_mode == 0 and choice.score_at_centre < 0.1
+
+
+def test_errors_with_a_kink_are_measured_over_the_width_of_the_posterior():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=4000)
+    outcome = 1 + 2 * x + rng.laplace(0, 1, 4000)
+    with pm.Model() as model:
+        a, b = pm.Normal("a", 0, 5), pm.Normal("b", 0, 5)
+        pm.CustomDist(
+            "y", a + b * x, logp=lambda v, mu: -pm.math.abs(v - mu) - np.log(2.0), observed=outcome
+        )
+    laplace = find_laplace(block_function(model), np.zeros(2), rng)
+    assert laplace.gaussian.kinked and laplace.arrived
+    np.testing.assert_allclose(np.sqrt(np.diag(laplace.covariance)) * np.sqrt(4000), 1, atol=0.15)
