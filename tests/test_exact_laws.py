@@ -12,7 +12,7 @@ import scipy.linalg
 from pymc_sgld.preconditioners import DiagonalMetric, metric_from_covariance
 from pymc_sgld.samplers import StochasticGradientLangevin
 from pymc_sgld.step_methods.registry import REGISTRY, SGLD
-from pymc_sgld.tuning import LinearChain, LinearLaw
+from pymc_sgld.tuning import GaussianLaw, LinearLaw
 from tests.affine_law import AffineStep, window_noise
 
 
@@ -90,7 +90,7 @@ def test_predicted_inflation_is_that_of_the_exact_law(make_step, gaussian):
     step = step_of(make_step, gaussian, "gaussian", batch_size)
     law = AffineStep(step, h, 1.0)
     _, covariance = law.stationary()
-    picture = LinearChain(
+    picture = GaussianLaw(
         LinearLaw(StochasticGradientLangevin()),
         gaussian.precision * np.eye(2),
         window_noise(gaussian, law, batch_size),

@@ -5,7 +5,7 @@ import pytest
 
 from pymc_sgld.preconditioners import metric_from_covariance
 from pymc_sgld.samplers import ConstantSgd, StochasticGradientFisherScoring
-from pymc_sgld.tuning import LinearChain, LinearLaw
+from pymc_sgld.tuning import GaussianLaw, LinearLaw
 from tests.affine_law import AffineStep, window_noise
 
 BATCH_SIZE = 3
@@ -75,12 +75,12 @@ def test_small_steps_of_fisher_scoring_are_langevin_steps():
 def test_natural_step_is_exact_and_said_to_be(rule, temperature):
     """No search for a threshold; the prediction is of the law with the noise that is known."""
     noise = np.array([0.9, 2.0, 50.0])
-    chain = LinearChain(
+    chain = GaussianLaw(
         LinearLaw(rule), np.eye(3), np.diag(noise), np.diag([1.0, 2.0, 3.0]), known_noise=noise
     )
     h = chain.threshold_step_size(temperature)
     assert chain.sd_inflation(h, temperature) == pytest.approx(0, abs=1e-9)
-    wider = LinearChain(LinearLaw(rule), np.eye(3), np.diag(noise), np.eye(3), noise / 2)
+    wider = GaussianLaw(LinearLaw(rule), np.eye(3), np.diag(noise), np.eye(3), noise / 2)
     assert wider.sd_inflation(h, temperature) > 0.01
     # the slowest direction is the noisiest: gain 2 / (1 + (v + b) / T)
     injected = 2 * temperature / h if rule.noise_vectors else 0.0

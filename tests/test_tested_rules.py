@@ -24,7 +24,7 @@ from pymc_sgld.samplers import (
     ReplicaExchangeLangevin,
     StochasticGradientLangevin,
 )
-from pymc_sgld.tuning import LinearChain, LinearLaw
+from pymc_sgld.tuning import GaussianLaw, LinearLaw
 from tests.targets import logistic_model
 
 N_DIM = 2
@@ -400,7 +400,7 @@ def test_what_is_not_finite_is_rejected(name):
 @pytest.mark.parametrize("name", TESTED)
 def test_no_inflation_is_predicted(name):
     rule, _ = TESTED[name]
-    picture = LinearChain(LinearLaw(rule), np.eye(2), 3 * np.eye(2), np.eye(2))
+    picture = GaussianLaw(LinearLaw(rule), np.eye(2), 3 * np.eye(2), np.eye(2))
     assert picture.sd_inflation(0.5) == 0
     # the step size to begin with is that of the rule without its test
     h = picture.threshold_step_size(target_bias=0.05)

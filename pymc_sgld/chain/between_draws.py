@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.tuning import Centre, SamplerPicture, Start, Tuned
+from pymc_sgld.tuning import Centre, PredictedLaw, Start, Tuned
 from pymc_sgld.types import Array
 
 
@@ -23,7 +23,7 @@ class Tuner(Protocol):
 
     def measure(
         self, position: Array, metric: Metric, temperature: float, generator: np.random.Generator
-    ) -> tuple[SamplerPicture | None, float]:
+    ) -> tuple[PredictedLaw | None, float]:
         """Measure curvature and gradient noise at a position; return also data passes."""
 
     def better_centre(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pymc_sgld import schedules
-from pymc_sgld.tuning import TARGET_BIAS, SamplerPicture
+from pymc_sgld.tuning import TARGET_BIAS, PredictedLaw
 from pymc_sgld.types import Array, Schedule
 
 _TEMPERATURES = 9  # at which the threshold is solved for; between them it is interpolated
@@ -34,7 +34,7 @@ class at_threshold:
 
 
 def follow(
-    picture: SamplerPicture, temperature: Schedule, n_steps: int, target_bias: float = TARGET_BIAS
+    picture: PredictedLaw, temperature: Schedule, n_steps: int, target_bias: float = TARGET_BIAS
 ) -> Schedule:
     """Return the step sizes of a chain of ``n_steps`` steps at changing temperatures.
 

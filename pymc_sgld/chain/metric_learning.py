@@ -6,7 +6,7 @@ import numpy as np
 
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
-from pymc_sgld.tuning import LinearChain
+from pymc_sgld.tuning import GaussianLaw
 from pymc_sgld.types import Array
 
 
@@ -40,7 +40,7 @@ class MetricLearning:
         """End the learning; the picture of the chain is in the coordinates of the last metric."""
         state, settings = self.state, self.settings
         picture, learned = state.picture, state.learned
-        if not isinstance(picture, LinearChain) or learned is None:
+        if not isinstance(picture, GaussianLaw) or learned is None:
             return
         if settings.step_size is None and not settings.adapts_step_size:
             ratio = settings.preconditioner.scale(learned) / np.diag(picture.factor)
@@ -59,13 +59,13 @@ class MetricLearning:
         for name in self.settings.axes.rule.displacements:
             state.extra_state[name] = state.extra_state[name] / ratio
 
-    def _in_new_coordinates(self) -> LinearChain:
+    def _in_new_coordinates(self) -> GaussianLaw:
         """Return the picture of the chain in the coordinates of the metric as it is."""
         picture, factor = self.state.picture, self.state.metric.matrix()
-        assert isinstance(picture, LinearChain)
+        assert isinstance(picture, GaussianLaw)
         ratio = np.diag(factor) / np.diag(picture.factor)
         known = picture.known_noise
-        return LinearChain(
+        return GaussianLaw(
             picture.law,
             picture.precision * np.outer(ratio, ratio),
             picture.noise * np.outer(ratio, ratio),

@@ -7,7 +7,7 @@ import numpy as np
 
 from pymc_sgld.chain.step_plan import StepPlan
 from pymc_sgld.preconditioners import Averages, Metric
-from pymc_sgld.tuning import SamplerPicture
+from pymc_sgld.tuning import PredictedLaw
 from pymc_sgld.types import Array
 
 
@@ -37,7 +37,7 @@ class ChainState:
     # the last point, as its variables are written, and its position
     handed_out: tuple[Array, Array] | None = None
     tune_draws: tuple[Array, ...] = ()  # of the second half of the tune phase, to centre among
-    picture: SamplerPicture | None = None
+    picture: PredictedLaw | None = None
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0

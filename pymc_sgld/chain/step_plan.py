@@ -8,7 +8,7 @@ from pymc_sgld import schedules
 from pymc_sgld.chain.cooling import follow
 from pymc_sgld.chain.cycles import EXPLORING_BIAS, CyclePlan, cyclical
 from pymc_sgld.chain.settings import Settings
-from pymc_sgld.tuning import SamplerPicture
+from pymc_sgld.tuning import PredictedLaw
 from pymc_sgld.types import Schedule
 
 _MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
@@ -49,7 +49,7 @@ class StepPlan:
 
 def plan_steps(
     settings: Settings,
-    picture: SamplerPicture | None,
+    picture: PredictedLaw | None,
     tune: int,
     draws: int,
     *,
@@ -65,7 +65,7 @@ def plan_steps(
     ----------
     settings : Settings
         What was given; None where it is to be chosen.
-    picture : SamplerPicture or None
+    picture : PredictedLaw or None
         None where it is not known, and the step size was given.
     tune, draws : int
     passes_per_step : float
@@ -127,7 +127,7 @@ def _horizon(settings: Settings, tune: int, draws: int, steps_per_draw: int) -> 
 
 def _steps_to_forget(
     settings: Settings,
-    picture: SamplerPicture | None,
+    picture: PredictedLaw | None,
     step_size: Schedule,
     temperature: float,
     passes_per_step: float,
@@ -142,7 +142,7 @@ def _steps_to_forget(
 
 def _in_cycles(
     settings: Settings,
-    picture: SamplerPicture | None,
+    picture: PredictedLaw | None,
     step_size: Schedule,
     plan: CyclePlan,
     temperature: float,

@@ -10,7 +10,7 @@ from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
 from pymc_sgld.hierarchical_gibbs.hyperparameter_step import HyperparameterStep
 from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
-from pymc_sgld.tuning import Laplace, LinearChain, Tuned
+from pymc_sgld.tuning import GaussianLaw, Laplace, Tuned
 from pymc_sgld.types import Array
 
 _NO_SPREAD = 1e-9
@@ -57,7 +57,7 @@ class TunedHierarchy:
     mode: Array  # (n_dim,), the mean of the draws
     covariance: Array  # (n_dim, n_dim)
     metric: ConditionalMetric
-    picture: LinearChain
+    picture: GaussianLaw
     score: float
     data_passes: float
     curvature: ConditionalCurvature

@@ -20,8 +20,8 @@ from pymc_sgld.tuning import (
     FEWEST_DRAWS,
     MANY,
     Centre,
+    GaussianLaw,
     Laplace,
-    LinearChain,
     LinearLaw,
     Scores,
     Start,
@@ -215,10 +215,10 @@ class HierarchySearch:
     def _units(self, position: Array) -> Array:
         return np.asarray(np.eye(len(position), dtype=position.dtype)[self.hierarchy.moving])
 
-    def _picture(self, found: Laplace, factor: Array) -> LinearChain:
+    def _picture(self, found: Laplace, factor: Array) -> GaussianLaw:
         """Return the steps on what moves, in its coordinates at typical hyperparameters."""
         noise = self.problem.noise_of_batches(found.gaussian)
-        return LinearChain(
+        return GaussianLaw(
             LinearLaw(self.problem.rule),
             factor.T @ found.gaussian.precision @ factor,
             factor.T @ noise @ factor,
@@ -277,7 +277,7 @@ class HierarchicalWarmup:
         See :meth:`pymc_sgld.tuning.Warmup.better_centre`.
         """
         problem, tuned, moving = self.problem, self.tuned, self.hierarchy.moving
-        if not isinstance(centre.picture, LinearChain) or len(draws) < FEWEST_DRAWS:
+        if not isinstance(centre.picture, GaussianLaw) or len(draws) < FEWEST_DRAWS:
             return None, 0.0
         new = draws.mean(axis=0).astype(problem.function.dtype)
         spread = np.linalg.inv(tuned.covariance[np.ix_(moving, moving)])

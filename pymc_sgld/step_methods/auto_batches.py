@@ -10,7 +10,7 @@ from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.tuning import (
-    ExtremesChain,
+    LawByEnds,
     LinearLaw,
     LocalGaussian,
     Tuned,
@@ -84,7 +84,7 @@ def rows_by_ends(
     """
     settings, total_sizes = parts.settings, parts.block_function.total_sizes
     picture, by_coordinate = tuned.picture, tuned.gradient_noise
-    assert isinstance(picture, ExtremesChain) and by_coordinate is not None
+    assert isinstance(picture, LawByEnds) and by_coordinate is not None
     measured = sum(parts.batch_sizes)
     row_noise = picture.noise_eigenvalue * measured
     needed = fewest_rows(

@@ -10,7 +10,7 @@ from pymc_sgld.tuning.extreme_directions import (
     extreme_directions,
     stiffest_direction,
 )
-from pymc_sgld.tuning.extremes_chain import ExtremesChain, batch_noise
+from pymc_sgld.tuning.extremes_chain import LawByEnds, batch_noise
 from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
 from pymc_sgld.tuning.large_matrices import MANY, is_nearly_positive, largest_eigenvector
 from pymc_sgld.tuning.linear_law import LinearLaw
@@ -25,7 +25,7 @@ from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_ro
 from pymc_sgld.tuning.problem import TuningProblem, batch_gradients
 from pymc_sgld.tuning.propriety import check_mode, improper_direction
 from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
-from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, LinearChain, SamplerPicture
+from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, GaussianLaw, PredictedLaw
 from pymc_sgld.tuning.starts import jittered, other_mode
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
 from pymc_sgld.tuning.warmup import Warmup
@@ -36,13 +36,13 @@ __all__ = [
     "MANY",
     "TARGET_BIAS",
     "Centre",
-    "ExtremesChain",
+    "GaussianLaw",
     "Laplace",
-    "LinearChain",
+    "LawByEnds",
     "LinearLaw",
     "LocalGaussian",
     "ModeSearch",
-    "SamplerPicture",
+    "PredictedLaw",
     "Scores",
     "Start",
     "Tuned",

@@ -13,7 +13,7 @@ from pymc_sgld.tuning.extreme_directions import (
     extreme_directions,
     stiffest_direction,
 )
-from pymc_sgld.tuning.extremes_chain import ExtremesChain, batch_noise
+from pymc_sgld.tuning.extremes_chain import LawByEnds, batch_noise
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.mode_search import find_mode
 from pymc_sgld.tuning.problem import TuningProblem
@@ -107,7 +107,7 @@ def _with_ends(
         generator=generator,
     )
     # what lies between the directions of the metric is scaled to be as far below one as above
-    picture = ExtremesChain(
+    picture = LawByEnds(
         LinearLaw(problem.rule), stiffest**-2, 1.0, noise.largest, problem.noise_compensation
     )
     known = noise.by_coordinate.astype(function.dtype) if problem.noise_compensation else None

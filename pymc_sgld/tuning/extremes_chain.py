@@ -9,14 +9,14 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
 from pymc_sgld.tuning.linear_law import LinearLaw
-from pymc_sgld.tuning.sampling_threshold import SamplerPicture
+from pymc_sgld.tuning.sampling_threshold import PredictedLaw
 from pymc_sgld.types import Array
 
 _PAIRS = 200  # of batches
 
 
 @dataclass(frozen=True)
-class ExtremesChain(SamplerPicture):
+class LawByEnds(PredictedLaw):
     """A sampler in coordinates of which the ends of the spectra are known, and no matrix.
 
     Parameters

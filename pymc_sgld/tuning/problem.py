@@ -13,7 +13,7 @@ from pymc_sgld.samplers import Rule, ScaledRule
 from pymc_sgld.tuning.estimator_noise import with_noise_left
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import LocalGaussian
-from pymc_sgld.tuning.sampling_threshold import LinearChain
+from pymc_sgld.tuning.sampling_threshold import GaussianLaw
 from pymc_sgld.types import Array
 
 _BATCHES_AT_START = 32  # for the first squares of gradients, where no mode gives them
@@ -95,7 +95,7 @@ class TuningProblem:
             return None
         return self.squares(gaussian, metric.matrix(), temperature)
 
-    def picture(self, gaussian: LocalGaussian, metric: Metric, temperature: float) -> LinearChain:
+    def picture(self, gaussian: LocalGaussian, metric: Metric, temperature: float) -> GaussianLaw:
         """Return the sampler on the Gaussian picture, in the coordinates it moves in."""
         rule, noise = self.rule, self.noise_of_batches(gaussian)
         factor, time_scale = metric.matrix(), 1.0
@@ -103,7 +103,7 @@ class TuningProblem:
             own = factor * rule.own_scales(self.squares(gaussian, factor, temperature))
             time_scale = float(1 / np.linalg.eigvalsh(own.T @ gaussian.precision @ own)[-1])
             factor = np.sqrt(time_scale) * own
-        return LinearChain(
+        return GaussianLaw(
             LinearLaw(rule),
             factor.T @ gaussian.precision @ factor,
             factor.T @ noise @ factor,

@@ -14,7 +14,7 @@ TARGET_BIAS = 0.05
 _LARGEST_COUPLED = 200
 
 
-class SamplerPicture:
+class PredictedLaw:
     """What a sampler does on a Gaussian, as far as two numbers of it tell.
 
     The largest eigenvalue of the gradient noise, and that of the precision, in the coordinates of
@@ -66,7 +66,7 @@ class SamplerPicture:
 
 
 @dataclass(frozen=True)
-class LinearChain(SamplerPicture):
+class GaussianLaw(PredictedLaw):
     r"""A sampler on the Gaussian picture of a posterior, in the coordinates of a preconditioner.
 
     Parameters

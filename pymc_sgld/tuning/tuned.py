@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pymc_sgld.preconditioners import Averages, Metric
-from pymc_sgld.tuning.sampling_threshold import SamplerPicture
+from pymc_sgld.tuning.sampling_threshold import PredictedLaw
 from pymc_sgld.types import Array
 
 LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
@@ -19,7 +19,7 @@ class Tuned:
     mode: Array  # (n_dim,)
     covariance: Array | None  # (n_dim, n_dim), of the Gaussian picture; none where too large
     metric: Metric
-    picture: SamplerPicture | None
+    picture: PredictedLaw | None
     estimator_parameters: tuple[Array, ...] = ()
     gradient_noise: Array | None = None  # by coordinate, where it is compensated
     learned: Averages | None = None  # what a preconditioner that learns begins with
@@ -59,6 +59,6 @@ class Centre(NamedTuple):
     """Where a control variate is centred, and the law of the chain with it."""
 
     estimator_parameters: tuple[Array, ...]
-    picture: SamplerPicture
+    picture: PredictedLaw
     gradient_noise: Array | None = None
     moves: Any = None  # what moves between draws know

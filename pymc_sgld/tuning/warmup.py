@@ -15,7 +15,7 @@ from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian, typical_precision
 from pymc_sgld.tuning.problem import TuningProblem
 from pymc_sgld.tuning.propriety import check_mode
-from pymc_sgld.tuning.sampling_threshold import LinearChain
+from pymc_sgld.tuning.sampling_threshold import GaussianLaw
 from pymc_sgld.tuning.starts import (
     ANOTHER_MODE,
     ends_of_climbs,
@@ -153,7 +153,7 @@ class Warmup:
 
     def measure(
         self, position: Array, metric: Metric, temperature: float, generator: np.random.Generator
-    ) -> tuple[LinearChain | None, float]:
+    ) -> tuple[GaussianLaw | None, float]:
         """Measure curvature and gradient noise at a position; return also data passes."""
         if len(position) > LARGEST_MEASURED:
             return None, 0.0
@@ -191,7 +191,7 @@ class Warmup:
         data_passes : float
         """
         problem, picture = self.problem, centre.picture
-        if not isinstance(picture, LinearChain) or len(draws) < FEWEST_DRAWS:
+        if not isinstance(picture, GaussianLaw) or len(draws) < FEWEST_DRAWS:
             return None, 0.0
         new = draws.mean(axis=0).astype(problem.function.dtype)
         inverse = np.linalg.inv(picture.factor)
@@ -216,7 +216,7 @@ class Warmup:
             law, known = self._compensated(law)
         return Centre(parameters, law, known), passes + (1 + left.data_passes)
 
-    def _compensated(self, picture: LinearChain) -> tuple[LinearChain, Array]:
+    def _compensated(self, picture: GaussianLaw) -> tuple[GaussianLaw, Array]:
         """Return the picture of a rule that knows the noise by coordinate, and that noise."""
         known = np.diag(picture.noise)
         return replace(picture, known_noise=known), known.astype(self.problem.function.dtype)

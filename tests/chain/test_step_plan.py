@@ -12,7 +12,7 @@ from pymc_sgld.chain.transition import Axes
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.samplers import StochasticGradientLangevin
 from pymc_sgld.schedules import constant, cosine_cycles, geometric_cooling
-from pymc_sgld.tuning import SamplerPicture
+from pymc_sgld.tuning import PredictedLaw
 
 BIAS, TUNE, DRAWS = 0.05, 10, 30
 UNIT = constant(1.0)
@@ -20,7 +20,7 @@ COOLING = geometric_cooling(4.0, 0.25)
 
 
 @dataclass
-class Law(SamplerPicture):
+class Law(PredictedLaw):
     """A threshold of a tenth of the temperature, twice that for twice the bias."""
 
     law: object = field(default_factory=lambda: SimpleNamespace(rule=StochasticGradientLangevin()))

@@ -10,8 +10,8 @@ from pymc_sgld.preconditioners import LowRank
 from pymc_sgld.samplers import Baoa, StochasticGradientLangevin
 from pymc_sgld.step_methods import arguments, auto_choices
 from pymc_sgld.tuning import (
-    ExtremesChain,
-    LinearChain,
+    GaussianLaw,
+    LawByEnds,
     LinearLaw,
     batch_noise,
     stiffest_direction,
@@ -41,8 +41,8 @@ def metric(target):
 def test_the_ends_tell_what_the_matrix_tells(rule):
     """Curvatures .25, .5 and 1 with noise along the stiffest: step, memory and inflation."""
     law, noise = LinearLaw(rule), np.diag([0.0, 0.0, 0.3])
-    whole = LinearChain(law, np.diag([0.25, 0.5, 1.0]), noise, np.eye(3))
-    ends = ExtremesChain(law, 0.25, 1.0, 0.3)
+    whole = GaussianLaw(law, np.diag([0.25, 0.5, 1.0]), noise, np.eye(3))
+    ends = LawByEnds(law, 0.25, 1.0, 0.3)
     step = whole.threshold_step_size()
     assert ends.threshold_step_size() == pytest.approx(step, rel=1e-9)
     assert ends.memory(step) == pytest.approx(whole.memory(step), rel=1e-9)

@@ -11,7 +11,7 @@ from pymc_sgld.samplers import (
     StochasticGradientHamiltonian,
     StochasticGradientLangevin,
 )
-from pymc_sgld.tuning import LinearChain, LinearLaw
+from pymc_sgld.tuning import GaussianLaw, LinearLaw
 
 SGLD = LinearLaw(StochasticGradientLangevin())
 
@@ -20,7 +20,7 @@ def random_chain(seed, n_dim=4):
     rng = np.random.default_rng(seed)
     a, v = rng.normal(size=(2, n_dim, n_dim))
     factor = np.tril(rng.normal(size=(n_dim, n_dim))) + 3 * np.eye(n_dim)
-    return LinearChain(SGLD, a @ a.T + np.eye(n_dim), 30 * v @ v.T, factor)
+    return GaussianLaw(SGLD, a @ a.T + np.eye(n_dim), 30 * v @ v.T, factor)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -38,7 +38,7 @@ def test_stationary_covariance_solves_the_lyapunov_equation(seed, temperature):
 def test_one_dimension_is_welling_and_teh():
     """(1 + alpha) / (1 - h A / 2), alpha the ratio of gradient noise to injected noise."""
     precision, noise, h = 2.5, 40.0, 0.05
-    chain = LinearChain(SGLD, np.array([[precision]]), np.array([[noise]]), np.eye(1))
+    chain = GaussianLaw(SGLD, np.array([[precision]]), np.array([[noise]]), np.eye(1))
     alpha = h**2 * noise / (2 * h)
     assert chain.noise_ratio(h) == pytest.approx(alpha)
     variance = chain.stationary_covariance(h)[0, 0]
@@ -67,7 +67,7 @@ def test_threshold_step_keeps_every_sd_within_the_target(seed, temperature):
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_threshold_is_met_where_all_directions_are_alike(rule, temperature):
     """The sd at the chosen step is too wide by what is tolerated, for every rule."""
-    chain = LinearChain(LinearLaw(rule), np.eye(3), 50 * np.eye(3), np.eye(3))
+    chain = GaussianLaw(LinearLaw(rule), np.eye(3), 50 * np.eye(3), np.eye(3))
     for target_bias in (0.05, 0.2):
         h = chain.threshold_step_size(temperature, target_bias)
         assert chain.sd_inflation(h, temperature) == pytest.approx(target_bias, abs=1e-6)
@@ -79,20 +79,20 @@ def test_a_large_model_uses_its_directions_one_by_one(monkeypatch):
 
     rng = np.random.default_rng(0)
     noise = np.diag(rng.uniform(1, 30, 6))
-    chain = LinearChain(SGLD, np.diag(rng.uniform(0.5, 2, 6)), noise, np.eye(6))
+    chain = GaussianLaw(SGLD, np.diag(rng.uniform(0.5, 2, 6)), noise, np.eye(6))
     coupled = chain.stationary_covariance(0.1)
     monkeypatch.setattr(sampling_threshold, "_LARGEST_COUPLED", 2)
     np.testing.assert_allclose(chain.stationary_covariance(0.1), coupled, rtol=1e-12)
 
 
 def test_beyond_stability_the_inflation_is_infinite():
-    chain = LinearChain(SGLD, np.diag([1.0, 10.0]), np.zeros((2, 2)), np.eye(2))
+    chain = GaussianLaw(SGLD, np.diag([1.0, 10.0]), np.zeros((2, 2)), np.eye(2))
     assert np.isfinite(chain.sd_inflation(0.19)) and chain.sd_inflation(0.21) == np.inf
 
 
 @pytest.mark.parametrize("rule", [NoseHooverThermostat(), Baoa(np.inf), Baoab()])
 def test_a_rule_bounds_its_own_steps(rule):
     """Without noise a splitting that is exact on a Gaussian would take steps up to 2."""
-    chain = LinearChain(LinearLaw(rule), np.eye(2), np.zeros((2, 2)), np.eye(2))
+    chain = GaussianLaw(LinearLaw(rule), np.eye(2), np.zeros((2, 2)), np.eye(2))
     assert chain.threshold_step_size() == rule.largest_step <= 1.2
     assert np.isnan(chain.sd_inflation(0.01)) == bool(rule.nonlinear_state)
