@@ -126,7 +126,7 @@ def test_step_sizes_follow_the_temperature_where_batches_make_noise(make_step):
     step = make_step("regression", linear_regression().model(), batch_size=50)
     step.setup_chain(np.random.default_rng(0), 1, 1)
     step.step({"theta": np.zeros(3)})
-    picture = step.chain.state.picture
+    picture = step.chain.state.predicted_law
     cooling = geometric_cooling(10, 0.01).bind(1000)
     steps = follow(picture, cooling, 1000)
     numbers = np.array([0, 200, 555, 999])

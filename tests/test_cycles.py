@@ -119,7 +119,7 @@ def test_sampling_begins_at_the_threshold(make_step, gaussian, name, exploration
     )  # fmt: skip
     run(step, 1, 4)
     chain = step.chain
-    picture, schedule = chain.state.picture, chain.plan.step_size
+    picture, schedule = chain.state.predicted_law, chain.plan.step_size
     length = schedule.plan.cycle_steps
     assert length == round(20 / (1 - exploration))
     start = schedule(np.array([10 + schedule.plan.exploring_steps, 10]))

@@ -97,8 +97,8 @@ def test_tuning_turns_the_coordinates_to_the_noise(make_step, gaussian):
     step.setup_chain(np.random.default_rng(0), 1, 1)
     step.step({"theta": np.zeros(2)})
     state = step.chain.state
-    np.testing.assert_allclose(state.picture.precision, np.eye(2), atol=1e-6)
-    np.testing.assert_allclose(state.picture.noise, np.diag(state.gradient_noise), atol=1e-9)
+    np.testing.assert_allclose(state.predicted_law.precision, np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(state.predicted_law.noise, np.diag(state.gradient_noise), atol=1e-9)
     assert state.plan.step_size(0) == 1.0
     [ratio, inflation] = step.chain.predictions(step.chain.draw(gaussian.mean))
     assert ratio == np.inf and inflation == pytest.approx(0, abs=1e-6)

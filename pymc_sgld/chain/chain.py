@@ -92,9 +92,9 @@ class Chain:
     def measure(self, position: Array) -> None:
         """Measure curvature and gradient noise at a position, if that was not done in tuning."""
         state = self.state
-        if state.picture is None:
+        if state.predicted_law is None:
             temperature = self.plan.temperature_at(state.step_number)
-            state.picture, passes = self.tuner.measure(
+            state.predicted_law, passes = self.tuner.measure(
                 position, state.metric, temperature, self.streams().tuning()
             )
             state.unreported_passes += passes
@@ -155,11 +155,11 @@ class Chain:
 
     def predictions(self, draw: Draw) -> tuple[float, float]:
         """Return the gradient noise ratio and the predicted inflation of sds; nan if unknown."""
-        picture = self.state.picture
-        if picture is None or self.settings.anneals:
+        law = self.state.predicted_law
+        if law is None or self.settings.anneals:
             return np.nan, np.nan
-        ratio = picture.noise_ratio(draw.step_size, draw.temperature)
-        return ratio, picture.sd_inflation(draw.step_size, draw.temperature)
+        ratio = law.noise_ratio(draw.step_size, draw.temperature)
+        return ratio, law.sd_inflation(draw.step_size, draw.temperature)
 
     @property
     def plan(self) -> StepPlan:
@@ -209,27 +209,27 @@ class Chain:
     def _adopt(self, tuned: Tuned) -> None:
         """Write what was worked out into the state of the chain."""
         state = self.state
-        state.metric, state.picture = tuned.metric, tuned.picture
+        state.metric, state.predicted_law = tuned.metric, tuned.predicted_law
         state.estimator_parameters = tuned.estimator_parameters
         state.gradient_noise = tuned.gradient_noise
         state.learned, state.expected_squares = tuned.learned, tuned.expected_squares
 
     def _move_centre(self) -> None:
         """Centre the control variate at the mean of the draws of the tune phase, if better."""
-        state, draws = self.state, np.array(self.state.tune_draws)
+        state, law, draws = self.state, self.state.predicted_law, np.array(self.state.tune_draws)
         state.tune_draws = ()
-        if state.picture is None:
+        if law is None:
             return
-        known = Centre(state.estimator_parameters, state.picture, state.gradient_noise, state.moves)
+        known = Centre(state.estimator_parameters, law, state.gradient_noise, state.moves)
         temperature = self.plan.temperature_at(state.step_number)
-        generator = self.streams().tuning()
         better, passes = self.tuner.better_centre(
-            draws, known, state.metric, temperature, generator
+            draws, known, state.metric, temperature, self.streams().tuning()
         )
         state.unreported_passes += passes
         if better is not None:
-            state.estimator_parameters, state.picture = better.estimator_parameters, better.picture
-            state.gradient_noise, state.moves = better.gradient_noise, better.moves
+            state.estimator_parameters = better.estimator_parameters
+            state.predicted_law, state.moves = better.predicted_law, better.moves
+            state.gradient_noise = better.gradient_noise
 
     def _condition(self, moves: Moves, position: Array, generator: np.random.Generator) -> None:
         """Set what the steps of a draw are made under."""
@@ -251,11 +251,8 @@ class Chain:
         """End the learning of the preconditioner, and choose the step size for it."""
         state, settings = self.state, self.settings
         MetricLearning(settings, state).freeze()
-        if (
-            settings.step_size is None
-            and not settings.adapts_step_size
-            and state.picture is not None
-        ):
+        chooses = settings.step_size is None and not settings.adapts_step_size
+        if chooses and state.predicted_law is not None:
             state.plan = self._planned()
 
     def _planned(self) -> StepPlan:
@@ -265,7 +262,7 @@ class Chain:
             settings = replace(settings, steps_per_draw=state.plan.steps_per_draw)
         return plan_steps(
             settings,
-            state.picture,
+            state.predicted_law,
             state.tune,
             state.draws,
             passes_per_step=self.steps.passes_per_step,

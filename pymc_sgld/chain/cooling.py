@@ -34,7 +34,10 @@ class at_threshold:
 
 
 def follow(
-    picture: PredictedLaw, temperature: Schedule, n_steps: int, target_bias: float = TARGET_BIAS
+    predicted_law: PredictedLaw,
+    temperature: Schedule,
+    n_steps: int,
+    target_bias: float = TARGET_BIAS,
 ) -> Schedule:
     """Return the step sizes of a chain of ``n_steps`` steps at changing temperatures.
 
@@ -43,8 +46,8 @@ def follow(
     """
     steps = np.unique(np.linspace(0, n_steps - 1, _STEPS_LOOKED_AT).astype(int))
     values = schedules.evaluate("temperature", temperature, steps)
-    if values.min() == values.max() or picture.noise_eigenvalue == 0:
-        return schedules.constant(picture.threshold_step_size(float(values[0]), target_bias))
+    if values.min() == values.max() or predicted_law.noise_eigenvalue == 0:
+        return schedules.constant(predicted_law.threshold_step_size(float(values[0]), target_bias))
     grid = np.geomspace(values.min(), values.max(), _TEMPERATURES)
-    thresholds = [picture.threshold_step_size(float(one), target_bias) for one in grid]
+    thresholds = [predicted_law.threshold_step_size(float(one), target_bias) for one in grid]
     return at_threshold(temperature, np.log(grid), np.log(thresholds))

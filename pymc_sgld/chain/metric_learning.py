@@ -39,15 +39,15 @@ class MetricLearning:
     def freeze(self) -> None:
         """End the learning; the picture of the chain is in the coordinates of the last metric."""
         state, settings = self.state, self.settings
-        picture, learned = state.picture, state.learned
-        if not isinstance(picture, GaussianLaw) or learned is None:
+        predicted_law, learned = state.predicted_law, state.learned
+        if not isinstance(predicted_law, GaussianLaw) or learned is None:
             return
         if settings.step_size is None and not settings.adapts_step_size:
-            ratio = settings.preconditioner.scale(learned) / np.diag(picture.factor)
-            stiffest = np.linalg.eigvalsh(picture.precision * np.outer(ratio, ratio))[-1]
+            ratio = settings.preconditioner.scale(learned) / np.diag(predicted_law.factor)
+            stiffest = np.linalg.eigvalsh(predicted_law.precision * np.outer(ratio, ratio))[-1]
             state.learned = replace(learned, level=float(learned.level / stiffest))
             self._renew_metric()
-        state.picture = self._in_new_coordinates()
+        state.predicted_law = self._in_new_coordinates()
 
     def _renew_metric(self) -> None:
         """Set the metric to what was learned; what is kept in coordinates stays where it was."""
@@ -61,14 +61,14 @@ class MetricLearning:
 
     def _in_new_coordinates(self) -> GaussianLaw:
         """Return the picture of the chain in the coordinates of the metric as it is."""
-        picture, factor = self.state.picture, self.state.metric.matrix()
-        assert isinstance(picture, GaussianLaw)
-        ratio = np.diag(factor) / np.diag(picture.factor)
-        known = picture.known_noise
+        predicted_law, factor = self.state.predicted_law, self.state.metric.matrix()
+        assert isinstance(predicted_law, GaussianLaw)
+        ratio = np.diag(factor) / np.diag(predicted_law.factor)
+        known = predicted_law.known_noise
         return GaussianLaw(
-            picture.law,
-            picture.precision * np.outer(ratio, ratio),
-            picture.noise * np.outer(ratio, ratio),
+            predicted_law.law,
+            predicted_law.precision * np.outer(ratio, ratio),
+            predicted_law.noise * np.outer(ratio, ratio),
             factor,
             known_noise=None if known is None else known * ratio**2,
         )

@@ -37,7 +37,7 @@ class ChainState:
     # the last point, as its variables are written, and its position
     handed_out: tuple[Array, Array] | None = None
     tune_draws: tuple[Array, ...] = ()  # of the second half of the tune phase, to centre among
-    picture: PredictedLaw | None = None
+    predicted_law: PredictedLaw | None = None
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0

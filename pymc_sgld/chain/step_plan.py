@@ -49,7 +49,7 @@ class StepPlan:
 
 def plan_steps(
     settings: Settings,
-    picture: PredictedLaw | None,
+    predicted_law: PredictedLaw | None,
     tune: int,
     draws: int,
     *,
@@ -65,7 +65,7 @@ def plan_steps(
     ----------
     settings : Settings
         What was given; None where it is to be chosen.
-    picture : PredictedLaw or None
+    predicted_law : PredictedLaw or None
         None where it is not known, and the step size was given.
     tune, draws : int
     passes_per_step : float
@@ -85,22 +85,22 @@ def plan_steps(
         temperature = float(schedules.evaluate("temperature", bound, np.array([step]))[0])
     step_size = settings.step_size
     if step_size is None:
-        if picture is None:
+        if predicted_law is None:
             raise RuntimeError("The chain was not tuned.")
         step_size = schedules.constant(
-            picture.threshold_step_size(temperature, settings.target_bias)
+            predicted_law.threshold_step_size(temperature, settings.target_bias)
         )
     steps_per_draw = settings.steps_per_draw or _steps_to_forget(
-        settings, picture, step_size, temperature, passes_per_step
+        settings, predicted_law, step_size, temperature, passes_per_step
     )
     horizon = _horizon(settings, tune, draws, steps_per_draw)
     bound = schedules.bind(settings.temperature, horizon)
     cycles = None
     if settings.cycles is not None:
         cycles = settings.cycles.plan(tune, draws, steps_per_draw)
-        step_size = _in_cycles(settings, picture, step_size, cycles, temperature)
-    elif settings.step_size is None and picture is not None:
-        step_size = follow(picture, bound, horizon, settings.target_bias)
+        step_size = _in_cycles(settings, predicted_law, step_size, cycles, temperature)
+    elif settings.step_size is None and predicted_law is not None:
+        step_size = follow(predicted_law, bound, horizon, settings.target_bias)
     return StepPlan(schedules.bind(step_size, horizon), bound, steps_per_draw, cycles)
 
 
@@ -127,22 +127,22 @@ def _horizon(settings: Settings, tune: int, draws: int, steps_per_draw: int) -> 
 
 def _steps_to_forget(
     settings: Settings,
-    picture: PredictedLaw | None,
+    predicted_law: PredictedLaw | None,
     step_size: Schedule,
     temperature: float,
     passes_per_step: float,
 ) -> int:
     """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
     enough = _MOST_PASSES_PER_DRAW / passes_per_step
-    if picture is not None and isinstance(step_size, schedules.constant):
-        enough = min(enough, picture.memory(step_size.value, temperature))
+    if predicted_law is not None and isinstance(step_size, schedules.constant):
+        enough = min(enough, predicted_law.memory(step_size.value, temperature))
     trajectory = settings.trajectory
     return trajectory * max(1, int(np.ceil(enough / trajectory)))
 
 
 def _in_cycles(
     settings: Settings,
-    picture: PredictedLaw | None,
+    predicted_law: PredictedLaw | None,
     step_size: Schedule,
     plan: CyclePlan,
     temperature: float,
@@ -151,7 +151,7 @@ def _in_cycles(
     if settings.cycles is None or not isinstance(step_size, schedules.constant):
         return step_size
     largest = step_size.value
-    if settings.step_size is None and picture is not None:
-        most = picture.threshold_step_size(temperature, EXPLORING_BIAS)
+    if settings.step_size is None and predicted_law is not None:
+        most = predicted_law.threshold_step_size(temperature, EXPLORING_BIAS)
         largest = min(largest / settings.cycles.fraction, max(most, largest))
     return cyclical(largest, plan)

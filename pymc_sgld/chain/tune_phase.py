@@ -22,7 +22,7 @@ def is_far_away(
 
     In whitened coordinates, where an sd is 1. Once tuned, nothing that is finite is refused.
     """
-    whitened = state.picture is not None and state.metric.name == "dense"
+    whitened = state.predicted_law is not None and state.metric.name == "dense"
     if not (state.tuning and whitened) or settings.anneals:
         return False
     return bool(coordinates @ coordinates > _FAR_AWAY**2 * len(coordinates) * temperature)

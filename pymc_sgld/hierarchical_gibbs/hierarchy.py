@@ -57,7 +57,7 @@ class TunedHierarchy:
     mode: Array  # (n_dim,), the mean of the draws
     covariance: Array  # (n_dim, n_dim)
     metric: ConditionalMetric
-    picture: GaussianLaw
+    predicted_law: GaussianLaw
     score: float
     data_passes: float
     curvature: ConditionalCurvature
@@ -74,7 +74,7 @@ class TunedHierarchy:
             mode=self.mode,
             covariance=self.covariance,
             metric=self.metric,
-            picture=self.picture,
+            predicted_law=self.predicted_law,
             estimator_parameters=self.estimator_parameters,
             score=self.score,
             data_passes=self.data_passes,

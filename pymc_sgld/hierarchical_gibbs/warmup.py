@@ -105,7 +105,7 @@ class HierarchySearch:
             mode=centre,
             covariance=covariance,
             metric=metric,
-            picture=self._picture(found, factor[:, moving]),
+            predicted_law=self._law(found, factor[:, moving]),
             estimator_parameters=parameters,
             score=found.score,
             data_passes=passes,
@@ -151,14 +151,14 @@ class HierarchySearch:
         moving, n_dim = self.hierarchy.moving, len(tuned.mode)
         noise = self.problem.noise_of_batches(tuned.laplace.gaussian)
         factor = tuned.metric.matrix()[np.ix_(moving, moving)]
-        picture = self._picture(tuned.laplace, factor)
+        predicted_law = self._law(tuned.laplace, factor)
         known = ConditionalNoise(np.zeros(n_dim), np.zeros(n_dim))
         known.by_parameter[moving] = np.diag(noise)
-        known.of_border[moving] = np.diag(picture.noise)
+        known.of_border[moving] = np.diag(predicted_law.noise)
         if not self.problem.noise_compensation:
-            return replace(tuned, picture=picture)
-        picture = replace(picture, known_noise=np.diag(picture.noise))
-        return replace(tuned, picture=picture, noise=known)
+            return replace(tuned, predicted_law=predicted_law)
+        predicted_law = replace(predicted_law, known_noise=np.diag(predicted_law.noise))
+        return replace(tuned, predicted_law=predicted_law, noise=known)
 
     def _at_hyperparameters(
         self, start: Array, scores: Scores | None
@@ -215,7 +215,7 @@ class HierarchySearch:
     def _units(self, position: Array) -> Array:
         return np.asarray(np.eye(len(position), dtype=position.dtype)[self.hierarchy.moving])
 
-    def _picture(self, found: Laplace, factor: Array) -> GaussianLaw:
+    def _law(self, found: Laplace, factor: Array) -> GaussianLaw:
         """Return the steps on what moves, in its coordinates at typical hyperparameters."""
         noise = self.problem.noise_of_batches(found.gaussian)
         return GaussianLaw(
@@ -277,7 +277,7 @@ class HierarchicalWarmup:
         See :meth:`pymc_sgld.tuning.Warmup.better_centre`.
         """
         problem, tuned, moving = self.problem, self.tuned, self.hierarchy.moving
-        if not isinstance(centre.picture, GaussianLaw) or len(draws) < FEWEST_DRAWS:
+        if not isinstance(centre.predicted_law, GaussianLaw) or len(draws) < FEWEST_DRAWS:
             return None, 0.0
         new = draws.mean(axis=0).astype(problem.function.dtype)
         spread = np.linalg.inv(tuned.covariance[np.ix_(moving, moving)])
@@ -287,7 +287,7 @@ class HierarchicalWarmup:
             new[moving],
             centre.estimator_parameters[0][moving],
             draws[:, moving],
-            centre.picture.factor,
+            centre.predicted_law.factor,
             tuned.laplace.gaussian._replace(precision=spread, data_passes=0.0),
             temperature=1.0,
             generator=generator,
@@ -300,7 +300,7 @@ class HierarchicalWarmup:
         tuned = replace(tuned, laplace=tuned.laplace._replace(gaussian=gaussian))
         tuned = HierarchySearch(problem, self.hierarchy, generator).with_batches(tuned)
         memory = centre.moves._replace(noise=tuned.noise)
-        moved = Centre(parameters, tuned.picture, centre.gradient_noise, memory)
+        moved = Centre(parameters, tuned.predicted_law, centre.gradient_noise, memory)
         return moved, passes + (1 + left.data_passes)
 
 

@@ -83,12 +83,12 @@ def rows_by_ends(
     need : Need
     """
     settings, total_sizes = parts.settings, parts.block_function.total_sizes
-    picture, by_coordinate = tuned.picture, tuned.gradient_noise
-    assert isinstance(picture, LawByEnds) and by_coordinate is not None
+    predicted_law, by_coordinate = tuned.predicted_law, tuned.gradient_noise
+    assert isinstance(predicted_law, LawByEnds) and by_coordinate is not None
     measured = sum(parts.batch_sizes)
-    row_noise = picture.noise_eigenvalue * measured
+    row_noise = predicted_law.noise_eigenvalue * measured
     needed = fewest_rows(
-        picture.law,
+        predicted_law.law,
         lambda n_rows: row_noise / n_rows,
         total_sizes,
         target_bias=settings.target_bias,
@@ -105,7 +105,9 @@ def rows_by_ends(
         tuned = replace(tuned, estimator_parameters=())
     tuned = replace(
         tuned,
-        picture=replace(picture, noise_eigenvalue=noisier * picture.noise_eigenvalue),
+        predicted_law=replace(
+            predicted_law, noise_eigenvalue=noisier * predicted_law.noise_eigenvalue
+        ),
         gradient_noise=by_coordinate * by_coordinate.dtype.type(noisier),
     )
     return parts._replace(prepared=tuned), Need(needed, row_noise, by_coordinate)

@@ -107,14 +107,14 @@ def _with_ends(
         generator=generator,
     )
     # what lies between the directions of the metric is scaled to be as far below one as above
-    picture = LawByEnds(
+    predicted_law = LawByEnds(
         LinearLaw(problem.rule), stiffest**-2, 1.0, noise.largest, problem.noise_compensation
     )
     known = noise.by_coordinate.astype(function.dtype) if problem.noise_compensation else None
     return replace(
         tuned,
         metric=metric,
-        picture=picture,
+        predicted_law=predicted_law,
         gradient_noise=known,
         data_passes=passes + noise.data_passes,
     )

@@ -95,7 +95,9 @@ class TuningProblem:
             return None
         return self.squares(gaussian, metric.matrix(), temperature)
 
-    def picture(self, gaussian: LocalGaussian, metric: Metric, temperature: float) -> GaussianLaw:
+    def predicted_law(
+        self, gaussian: LocalGaussian, metric: Metric, temperature: float
+    ) -> GaussianLaw:
         """Return the sampler on the Gaussian picture, in the coordinates it moves in."""
         rule, noise = self.rule, self.noise_of_batches(gaussian)
         factor, time_scale = metric.matrix(), 1.0

@@ -19,7 +19,7 @@ class Tuned:
     mode: Array  # (n_dim,)
     covariance: Array | None  # (n_dim, n_dim), of the Gaussian picture; none where too large
     metric: Metric
-    picture: PredictedLaw | None
+    predicted_law: PredictedLaw | None
     estimator_parameters: tuple[Array, ...] = ()
     gradient_noise: Array | None = None  # by coordinate, where it is compensated
     learned: Averages | None = None  # what a preconditioner that learns begins with
@@ -59,6 +59,6 @@ class Centre(NamedTuple):
     """Where a control variate is centred, and the law of the chain with it."""
 
     estimator_parameters: tuple[Array, ...]
-    picture: PredictedLaw
+    predicted_law: PredictedLaw
     gradient_noise: Array | None = None
     moves: Any = None  # what moves between draws know

@@ -115,19 +115,20 @@ class Warmup:
             parameters = centre_parameters(problem.function, laplace.position)
             passes += 1
         metric, learned = self.metric_at(laplace.position, gaussian, temperature)
-        picture = problem.picture(gaussian, metric, temperature)
+        predicted_law = problem.predicted_law(gaussian, metric, temperature)
         known = None
         if problem.noise_compensation:
-            rotated = metric.rotated(picture.noise)
+            rotated = metric.rotated(predicted_law.noise)
             if rotated is not metric:
-                metric, picture = rotated, problem.picture(gaussian, rotated, temperature)
-            self._check_noise(np.diag(picture.noise), temperature)
-            picture, known = self._compensated(picture)
+                metric = rotated
+                predicted_law = problem.predicted_law(gaussian, metric, temperature)
+            self._check_noise(np.diag(predicted_law.noise), temperature)
+            predicted_law, known = self._compensated(predicted_law)
         return Tuned(
             mode=laplace.position,
             covariance=laplace.covariance,
             metric=metric,
-            picture=picture,
+            predicted_law=predicted_law,
             estimator_parameters=parameters,
             gradient_noise=known,
             learned=learned,
@@ -161,7 +162,7 @@ class Warmup:
         if not (np.isfinite(gaussian.precision).all() and np.isfinite(gaussian.row_noise).all()):
             return None, 0.0
         left = self.problem.noise_left(position, gaussian, temperature, generator)
-        return self.problem.picture(left, metric, temperature), left.data_passes
+        return self.problem.predicted_law(left, metric, temperature), left.data_passes
 
     def better_centre(
         self,
@@ -190,19 +191,19 @@ class Warmup:
             None where it stays.
         data_passes : float
         """
-        problem, picture = self.problem, centre.picture
-        if not isinstance(picture, GaussianLaw) or len(draws) < FEWEST_DRAWS:
+        problem, predicted_law = self.problem, centre.predicted_law
+        if not isinstance(predicted_law, GaussianLaw) or len(draws) < FEWEST_DRAWS:
             return None, 0.0
         new = draws.mean(axis=0).astype(problem.function.dtype)
-        inverse = np.linalg.inv(picture.factor)
-        precision = inverse.T @ picture.precision @ inverse
+        inverse = np.linalg.inv(predicted_law.factor)
+        precision = inverse.T @ predicted_law.precision @ inverse
         left, passes = better_centre(
             problem.function,
             problem.estimator,
             new,
             centre.estimator_parameters[0],
             draws,
-            picture.factor,
+            predicted_law.factor,
             LocalGaussian(precision, np.zeros((0, 0, 0)), 0.0),
             temperature=temperature,
             generator=generator,
@@ -211,15 +212,15 @@ class Warmup:
         if left is None:
             return None, passes
         parameters = centre_parameters(problem.function, new)
-        law, known = problem.picture(left, metric, temperature), None
+        law, known = problem.predicted_law(left, metric, temperature), None
         if problem.noise_compensation:
             law, known = self._compensated(law)
         return Centre(parameters, law, known), passes + (1 + left.data_passes)
 
-    def _compensated(self, picture: GaussianLaw) -> tuple[GaussianLaw, Array]:
+    def _compensated(self, predicted_law: GaussianLaw) -> tuple[GaussianLaw, Array]:
         """Return the picture of a rule that knows the noise by coordinate, and that noise."""
-        known = np.diag(picture.noise)
-        return replace(picture, known_noise=known), known.astype(self.problem.function.dtype)
+        known = np.diag(predicted_law.noise)
+        return replace(predicted_law, known_noise=known), known.astype(self.problem.function.dtype)
 
     def _between(self, start: Array, laplace: Laplace, generator: np.random.Generator) -> Laplace:
         """Take the curvature between start and mode: a chain that anneals will see both."""

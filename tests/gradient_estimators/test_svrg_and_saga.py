@@ -361,5 +361,9 @@ def test_the_centre_moves_only_to_where_there_is_less_noise(make_step, move_cent
     assert (after != before) == moves == (chain.state.gradient_noise != known)
     if moves:
         assert after == pytest.approx(0.9227843 - np.log(40), abs=0.25)  # mean, to 3 errors
-        np.testing.assert_allclose(chain.state.gradient_noise, np.diag(chain.state.picture.noise))
-        np.testing.assert_allclose(chain.state.picture.known_noise, chain.state.gradient_noise)
+        np.testing.assert_allclose(
+            chain.state.gradient_noise, np.diag(chain.state.predicted_law.noise)
+        )
+        np.testing.assert_allclose(
+            chain.state.predicted_law.known_noise, chain.state.gradient_noise
+        )

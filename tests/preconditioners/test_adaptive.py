@@ -68,7 +68,7 @@ def test_learned_while_tuning_then_frozen(make_step, gaussian, kind):
     *_, metrics = run(step, 300, 20, theta=np.array([40.0, -40.0]))
     assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(metrics[:300]))
     assert all(np.array_equal(metrics[299], one) for one in metrics[300:])
-    assert step.chain.state.picture is not None  # measured where sampling began
+    assert step.chain.state.predicted_law is not None  # measured where sampling began
     noise = np.diag(window_noise(gaussian, AffineStep(step, 1.0, 1.0), 3))
     expected = (gaussian.precision + noise) ** -0.25
     np.testing.assert_allclose(metrics[-1], expected, rtol=0.15)
@@ -96,7 +96,7 @@ def test_step_size_left_out_is_chosen_for_the_frozen_metric(make_step, regressio
     """Curvature at most 1 in its coordinates, every sd within 5 %, and no jump at the end."""
     step = make_step("regression", regression.model(), preconditioner="adam", batch_size=100)
     _, stats, _ = run(step, 30, 2, theta=np.zeros(3))
-    picture, scale = step.chain.state.picture, step.chain.state.metric.scale
+    picture, scale = step.chain.state.predicted_law, step.chain.state.metric.scale
     np.testing.assert_array_equal(np.diag(picture.factor), scale)
     np.testing.assert_allclose(
         picture.precision, regression.precision * np.outer(scale, scale), rtol=1e-4
@@ -118,9 +118,9 @@ def test_known_noise_follows_the_coordinates(make_step, gaussian):
     run(step, 20, 1, theta=np.zeros(2))
     state = step.chain.state
     scale = state.metric.scale
-    exact = state.picture.noise.diagonal() / scale**2
+    exact = state.predicted_law.noise.diagonal() / scale**2
     np.testing.assert_allclose(state.gradient_noise / scale**2, exact, rtol=1e-9)
-    np.testing.assert_allclose(state.picture.known_noise, state.gradient_noise, rtol=1e-9)
+    np.testing.assert_allclose(state.predicted_law.known_noise, state.gradient_noise, rtol=1e-9)
 
 
 @pytest.mark.parametrize("saved_after", [5, 12])

@@ -118,7 +118,7 @@ def test_tuning_works_with_the_noise_of_the_scheme(make_step):
         step.chain.restart((1, 2), 0, 1)
         step.chain.start(np.zeros(2))
         step.chain.measure(np.zeros(2))
-        noise[batches] = step.chain.state.picture.noise
+        noise[batches] = step.chain.state.predicted_law.noise
     np.testing.assert_allclose(noise["replacement"], 2 * noise["independent"], rtol=1e-10)
     np.testing.assert_allclose(noise["epochs"], noise["independent"], rtol=1e-10)
 

@@ -116,7 +116,7 @@ def test_the_picture_is_that_of_the_batches_that_were_chosen(monkeypatch):
         monkeypatch.setattr(module, "LARGEST_MEASURED", 5)
     model = linear_regression(n_rows=20_000, n_dim=6).model()
     step = psg.Auto(model=model, rng=0, verify=False)
-    picture, n_rows = step.chain.prepared.picture, step.choice.batch_size
+    picture, n_rows = step.chain.prepared.predicted_law, step.choice.batch_size
     assert n_rows < 20_000
     assert picture.noise_eigenvalue * n_rows == pytest.approx(step.choice.row_noise, rel=1e-6)
     variance = picture.law.variance(1.2, 1.0, picture.noise_eigenvalue)
