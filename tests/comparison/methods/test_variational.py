@@ -81,9 +81,7 @@ def test_a_batched_model_has_the_density_of_all_rows_on_average():
     model, mean, _ = linear(12)
     rows = rows_or_whole(model)
     batches = batched_model(rows, 5)
-    density = batches.compile_fn(
-        batches.logp(), compile_kwargs={"mode": "FAST_COMPILE"}, random_seed=1
-    )
+    density = batches.compile_fn(batches.logp(), mode="FAST_COMPILE", random_seed=1)
     one_by_one = np.array([density({"position": mean}) for _ in range(4_000)])
     error = one_by_one.std() / np.sqrt(len(one_by_one))
     assert error > 0
