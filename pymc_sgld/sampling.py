@@ -141,6 +141,7 @@ def sample(
     >>> with model:
     ...     idata = sample("sgld", batch_size=512)
     """
+    _check_name(sampler)
     step_method = REGISTRY[check_one_of("sampler", sampler, REGISTRY)]
     check_integer("draws", draws, at_least=1)
     shared = {
@@ -279,6 +280,15 @@ def _is_default(name: str, value: Any) -> bool:
     """Whether an argument of ``sample`` is as it is where it is left out."""
     default = (sample.__kwdefaults__ or {})[name]
     return value is default or (isinstance(value, str | bool | int | float) and value == default)
+
+
+def _check_name(sampler: Any) -> None:
+    """Refuse a number of draws where PyMC's ``sample`` has it."""
+    if isinstance(sampler, int):
+        raise TypeError(
+            f"The first argument of sample is the name of a sampler, found {sampler!r}. Write "
+            f"sample(draws={sampler!r}), or sample('auto', {sampler!r})."
+        )
 
 
 def _check_rule_arguments(

@@ -20,7 +20,7 @@ from pymc_sgld import sampling
 from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.posterior import check_run, unconstrained_positions
 from pymc_sgld.samplers import Baoa
-from pymc_sgld.step_methods import auto_nuts, auto_report
+from pymc_sgld.step_methods import auto, auto_nuts, auto_report
 from pymc_sgld.step_methods.auto_nuts import read_for_auto
 from pymc_sgld.tuning import LinearLaw, TuningError
 from tests.targets import linear_regression
@@ -129,6 +129,16 @@ def test_the_promise_is_not_repeated_where_it_is_in_doubt(target, run):
     doubted = auto_report.summary(step, ["R-hat is large."])
     assert "were chosen to keep every sd within 5% (whether they do is in doubt" in doubted
     assert auto_report.seconds(idata).count(" s") >= 3
+
+
+def test_a_curvature_that_was_not_tested_on_all_rows_is_said(target, monkeypatch):
+    """On both sides of the number of parameters and of the number of rows."""
+    few, many = linear_regression(n_rows=1000).model(), linear_regression(n_rows=25_000).model()
+    untested = "not tested on all of them"
+    for limit, model, said in ((500, many, False), (2, many, True), (2, few, False)):
+        monkeypatch.setattr(auto, "LARGEST_MATRIX", limit)
+        step = psg.Auto(model=model, rng=0, verify=False)
+        assert (untested in step.choice.reason) == said
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not(target):

@@ -96,6 +96,11 @@ def test_unknown_sampler_lists_the_names_and_suggests(name):
         psg.sample(name)
 
 
+def test_draws_in_the_place_of_the_name_as_in_pymc():
+    with logistic_model(), pytest.raises(TypeError, match=r"Write sample\(draws=500\)"):
+        psg.sample(500)
+
+
 def test_sample_names_what_every_step_method_takes_with_the_same_defaults():
     sampler = inspect.signature(psg.sample).parameters
     shared = inspect.signature(psg.SGLD.__init__).parameters

@@ -6,6 +6,7 @@ counted together is, for the reference; where nothing can, and no weights are go
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -143,6 +144,10 @@ def raw_groups(n_rows: int = 40_000, groups: int = 60) -> pm.Model:
     return model
 
 
+def _laplace(value: Any, mean: Any) -> Any:
+    return -pt.abs(value - mean) - np.log(2.0)
+
+
 def absolute_error(n_rows: int = 20_000) -> pm.Model:
     """Laplace errors as a CustomDist: a density with a kink in every row."""
     rng = np.random.default_rng(37)
@@ -150,8 +155,7 @@ def absolute_error(n_rows: int = 20_000) -> pm.Model:
     y = 1 + 2 * x + rng.laplace(0, 1, n_rows)
     with pm.Model() as model:
         a, b = pm.Normal("a", 0, 5), pm.Normal("b", 0, 5)
-        logp = lambda value, mu: -pt.abs(value - mu) - np.log(2.0)  # noqa: E731
-        pm.CustomDist("y", a + b * x, logp=logp, observed=y)
+        pm.CustomDist("y", a + b * x, logp=_laplace, observed=y)
     return model
 
 

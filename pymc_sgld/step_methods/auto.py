@@ -19,8 +19,10 @@ from pymc_sgld.step_methods.auto_gibbs import (
     LARGEST_SPLIT,
 )
 from pymc_sgld.step_methods.base import StochasticGradientStep
+from pymc_sgld.tuning import LARGEST_MATRIX, ROWS_OF_A_SAMPLE
 from pymc_sgld.validate import check_one_of
 
+PROMISE = "keep every sd within"  # in the reason of a run on batches
 _NAMED = 3  # parameters that a message names
 _TUNE_PASSES = 8.0  # of a chain, where a draw is dear
 _FEWEST_TUNE_DRAWS = 40  # half of which a better centre is made of
@@ -131,14 +133,20 @@ def _record(known: Choosing) -> Choice:
 
 def _reason(parts: Parts, doubtful: tuple[str, ...]) -> str:
     """Return in words why a step reads these rows, and whose widths that does not make right."""
-    also, which = "", "keep every sd"
+    also, promise = "", PROMISE
     if doubtful:
-        names, which = ", ".join(doubtful), "keep the sds of parameters with a Gaussian posterior"
+        names = ", ".join(doubtful)
+        promise = "keep the sds of parameters with a Gaussian posterior within"
         also = (
             f"; {names} and the widths of the effects that they act on are not to be trusted, for "
             f"beyond {LARGEST_SPLIT:,} parameters they are not drawn apart"
         )
     total = sum(parts.block_function.total_sizes)
+    if parts.rows_model.n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
+        also += (
+            f"; beyond {LARGEST_MATRIX} parameters the curvature is that of a sample of the rows, "
+            "and was not tested on all of them"
+        )
     if parts.settings.axes.estimator.whole:
         return (
             f"all {total:,} rows at every step, because a batch with a control variate would cost "
@@ -148,6 +156,6 @@ def _reason(parts: Parts, doubtful: tuple[str, ...]) -> str:
     if isinstance(parts.scheme, Weighted):
         often = ", those with much of the noise more often,"
     return (
-        f"batches of {sum(parts.batch_sizes):,} of {total:,} rows{often} {which} within "
+        f"batches of {sum(parts.batch_sizes):,} of {total:,} rows{often} {promise} "
         f"{parts.settings.target_bias:.0%}{also}"
     )

@@ -14,13 +14,12 @@ from pymc_sgld import records
 from pymc_sgld.posterior import Check
 from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
 from pymc_sgld.printing import PrintedTable
-from pymc_sgld.step_methods.auto import Auto
+from pymc_sgld.step_methods.auto import PROMISE, Auto
 from pymc_sgld.step_methods.auto_gibbs import LARGEST_SPLIT
 from pymc_sgld.validate import and_more
 
 _log = logging.getLogger("pymc.sgld")
 _ANOTHER_MODE = 1.0
-_PROMISE = "keep every sd within"  # of the reason, where batches are read
 _NO_CENTRE = 1.5  # slope at the centre, in posterior sds
 
 
@@ -49,7 +48,7 @@ def summary(step: Auto, doubts: list[str]) -> str:
     choice = step.choice
     reason = choice.reason
     if doubts:
-        reason = reason.replace(_PROMISE, "were chosen to keep every sd within")
+        reason = reason.replace(PROMISE, f"were chosen to {PROMISE}")
         doubt = "whether they do is in doubt, see below" if reason != choice.reason else "see below"
         reason = f"{reason} ({doubt})"
     line = f"Auto: {reason}; tuning read the data {choice.data_passes:.0f} times."

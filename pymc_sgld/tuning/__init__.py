@@ -21,7 +21,14 @@ from pymc_sgld.tuning.local_gaussian import (
     look_at_scores,
     typical_precision,
 )
-from pymc_sgld.tuning.mode_search import ModeSearch, climb, find_mode, sample_rows
+from pymc_sgld.tuning.mode_search import (
+    LARGEST_MATRIX,
+    ROWS_OF_A_SAMPLE,
+    ModeSearch,
+    climb,
+    find_mode,
+    sample_rows,
+)
 from pymc_sgld.tuning.problem import TuningProblem, batch_gradients
 from pymc_sgld.tuning.propriety import check_mode, improper_direction
 from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
@@ -32,8 +39,10 @@ from pymc_sgld.tuning.warmup import Warmup
 
 __all__ = [
     "FEWEST_DRAWS",
+    "LARGEST_MATRIX",
     "LARGEST_MEASURED",
     "MANY",
+    "ROWS_OF_A_SAMPLE",
     "TARGET_BIAS",
     "Centre",
     "GaussianLaw",
