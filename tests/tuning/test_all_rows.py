@@ -7,11 +7,13 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld.chain.scan_loop import sampling_mode
-from pymc_sgld.tuning import find_laplace, remaining_noise
+from pymc_sgld.samplers import Baoa
+from pymc_sgld.tuning import LinearLaw, LocalGaussian, find_laplace, remaining_noise, smallest_batch
 from pymc_sgld.tuning.other_modes import path_dips
 from pymc_sgld.tuning.proof import proven
 from pymc_sgld.tuning.row_sample import RowSample
 from pymc_sgld.tuning.row_sizes import row_sizes
+from pymc_sgld.tuning.starts import jittered
 
 
 def block_function(model):
@@ -99,6 +101,31 @@ def test_log_concave_paths_do_not_dip_and_those_between_modes_do():
     first, last = np.array([-1.0]), np.array([1.0])
     assert path_dips(two, first, last) and not path_dips(two, first, np.array([-0.9]))
     assert not path_dips(lambda at: -8 * (at[0] - 1) ** 2, first, last)
+
+
+def test_starts_are_dispersed_by_the_units_of_the_columns():
+    """A column in other units gives the same starts in these units."""
+    rng = np.random.default_rng(7)
+    column, outcome = rng.normal(size=400), rng.integers(0, 2, 400)
+
+    def offset(unit):
+        with pm.Model() as model:
+            slope = pm.Normal("slope", 0, 10 / unit)
+            pm.Bernoulli("y", logit_p=slope * (unit * column), observed=outcome)
+        function = block_function(model)
+        return jittered(function, np.zeros(1), np.random.default_rng(3))[0]
+
+    np.testing.assert_allclose(offset(1e5) * 1e5, offset(1.0), rtol=1e-6)
+
+
+def test_the_batch_is_chosen_for_the_upper_end_of_the_noise():
+    plain = LocalGaussian(np.eye(1), np.full((1, 1, 1), 1e-6), 0.0)
+    unsure = plain._replace(noise_error=0.1)
+    sizes = [
+        smallest_batch(LinearLaw(Baoa()), one, np.eye(1), [10_000], target_bias=0.05)
+        for one in (plain, unsure, plain._replace(row_noise=1.2 * plain.row_noise))
+    ]
+    assert sizes[0] < sizes[1] == sizes[2]
 
 
 @pytest.mark.parametrize("seed", range(3))
