@@ -83,13 +83,14 @@ def why_not_tuned(error: BaseException, model: pm.Model) -> str | None:
     causes = [error]
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
-    refusals = [one for one in causes if isinstance(one, TuningError)]
-    if uses_minibatch(model) or any(one.model_at_fault for one in refusals):
+    if uses_minibatch(model):
         return None
-    told = [str(one) for one in causes if isinstance(one, SamplingError)]
-    if not told:
+    if any(isinstance(cause, TuningError) and cause.model_at_fault for cause in causes):
         return None
-    return f"the sampler could not be tuned to the model. {told[-1].split('. ')[0]}."
+    messages = [str(cause) for cause in causes if isinstance(cause, SamplingError)]
+    if not messages:
+        return None
+    return f"the sampler could not be tuned to the model. {messages[-1].split('. ')[0]}."
 
 
 def nuts_seconds(rows: RowModel, n_draws: int) -> float:
