@@ -1,8 +1,10 @@
 """Stochastic-gradient MCMC for PyMC models: importing registers the step methods with PyMC."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from pymc_sgld import gradient_estimators, preconditioners, schedules, step_methods
 from pymc_sgld.annealing import Annealing, anneal
-from pymc_sgld.comparison import Comparison, compare
 from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
 from pymc_sgld.posterior import (
     Check,
@@ -19,6 +21,10 @@ from pymc_sgld.step_methods.auto_report import tuning_table
 from pymc_sgld.step_methods.registry import *  # noqa: F403  every step method by its name
 from pymc_sgld.step_methods.registry import register
 
+if TYPE_CHECKING:
+    from pymc_sgld import comparison
+    from pymc_sgld.comparison import Comparison, compare
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -32,6 +38,7 @@ __all__ = [
     "anneal",
     "check",
     "compare",
+    "comparison",
     "gradient_estimators",
     "posterior_predictive",
     "posterior_scores",
@@ -47,5 +54,20 @@ __all__ = [
     "tuning_table",
 ]
 __all__ += step_methods.registry.__all__
+_OF_COMPARISON = ("Comparison", "compare")  # which loads what draws plots
 
 register()
+
+
+def __getattr__(name: str) -> Any:
+    """Load what few sessions use when it is asked for."""
+    if name == "comparison":
+        return import_module("pymc_sgld.comparison")
+    if name in _OF_COMPARISON:
+        return getattr(import_module("pymc_sgld.comparison"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return all names, those that are not loaded yet too."""
+    return sorted({*globals(), *__all__})

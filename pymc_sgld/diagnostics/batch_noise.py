@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-
-from scipy import stats
+import scipy
 
 from pymc_sgld.types import Array
 
@@ -59,4 +58,4 @@ def batch_noise(gradients: Array) -> BatchNoise:
     n_tail = max(1, int(_TAIL * len(norms)))
     with np.errstate(divide="ignore"):
         index = 1 / np.mean(np.log(norms[:n_tail] / norms[n_tail]))
-    return BatchNoise(covariance, stats.kurtosis(noise, axis=0), float(index))
+    return BatchNoise(covariance, scipy.stats.kurtosis(noise, axis=0), float(index))

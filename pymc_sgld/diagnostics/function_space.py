@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-import arviz as az
 import numpy as np
 
+from pymc_sgld.diagnostics.convergence import effective_draws, r_hat
 from pymc_sgld.types import Array
 
 
@@ -59,6 +59,6 @@ def function_space_mixing(predictions: Array) -> FunctionSpace:
     points = predictions.reshape(*predictions.shape[:2], -1)
     points = points[..., points.std(axis=(0, 1)) > 0]
     return FunctionSpace(
-        np.asarray(az.rhat(points, chain_axis=0, draw_axis=1)),
-        np.asarray(az.ess(points, chain_axis=0, draw_axis=1)),
+        r_hat(points),
+        effective_draws(points),
     )

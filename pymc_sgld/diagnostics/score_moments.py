@@ -9,9 +9,9 @@ drawn independently of the draw: no pass through the data is needed.
 
 from typing import Any, NamedTuple
 
-import arviz as az
 import numpy as np
 
+from pymc_sgld.diagnostics.convergence import effective_draws
 from pymc_sgld.diagnostics.score_regression import regressed_covariance
 from pymc_sgld.diagnostics.shrinkage import shrunk_covariance
 from pymc_sgld.types import Array
@@ -238,7 +238,7 @@ def _error(series: Array) -> _Error:
     parameters: it is held to the median of all, by a quarter at most.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        ess = np.asarray(az.ess(series, method="mean", chain_axis=0, draw_axis=1))
+        ess = effective_draws(series, "mean")
     ess = np.where(np.isfinite(ess), ess, np.prod(series.shape[:2]))
     ess = np.minimum(ess, np.maximum(np.median(ess), _KEPT * ess))
     return _Error(
@@ -257,6 +257,6 @@ def _freedom(errors: Array, freedom: Array) -> Array:
 def _lost_to_the_mean(draws: Array) -> Array:
     """Return the share of the variance that is left around a chain's own mean."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        ess = np.asarray(az.ess(draws, method="mean", chain_axis=0, draw_axis=1))
+        ess = effective_draws(draws, "mean")
     of_a_chain = np.maximum(np.nan_to_num(ess, nan=np.inf) / len(draws), 2.0)
     return np.asarray(1 - 1 / of_a_chain)

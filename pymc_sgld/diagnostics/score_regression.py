@@ -5,8 +5,7 @@ have, so that draws that are too wide, and their scores, still give the right :m
 """
 
 import numpy as np
-
-from scipy.linalg import eigh, solve_triangular
+import scipy
 
 from pymc_sgld.diagnostics.shrinkage import effective_number, shrunk_covariance
 from pymc_sgld.types import Array
@@ -70,7 +69,7 @@ def _regressed(positions: Array, scores: Array, spread: Array) -> Array | None:
     n_dim = len(spread)
     factor = np.linalg.cholesky(spread)
     centred = (positions - positions.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
-    unit = solve_triangular(factor, centred.T, lower=True).T
+    unit = scipy.linalg.solve_triangular(factor, centred.T, lower=True).T
     pulled = (scores - scores.mean(axis=1, keepdims=True)).reshape(-1, n_dim) @ factor
     off = _ridge(unit, -(pulled + unit), len(positions))
     if off is None:
@@ -107,8 +106,8 @@ def _left_vectors(unit: Array) -> tuple[Array, Array]:
     """Return left singular vectors and squared singular values, from the smaller product."""
     n_draws, n_dim = unit.shape
     if n_draws <= n_dim:
-        square, left = eigh(unit @ unit.T)
+        square, left = scipy.linalg.eigh(unit @ unit.T)
         return left, np.maximum(square, 0.0)
-    square, right = eigh(unit.T @ unit)
+    square, right = scipy.linalg.eigh(unit.T @ unit)
     known = square > 1e-12 * square[-1]
     return unit @ (right[:, known] / np.sqrt(square[known])), square[known]

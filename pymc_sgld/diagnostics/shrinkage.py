@@ -6,9 +6,9 @@ squared: what makes it affordable for many thousand parameters.
 
 from typing import NamedTuple
 
-import arviz as az
 import numpy as np
 
+from pymc_sgld.diagnostics.convergence import effective_draws
 from pymc_sgld.types import Array
 
 _TINY = np.finfo(float).tiny
@@ -91,6 +91,6 @@ def effective_number(draws: Array) -> float:
     if draws.shape[1] < 4:  # too short for autocorrelations
         return n_draws
     with np.errstate(invalid="ignore", divide="ignore"):
-        ess = np.asarray(az.ess(square, method="mean", chain_axis=0, draw_axis=1))
+        ess = effective_draws(square, "mean")
     known = ess[np.isfinite(ess)]
     return float(min(np.median(known), n_draws)) if len(known) else n_draws

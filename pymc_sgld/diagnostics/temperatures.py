@@ -6,9 +6,9 @@ is enough alone: a chain that has not warmed up and noise that heats it can canc
 
 from typing import NamedTuple
 
-import arviz as az
 import numpy as np
 
+from pymc_sgld.diagnostics.convergence import error_of_mean
 from pymc_sgld.types import Array
 
 
@@ -78,4 +78,4 @@ def configurational_temperature(positions: Array, scores: Array) -> Temperature:
 
 
 def _mean(series: Array) -> Temperature:
-    return Temperature(float(series.mean()), float(az.mcse(series, method="mean")))
+    return Temperature(float(series.mean()), float(error_of_mean(series)))

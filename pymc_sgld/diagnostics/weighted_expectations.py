@@ -8,9 +8,9 @@ Welling, M. and Teh, Y. W. (2011). Bayesian learning via stochastic gradient Lan
 ICML, equation (11). https://dl.acm.org/doi/10.5555/3104482.3104568
 """
 
-import arviz as az
 import numpy as np
 
+from pymc_sgld.diagnostics.convergence import error_of_mean
 from pymc_sgld.types import Array
 
 
@@ -84,7 +84,7 @@ def weighted_ess(values: Array, weights: Array) -> Array:
     values, shares = _checked(values, weights)
     centred = values - np.tensordot(shares, values, axes=2)
     series = centred * shares.reshape(*shares.shape, *[1] * (values.ndim - 2)) * shares.size
-    error = az.mcse(series, method="mean", chain_axis=0, draw_axis=1)
+    error = error_of_mean(series)
     return np.asarray(np.tensordot(shares, centred**2, axes=2) / error**2)
 
 

@@ -1,8 +1,7 @@
 """Draws and scores in coordinates of unit scale, in which discrepancies do not depend on units."""
 
 import numpy as np
-
-from scipy.linalg import solve_triangular
+import scipy
 
 from pymc_sgld.types import Array
 
@@ -73,5 +72,5 @@ def whiten(
             f"too few draws ({len(draws)}), or some parameter is constant. Pass covariance=, such "
             "as np.diag of the squared posterior sds."
         ) from None
-    positions = solve_triangular(factor, (draws - draws.mean(axis=0)).T, lower=True).T
+    positions = scipy.linalg.solve_triangular(factor, (draws - draws.mean(axis=0)).T, lower=True).T
     return positions, scores @ factor, factor

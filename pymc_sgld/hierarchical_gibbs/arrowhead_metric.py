@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
-import scipy.linalg
+import scipy
 
 from pymc_sgld.preconditioners.linear import Metric
 from pymc_sgld.types import Array, Tensor

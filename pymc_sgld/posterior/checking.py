@@ -5,7 +5,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import arviz as az
 import numpy as np
 import pymc as pm
 import xarray as xr
@@ -22,6 +21,7 @@ from pymc_sgld.diagnostics import (
     score_covariance,
     width_and_slope,
 )
+from pymc_sgld.diagnostics.convergence import effective_draws, r_hat
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.posterior.log_likelihood import posterior_of
 from pymc_sgld.posterior.score_estimates import FEWEST_SCORED, ScoreSource, affordable_scores
@@ -363,13 +363,13 @@ def _of_draws(draws: Array, labels: list[str]) -> Measured:
         half = draws.shape[1] // 2
         halves = np.concatenate([draws[:, :half], draws[:, half : 2 * half]])
     with np.errstate(all="ignore"):
-        r_hat = np.asarray(az.rhat(halves, chain_axis=0, draw_axis=1), dtype=float)
-        ess = np.asarray(az.ess(draws, chain_axis=0, draw_axis=1), dtype=float)
+        r_hat_of_halves = r_hat(halves)
+        ess = effective_draws(draws)
     constant = np.ptp(np.nan_to_num(draws), axis=(0, 1)) == 0
     blank = np.full(len(labels), np.nan)
     return Measured(
         labels,
-        r_hat,
+        r_hat_of_halves,
         np.where(constant, np.nan, ess),
         blank,
         blank,

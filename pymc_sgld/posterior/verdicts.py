@@ -3,8 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from scipy import stats
+import scipy
 
 from pymc_sgld.types import Array
 from pymc_sgld.validate import and_more
@@ -73,7 +72,7 @@ def critical_value(n_parameters: int, freedom: Array | float = np.inf) -> Any:
     freedom : array or float, optional
         Degrees of freedom of the errors. Default: they are known.
     """
-    return stats.t.isf(_ERROR_RATE / (2 * max(1, n_parameters)), freedom)
+    return scipy.stats.t.isf(_ERROR_RATE / (2 * max(1, n_parameters)), freedom)
 
 
 def sure_range(measured: Measured, n_parameters: int | None = None) -> tuple[Array, Array]:

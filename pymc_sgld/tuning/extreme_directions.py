@@ -1,11 +1,12 @@
 """The extreme directions of a posterior too large for an n_dim x n_dim matrix."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
@@ -144,10 +145,12 @@ class _Curvature:
         )
         return np.asarray(self.back(behind - ahead) * length / (2 * self.step))
 
-    def operator(self) -> LinearOperator:
+    def operator(self) -> scipy.sparse.linalg.LinearOperator:
         """Return it as scipy takes it."""
         n_dim = len(self.position)
-        return LinearOperator((n_dim, n_dim), matvec=self.along, dtype=np.float64)
+        return scipy.sparse.linalg.LinearOperator(
+            (n_dim, n_dim), matvec=self.along, dtype=np.float64
+        )
 
     @property
     def data_passes(self) -> float:
@@ -204,15 +207,17 @@ def _information_of_rows(
     return information
 
 
-def _end(operator: LinearOperator, count: int, end: str, first: Array) -> tuple[Array, Array]:
+def _end(
+    operator: scipy.sparse.linalg.LinearOperator, count: int, end: str, first: Array
+) -> tuple[Array, Array]:
     """Return the eigenvalues at one end that converged, ascending, and their vectors."""
     basis = min(len(first), max(2 * count + 1, 20))
     restarts = max(1, (_MOST_PRODUCTS - basis) // max(1, basis - count))
     try:
-        values, vectors = eigsh(
+        values, vectors = scipy.sparse.linalg.eigsh(
             operator, count, which=end, ncv=basis, v0=first, tol=_TOLERANCE, maxiter=restarts
         )
-    except ArpackNoConvergence as stopped:
+    except scipy.sparse.linalg.ArpackNoConvergence as stopped:
         values, vectors = stopped.eigenvalues, stopped.eigenvectors
     order = np.argsort(values)
     return values[order], vectors[:, order]

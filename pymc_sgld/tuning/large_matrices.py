@@ -7,8 +7,7 @@ largest one less than that.
 from typing import Any
 
 import numpy as np
-
-from scipy.sparse.linalg import LinearOperator, eigsh
+import scipy
 
 from pymc_sgld.tuning.row_scores import lean
 from pymc_sgld.types import Array
@@ -46,9 +45,9 @@ def largest_eigenvector(factor: Array, noise: Array) -> tuple[float, Array]:
     def product(vector: Array) -> Array:
         return np.asarray(outer.T @ (inner @ (outer @ np.ravel(vector))))
 
-    operator: Any = LinearOperator(factor.shape, matvec=product, dtype=float)
+    operator: Any = scipy.sparse.linalg.LinearOperator(factor.shape, matvec=product, dtype=float)
     start = np.random.default_rng(0).standard_normal(len(noise))
-    values, vectors = eigsh(operator, k=1, which="LA", tol=_LANCZOS, v0=start)
+    values, vectors = scipy.sparse.linalg.eigsh(operator, k=1, which="LA", tol=_LANCZOS, v0=start)
     return float(values[-1]), vectors[:, -1]
 
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-
-from scipy.sparse import vstack
+import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.coloured_differences import agrees, coloured, minus_hessian
@@ -273,7 +272,7 @@ def _seen(
             square += weight * gram(scores)
             together |= pattern(scores)
         if sparse:
-            every = vstack(sparse, format="csr")
+            every = scipy.sparse.vstack(sparse, format="csr")
             square, together = square + weight * gram(every), together | pattern(every)
     n_rows = block_function.total_sizes[group]
     return _Seen(square, total, counts, together, n_rows, n_seen)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.optimize
+import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.trust_region import (

@@ -13,8 +13,7 @@ the rows of a model are of this kind is not assumed but tested, on a random dire
 from typing import Any
 
 import numpy as np
-
-from scipy.sparse import bsr_array, diags_array
+import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.large_matrices import MANY
@@ -144,7 +143,7 @@ def _sparse_sum(products: Any, middle: Array, scales: Array) -> Any:
     """Return the same sum from products of which most entries are zero."""
     count = len(middle)
     each = np.arange(count + 1)
-    between = bsr_array((middle, each[:-1], each), shape=(count * _DIRECTIONS,) * 2)
+    between = scipy.sparse.bsr_array((middle, each[:-1], each), shape=(count * _DIRECTIONS,) * 2)
     hessian = products.T @ (between @ products)
-    units = diags_array(1 / scales)
+    units = scipy.sparse.diags_array(1 / scales)
     return units @ ((hessian + hessian.T) / 2) @ units

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-
-from scipy.sparse import csr_array
+import scipy
 
 from pymc_sgld.types import Array
 
@@ -28,7 +27,7 @@ def lean(scores: Array) -> Any:
     """Return an array in float64, as a sparse one where most of it is zero."""
     scores = np.asarray(scores, dtype=float)
     few = np.count_nonzero(scores) < _SPARSE * scores.size
-    return csr_array(scores) if few else scores
+    return scipy.sparse.csr_array(scores) if few else scores
 
 
 def gram(scores: Any) -> Array:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.optimize
+import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array

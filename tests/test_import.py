@@ -1,0 +1,49 @@
+"""What `import pymc_sgld` loads: counted, in a process of its own."""
+
+import subprocess
+import sys
+
+import pymc_sgld as psg
+
+# Each takes as long as PyMC or a good part of it, and no model was built yet.
+LATER = (
+    "arviz",
+    "arviz_base",
+    "arviz_plots",
+    "arviz_stats",
+    "jax",
+    "matplotlib",
+    "nutpie",
+    "scipy.integrate",
+    "scipy.optimize",
+    "scipy.stats",
+)
+
+
+def loaded(code):
+    """Return the names of the modules that are there after some lines of code."""
+    code = f"import sys\n{code}\nprint(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_what_sampling_or_plots_need_is_loaded_later():
+    names = loaded("import pymc_sgld")
+    assert "pymc_sgld.sampling" in names
+    assert sorted(names & set(LATER)) == []
+    assert not any(name.startswith("pymc_sgld.comparison") for name in names)
+
+
+def test_a_name_that_was_not_loaded_is_there_when_asked_for():
+    names = loaded(
+        "import pymc_sgld as psg\n"
+        "assert {'compare', 'Comparison', 'comparison', 'sample'} < set(dir(psg))\n"
+        "from pymc_sgld import *\n"
+        "assert compare is psg.comparison.compare is psg.compare"
+    )
+    assert "pymc_sgld.comparison.running" in names
+
+
+def test_all_names_that_are_public_are_completed():
+    assert set(psg.__all__) <= set(dir(psg))
+    assert not hasattr(psg, "no_such_name")
