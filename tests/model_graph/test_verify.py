@@ -12,7 +12,9 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph import RowError, RowRequest, row_model, verify
-from pymc_sgld.model_graph.density.verify import _Reference, _shuffled, _unequal_cuts
+from pymc_sgld.model_graph.density import reference as reference_module
+from pymc_sgld.model_graph.density.reference import Reference, _shuffled
+from pymc_sgld.model_graph.density.verify import _unequal_cuts
 from tests.model_graph.accepted_models import ACCEPTED, X, Y
 
 
@@ -145,13 +147,12 @@ def test_the_compiled_block_function_is_used_again(python_mode):
 
 def test_one_finite_point_is_not_enough(monkeypatch, split, python_mode):
     answers = iter([False] * 9 + [True])
-    call = _Reference.__call__
+    call = Reference.__call__
 
     def once(self, position, rows):
-        value, slopes = call(self, position, rows)
-        return (value if next(answers) else -np.inf), slopes
+        return call(self, position, rows) if next(answers) else None
 
-    monkeypatch.setattr(_Reference, "__call__", once)
+    monkeypatch.setattr(Reference, "__call__", once)
     with pytest.raises(RowError, match="finite at 1 of 10 points near its initial point"):
         verify(split("linear_constants"), python_mode, rng=np.random.default_rng(0))
 
@@ -164,3 +165,35 @@ def test_nothing_compared_is_an_error_not_a_pass(python_mode):
         pm.Normal("y", b, 1.0, observed=np.arange(50.0))
     with pytest.raises(RowError, match=r"finite at 0 of 10 points .* Give initvals"):
         verify(row_model(model), python_mode, rng=np.random.default_rng(0))
+
+
+def test_digits_that_the_model_as_written_loses_are_not_taken_for_an_error(python_mode):
+    # log(1 - sigmoid(x)) has no digit left at x = 40, where the rows' own form has all
+    x = np.linspace(-150.0, 150.0, 200)
+    with pm.Model() as model:
+        pm.Bernoulli("y", logit_p=pm.Normal("b") * x, observed=(x > 0).astype(int))
+    assert verify(row_model(model), "NUMBA", rng=np.random.default_rng(0)) < 1e-9
+
+
+def test_what_numpy_does_row_by_row_is_compiled():
+    with pm.Model() as model:
+        cut = pm.Normal("cut")
+        dist = pm.StudentT.dist(nu=pm.math.exp(cut), mu=cut)
+        pm.Censored("y", dist, None, 1.0, observed=np.minimum(Y, 1.0))
+    assert Reference(row_model(model), {}, [len(Y)])._is_slow  # a series for each row
+
+
+def test_the_compiled_reference_holds_no_data(monkeypatch, split):
+    """It has them as arguments: else it would be compiled anew for all other data."""
+    split_model = split("linear_constants")
+    monkeypatch.setattr(reference_module, "_is_slow", lambda node: True)
+    reference = Reference(split_model, {}, [len(Y)])
+    position = np.random.default_rng(1).normal(size=split_model.n_dim)
+    value, gradient = reference(position, [np.arange(len(Y))])
+    expected = split_model.block_function("NUMBA").full(position)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-12)
+    function, data = reference._function.compiled, reference._function.data
+    assert {len(array) for array in data} == {len(Y)}
+    constants = [v for v in function.maker.fgraph.variables if isinstance(v, Constant)]
+    assert max((np.size(v.data) for v in constants), default=0) <= 16

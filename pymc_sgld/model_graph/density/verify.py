@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.replace import graph_replace
+from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.sparse.type import SparseTensorType
 from pytensor.tensor.subtensor import AdvancedSubtensor
-from pytensor.tensor.type import TensorType
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction
 from pymc_sgld.model_graph.density.layout import Layout
-from pymc_sgld.model_graph.density.modes import compile_function, is_jax, without_assertions
+from pymc_sgld.model_graph.density.modes import is_jax
+from pymc_sgld.model_graph.density.reference import Reference
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
-from pymc_sgld.model_graph.rewrite.factors import draw_of, minibatch_length, minibatch_nodes
-from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
-from pymc_sgld.model_graph.rewrite.named_dims import shaped_like
-from pymc_sgld.model_graph.rewrite.private_api import ParameterValueError
 
 _CHECKED_MODE = Mode(linker="py", optimizer="minimum_compile")
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
@@ -73,7 +66,7 @@ def verify(
     mode = "NUMBA" if mode is None else mode
     _refuse_sparse_on_jax(row_model, mode)
     function, sample = _sampled(row_model, mode, data, rng)
-    reference = _Reference(row_model, mode, sample, function.total_sizes)
+    reference = Reference(row_model, sample, function.total_sizes)
     start = row_model.ravel(row_model.model.initial_point(random_seed=0))
     tolerance = _TOLERANCE[row_model.position.type.dtype]
     if not any(row_model.streamed):
@@ -86,7 +79,7 @@ def verify(
         position = start + scale * rng.normal(size=start.shape)
         rows = reference.draw_rows(cuts, rng)
         expected = reference(position, rows)
-        if not all(np.isfinite(part).all() for part in expected):
+        if expected is None:
             continue
         try:
             found = _by_parts(function, position, rows, cuts, reference.scales)
@@ -97,7 +90,10 @@ def verify(
                 f"The model has no gradient by rows on JAX ({type(error).__name__} in PyTensor: "
                 f'{str(error).splitlines()[0]}). Use backend="numba".'
             ) from error
-        worst = max(worst, _difference(found, expected, row_model.layout))
+        gap = _difference(found, expected, row_model.layout)
+        if gap > tolerance and (again := reference.stabilised(position, rows)) is not None:
+            gap = _difference(found, again, row_model.layout)
+        worst = max(worst, gap)
         compared += 1
         if worst > tolerance or compared == _N_POINTS:
             break
@@ -193,123 +189,6 @@ def _refuse_sparse_on_jax(row_model: RowModel, mode: Any) -> None:
             f"'{sparse[0]}' is sparse, and PyTensor multiplies on JAX by constant sparse matrices "
             'only, not by rows of one. Use backend="numba", or pass the matrix as a dense array.'
         )
-
-
-class _Reference:
-    """Value and gradient of the untouched model; under `pm.Minibatch`, on given rows."""
-
-    def __init__(
-        self,
-        row_model: RowModel,
-        mode: Any,
-        sample: Mapping[Variable, np.ndarray],
-        total_sizes: Sequence[int],
-    ) -> None:
-        self.row_model = row_model
-        self.total_sizes = total_sizes
-        logp = row_model.model.logp(jacobian=row_model.jacobian is None)
-        nodes = minibatch_nodes([logp])
-        by_draw: dict[Variable, Variable] = {}
-        replace: dict[Variable, Variable] = {}
-        for node in nodes:
-            draw = draw_of(node)
-            if draw not in by_draw:
-                size, _ = minibatch_length(node, row_model.evaluator)
-                by_draw[draw] = TensorType("int64", shape=(size,))()
-            replace.update(_fixed_rows(node, by_draw[draw]))
-        if replace:
-            logp = graph_replace([logp], replace, strict=False)[0]
-        self.batch_sizes = [
-            None if draw is None else by_draw[draw].type.shape[0] for draw in row_model.draws
-        ]
-        indices = [by_draw[draw] for draw in row_model.draws if draw is not None]
-        variables = list(row_model.value_vars)
-        if row_model.log_jacobian is not None:  # the model's own, at values that follow from u
-            pairs = zip(variables, row_model.values, strict=True)
-            [logp] = rebuild([logp], {var: shaped_like(value, var) for var, value in pairs})
-            logp = logp + row_model.log_jacobian
-            self._inputs, self._outputs = [row_model.position], [logp, row_model.gradient(logp)]
-        else:
-            gradient = pytensor.grad(logp, variables, disconnected_inputs="ignore")
-            self._inputs, self._outputs = variables, [logp, *gradient]
-        self._inputs = [*self._inputs, *indices]
-        self._givens = {source: pt.constant(rows) for source, rows in sample.items()}
-        self.mode = mode
-        self.function = self._compiled()
-
-    def _compiled(self) -> Any:
-        return compile_function(
-            self._inputs,
-            self._outputs,
-            mode=without_assertions(self.mode),
-            givens=self._givens,
-        )
-
-    @property
-    def scales(self) -> list[float]:
-        """Weight of each group: N / batch size where a Minibatch feeds it."""
-        return [
-            1.0 if size is None else group.total_size / size
-            for group, size in zip(self.row_model.groups, self.batch_sizes, strict=True)
-        ]
-
-    @property
-    def lengths(self) -> list[int]:
-        """Number of rows of each group that are compared."""
-        return [
-            n if size is None else size
-            for n, size in zip(self.total_sizes, self.batch_sizes, strict=True)
-        ]
-
-    def draw_rows(self, cuts: list[list[int]], rng: np.random.Generator) -> list[np.ndarray]:
-        """Draw the rows to compare on: all of them, or one batch where a Minibatch feeds.
-
-        The first two parts are random rows in random order, the others what remains, in
-        order: reading all rows at random would cost more than the gradient.
-        """
-        return [
-            _shuffled(n, cut[1] if len(cut) > 1 else n, rng)
-            if size is None
-            else rng.integers(0, n, size)
-            for n, size, cut in zip(self.total_sizes, self.batch_sizes, cuts, strict=True)
-        ]
-
-    def __call__(self, position: np.ndarray, rows: list[np.ndarray]) -> tuple[Any, np.ndarray]:
-        point = [position]
-        if self.row_model.log_jacobian is None:
-            point = list(self.row_model.unravel(position).values())
-        extra = [r for r, size in zip(rows, self.batch_sizes, strict=True) if size is not None]
-        try:
-            value, *slopes = self._evaluated(*point, *extra)
-        except ParameterValueError:
-            # PyMC raises where the log-density is minus infinity.
-            return -np.inf, np.zeros(position.shape)
-        return value, np.concatenate([np.reshape(s, -1) for s in slopes])
-
-    def _evaluated(self, *arguments: Any) -> Any:
-        try:
-            return self.function(*arguments)
-        except (TypeError, IndexError, NotImplementedError):
-            # JAX cannot trace every gradient of PyTensor's, such as that of a loop.
-            if not is_jax(self.mode):
-                raise
-        self.mode = "NUMBA"
-        self.function = self._compiled()
-        return self.function(*arguments)
-
-
-def _shuffled(n_rows: int, n_first: int, rng: np.random.Generator) -> np.ndarray:
-    """Return all row numbers, random ones first and the rest in order."""
-    first = rng.choice(n_rows, size=n_first, replace=False)
-    rest = np.ones(n_rows, dtype=bool)
-    rest[first] = False
-    return np.concatenate([first, np.flatnonzero(rest)])
-
-
-def _fixed_rows(node: Apply, index: Variable) -> dict[Variable, Variable]:
-    """Return the outputs of a `pm.Minibatch` with its random rows replaced by given ones."""
-    *sources, _ = node.inputs
-    return {out: source[index] for out, source in zip(node.outputs, sources, strict=False)}
 
 
 def _by_parts(
