@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pymc_sgld import records
-from pymc_sgld.model_graph import row_model
+from pymc_sgld.model_graph import read_rows
 from pymc_sgld.printing import Printed
 from pymc_sgld.samplers import TestedRule
 from pymc_sgld.sampling import check_initvals, without_row_sized
@@ -175,11 +175,11 @@ def anneal(
     as_schedule("temperature", cooling)
     model = pm.modelcontext(model)
     check_initvals(model, initvals)
-    rows_model = row_model(model, rows=rows, allow_no_rows=True, jacobian=False)
-    if not rows_model.groups:
+    row_model = read_rows(model, rows=rows, allow_no_rows=True, jacobian=False)
+    if not row_model.groups:
         arguments = {"gradient": "full", **arguments}
     step = REGISTRY[sampler](
-        rows=rows_model,
+        rows=row_model,
         batch_size=batch_size,
         step_size=step_size,
         steps_per_draw=steps_per_draw,

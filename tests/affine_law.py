@@ -19,19 +19,19 @@ class AffineStep:
         self.noise_vectors = rule.noise_vectors
 
     def push(self, x, noise, start):
-        chain, windows = self.chain, self.chain.windows
+        chain, batches = self.chain, self.chain.batches
         state = dict(zip(self.names, np.reshape(x, (-1, self.n_dim)).astype(float), strict=True))
         randomness = Randomness(
             np.array([[start]], dtype=np.int64),
             np.asarray(noise, float).reshape(1, self.noise_vectors, self.n_dim),
         )
         constants = loop_constants(
-            batch_sizes=windows.batch_sizes,
-            scales=windows.total_sizes / windows.batch_sizes,
+            batch_sizes=batches.batch_sizes,
+            scales=batches.total_sizes / batches.batch_sizes,
             gradient_noise=chain.state.gradient_noise,
             estimator_parameters=chain.state.estimator_parameters,
             metric_parameters=chain.state.metric.parameters(),
-            leaves=windows.arrays("law", self.permutation),
+            leaves=batches.arrays("law", self.permutation),
         )
         new = chain.loop.run(
             state, randomness, np.array([self.h]), np.array([self.temperature]), constants
@@ -39,7 +39,7 @@ class AffineStep:
         return np.concatenate([new[name] for name in self.names])
 
     def permutation(self, group):
-        return np.random.default_rng(5).permutation(int(self.chain.windows.total_sizes[group]))
+        return np.random.default_rng(5).permutation(int(self.chain.batches.total_sizes[group]))
 
     def matrices(self, start):
         rest, quiet = np.zeros(self.n_state), np.zeros(self.n_dim * self.noise_vectors)
@@ -51,8 +51,8 @@ class AffineStep:
 
     def stationary(self):
         """Mean and covariance of the position, exact over all windows of the permutation."""
-        windows = self.chain.windows
-        starts = range(int(windows.total_sizes[0])) if not windows.groups[0].whole else [0]
+        batches = self.chain.batches
+        starts = range(int(batches.total_sizes[0])) if not batches.groups[0].whole else [0]
         Ms, bs, Bs = map(np.array, zip(*(self.matrices(start) for start in starts), strict=True))
         n = self.n_state
         mean = np.linalg.solve(np.eye(n) - Ms.mean(axis=0), bs.mean(axis=0))

@@ -101,7 +101,7 @@ def test_one_parameter_of_another_width_is_named(model, exact, factor, verdict, 
     found = psg.check(as_idata(mean, scale), model)
     of_mean, of_scale = found.verdicts
     assert of_mean.verdict == verdict and of_mean.at == "mean[1] (1 of 3)"
-    assert f"{100 * abs(factor - 1):.0f}" in of_mean.told or "±" in of_mean.told
+    assert f"{100 * abs(factor - 1):.0f}" in of_mean.in_words or "±" in of_mean.in_words
     assert found.measured.sd_ratio[1] == pytest.approx(factor, abs=0.05)
     assert of_scale.verdict == "fine" and told in found.warnings[0]
     assert "mean[1]" in found.warnings[0] and "mean[0]" not in found.warnings[0]
@@ -119,7 +119,8 @@ def test_chains_apart_are_not_mixed(model, exact):
     mean = mean + np.array([0, 0, 0.3, 0.3])[:, None, None] * [1, 0, 0]
     found = psg.check(as_idata(mean, scale), model)
     assert (
-        found.verdicts[0].told.startswith("not mixed: R-hat") and "mean[0]" in found.verdicts[0].at
+        found.verdicts[0].in_words.startswith("not mixed: R-hat")
+        and "mean[0]" in found.verdicts[0].at
     )
 
 
@@ -127,7 +128,7 @@ def test_draws_of_other_data_are_told_by_the_slope(model, exact):
     """Same names, same shapes, same widths; only the place is wrong."""
     mean, scale = exact
     found = psg.check(as_idata(mean + 1.0, scale), model)
-    assert "posterior sds away" in found.verdicts[0].told
+    assert "posterior sds away" in found.verdicts[0].in_words
     assert "another model" in found.verdicts[0].advice
     assert any("does not average to zero" in one for one in found.warnings)
 
@@ -140,7 +141,7 @@ def test_one_chain_is_judged_with_a_note(model, exact):
     drifted = mean[:1].copy()
     drifted[:, DRAWS // 2 :, 0] += 0.3
     found = psg.check(as_idata(drifted, scale[:1]), model)
-    assert found.verdicts[0].told.startswith("not mixed: R-hat")
+    assert found.verdicts[0].in_words.startswith("not mixed: R-hat")
     assert found.verdicts[0].at.startswith("mean[0]")
 
 
@@ -162,12 +163,12 @@ def test_draws_that_do_not_move_or_are_not_finite(model, exact):
     stuck = mean.copy()
     stuck[..., 2] = 0.0
     found = psg.check(as_idata(stuck, scale), model)
-    assert found.verdicts[0].told == "not mixed: all draws are equal"
+    assert found.verdicts[0].in_words == "not mixed: all draws are equal"
     assert found.verdicts[1].verdict != "not mixed"
     lost = mean.copy()
     lost[0, 5:25, 0] = np.nan
     found = psg.check(as_idata(lost, scale), model)
-    assert found.verdicts[0].told == "cannot tell: 20 draws are not finite"
+    assert found.verdicts[0].in_words == "cannot tell: 20 draws are not finite"
     assert found.verdicts[1].verdict == "cannot tell" and "not finite" in found.verdicts[1].advice
 
 
@@ -280,7 +281,7 @@ def test_the_range_of_widths_leaves_out_what_cannot_be_told(model, exact):
 def test_few_draws_cannot_tell(model, exact):
     mean, scale = exact
     found = psg.check(as_idata(mean[:, :12], scale[:, :12]), model)
-    assert found.verdicts[0].told.startswith("cannot tell:") and not found.warnings
+    assert found.verdicts[0].in_words.startswith("cannot tell:") and not found.warnings
 
 
 def test_a_missing_variable_is_an_error(model, exact):

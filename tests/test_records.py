@@ -12,7 +12,7 @@ import pymc_sgld as psg
 
 from pymc_sgld import records
 from pymc_sgld.comparison.methods.optimality import Optimality
-from pymc_sgld.step_methods.auto import Choice
+from pymc_sgld.step_methods.auto import AutoRecord
 from pymc_sgld.step_methods.registry import REGISTRY
 from tests.targets import linear_regression
 
@@ -58,7 +58,7 @@ def test_every_statistic_of_a_sampler_is_named_and_every_name_is_used():
 
 
 def test_fields_that_are_written_by_name_are_recorded():
-    assert {*Choice._fields, records.TARGET_BIAS} == set(records.TUNING_ATTRIBUTES)
+    assert {*AutoRecord._fields, records.TARGET_BIAS} == set(records.TUNING_ATTRIBUTES)
     assert set(Optimality._fields) < set(records.OF_A_METHOD_COMPARED)
 
 

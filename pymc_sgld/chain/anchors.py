@@ -12,7 +12,7 @@ import numpy as np
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.row_sources import BlockLayout, Windows
+from pymc_sgld.row_sources import Batches, BlockLayout
 from pymc_sgld.tuning import centre_parameters
 from pymc_sgld.types import Array
 
@@ -25,25 +25,25 @@ class Anchors:
     ----------
     estimator : GradientEstimator
     block_function : BlockFunction
-    windows : Windows
+    batches : Batches
     state : ChainState
     """
 
     estimator: GradientEstimator
     block_function: BlockFunction
-    windows: Windows
+    batches: Batches
     state: ChainState
 
     def steps_until(self, step: int) -> int | None:
         """Return how many steps, this one included, are run before something is to be renewed."""
-        between = self.estimator.steps_between(self.windows.steps_per_pass)
+        between = self.estimator.steps_between(self.batches.steps_per_pass)
         return None if between is None else between - step % between
 
     def renew(
         self,
         step: int,
         position: Callable[[], Array],
-        copy_number: int,
+        shuffle_number: int,
         leaves: Callable[[], Sequence[Array]],
     ) -> None:
         """Do what is due before a step.
@@ -53,17 +53,17 @@ class Anchors:
         step : int
         position : callable
             Returns where the chain is.
-        copy_number : int
+        shuffle_number : int
             Of the order of the rows that serves the step.
         leaves : callable
             Returns the arrays in that order.
         """
-        between = self.estimator.steps_between(self.windows.steps_per_pass)
+        between = self.estimator.steps_between(self.batches.steps_per_pass)
         if between is None:
             return
         due = step % between == 0
         if self.estimator.remembers:
-            self._renew_table(due, position, copy_number, leaves)
+            self._renew_table(due, position, shuffle_number, leaves)
         elif due or not self.state.estimator_parameters:
             anchor = position()
             if np.isfinite(anchor).all():
@@ -82,20 +82,20 @@ class Anchors:
     def forget(self, before: tuple[Array, ...]) -> None:
         """Undo what a draw that is refused has done; ``before`` it were these parameters."""
         self.state.gradient_table, self.state.fresh_gradients = None, ()
-        if self.estimator.steps_between(self.windows.steps_per_pass) is not None:
+        if self.estimator.steps_between(self.batches.steps_per_pass) is not None:
             self.state.estimator_parameters = before
 
     def _renew_table(
         self,
         due: bool,
         position: Callable[[], Array],
-        copy_number: int,
+        shuffle_number: int,
         leaves: Callable[[], Sequence[Array]],
     ) -> None:
         state = self.state
-        if state.gradient_table is None or state.table_copy != copy_number:
+        if state.gradient_table is None or state.table_shuffle != shuffle_number:
             state.gradient_table = self._built(position(), leaves())
-            state.table_copy = copy_number
+            state.table_shuffle = shuffle_number
             state.unreported_passes += 1
         elif due and state.fresh_gradients:
             numbers = np.concatenate([numbers for numbers, _ in state.fresh_gradients])
@@ -141,4 +141,4 @@ class Anchors:
 
     @property
     def _layout(self) -> BlockLayout:
-        return BlockLayout(int(self.windows.total_sizes[0]), int(self.windows.batch_sizes[0]))
+        return BlockLayout(int(self.batches.total_sizes[0]), int(self.batches.batch_sizes[0]))

@@ -15,7 +15,7 @@ from pymc_sgld.chain.step_plan import StepPlan, first_temperature, plan_steps
 from pymc_sgld.chain.steps import Steps
 from pymc_sgld.chain.tune_phase import adapted_factor, is_far_away, kept_draws
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.row_sources import Windows
+from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import ScaledRule
 from pymc_sgld.tuning import Centre, Tuned, batch_gradients
 from pymc_sgld.types import Array
@@ -32,7 +32,7 @@ class Chain:
         The compiled steps.
     block_function : BlockFunction
         Value and gradient on any rows.
-    windows : Windows
+    batches : Batches
         The batches.
     n_dim : int
     state : ChainState
@@ -45,7 +45,7 @@ class Chain:
     settings: Settings
     loop: Loop
     block_function: BlockFunction
-    windows: Windows
+    batches: Batches
     n_dim: int
     state: ChainState
     tuner: Tuner
@@ -59,7 +59,7 @@ class Chain:
 
     def restart(self, key: tuple[int, int], tune: int, draws: int) -> None:
         """Forget the last chain and set up the next."""
-        self.state = ChainState(key, tune, draws, self.settings.axes.metric)
+        self.state = ChainState(key, tune, draws, self.settings.kernel.metric)
 
     def start(self, position: Array) -> Array:
         """Do what comes before the first step and return where to start."""
@@ -77,7 +77,7 @@ class Chain:
             gradients = self._batch_gradients(position, generator)
             MetricLearning(settings, state).begin(gradients, position)
         normal = generator.standard_normal(self.n_dim).astype(position.dtype)
-        rule, squares = settings.axes.rule, state.expected_squares
+        rule, squares = settings.kernel.rule, state.expected_squares
         if not isinstance(rule, ScaledRule):
             state.extra_state = rule.start(normal, temperature)
             return position
@@ -175,7 +175,7 @@ class Chain:
             self.settings,
             self.loop,
             self.block_function,
-            self.windows,
+            self.batches,
             self.n_dim,
             self.state,
             self.streams(),
@@ -191,10 +191,10 @@ class Chain:
             self._made = RandomStreams(
                 self.state.key,
                 self.n_dim,
-                self.settings.axes.rule.noise_vectors,
-                self.windows.total_sizes,
-                self.windows.batch_sizes,
-                self.windows.scheme,
+                self.settings.kernel.rule.noise_vectors,
+                self.batches.total_sizes,
+                self.batches.batch_sizes,
+                self.batches.scheme,
                 self.block_function.dtype,
                 self.settings.trajectory,
             )
@@ -202,7 +202,7 @@ class Chain:
 
     def _batch_gradients(self, position: Array, generator: np.random.Generator) -> Array:
         """Return gradients of some batches, shape (n_batches, n_dim)."""
-        gradients, passes = batch_gradients(self.block_function, self.windows, position, generator)
+        gradients, passes = batch_gradients(self.block_function, self.batches, position, generator)
         self.state.unreported_passes += passes
         return gradients
 

@@ -56,7 +56,7 @@ class MetricLearning:
         ratio = state.metric.scale / before.scale  # type: ignore[attr-defined]
         if state.gradient_noise is not None:
             state.gradient_noise = state.gradient_noise * ratio**2
-        for name in self.settings.axes.rule.displacements:
+        for name in self.settings.kernel.rule.displacements:
             state.extra_state[name] = state.extra_state[name] / ratio
 
     def _in_new_coordinates(self) -> GaussianLaw:

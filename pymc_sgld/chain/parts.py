@@ -9,7 +9,7 @@ from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.model_graph import BlockFunction, RowModel
 from pymc_sgld.model_graph.density.modes import is_jax
-from pymc_sgld.row_sources import SamplingScheme, Windows, windows_of
+from pymc_sgld.row_sources import Batches, SamplingScheme, batches_of
 from pymc_sgld.tuning import Tuned, TuningProblem, Warmup
 
 _STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
@@ -19,7 +19,7 @@ class Parts(NamedTuple):
     """What a chain is made of, besides the compiled loop."""
 
     settings: Settings
-    rows_model: RowModel
+    row_model: RowModel
     mode: Any
     batch_sizes: list[int]
     scheme: SamplingScheme
@@ -30,16 +30,16 @@ class Parts(NamedTuple):
     @property
     def block_function(self) -> BlockFunction:
         """The value and gradient on any rows, compiled once."""
-        return self.rows_model.block_function(self.mode)
+        return self.row_model.block_function(self.mode)
 
     @property
-    def windows(self) -> Windows:
+    def batches(self) -> Batches:
         """The batches."""
         function = self.block_function
         arrays = function.arrays
         if self.scheme.weights is not None:  # they are the last of the arrays
             arrays = (*arrays[:-1], self.scheme.weights.astype(function.dtype))
-        return windows_of(
+        return batches_of(
             arrays,
             function.array_groups,
             function.total_sizes,
@@ -50,18 +50,18 @@ class Parts(NamedTuple):
 
 def build_chain(parts: Parts) -> Chain:
     """Compile the loop, and return the chain of these parts."""
-    settings, function, windows = parts.settings, parts.block_function, parts.windows
+    settings, function, batches = parts.settings, parts.block_function, parts.batches
     fixed = None
     if is_jax(parts.mode):
         n_steps = min(settings.steps_per_piece or _STEPS_ON_JAX, _STEPS_ON_JAX)
         fixed = FixedShapes(n_steps, parts.batch_sizes)
-    loop = compile_loop(parts.rows_model, settings.axes, parts.mode, fixed=fixed)
-    state = ChainState((0, 0), 0, 0, settings.axes.metric)
+    loop = compile_loop(parts.row_model, settings.kernel, parts.mode, fixed=fixed)
+    state = ChainState((0, 0), 0, 0, settings.kernel.metric)
     tuner = parts.tuner or Warmup(
-        problem_of(settings, function, windows), settings.needs_tuning, parts.prepared
+        problem_of(settings, function, batches), settings.needs_tuning, parts.prepared
     )
-    n_dim = parts.rows_model.n_dim
-    chain = Chain(settings, loop, function, windows, n_dim, state, tuner, parts.moves)
+    n_dim = parts.row_model.n_dim
+    chain = Chain(settings, loop, function, batches, n_dim, state, tuner, parts.moves)
     chain.steps.run_once()
     return chain
 
@@ -69,19 +69,19 @@ def build_chain(parts: Parts) -> Chain:
 def problem_of(
     settings: Settings,
     function: BlockFunction,
-    windows: Windows,
+    batches: Batches,
     labels: tuple[str, ...] = (),
 ) -> TuningProblem:
     """Return what is to be tuned for a chain; labels of the parameters serve messages."""
-    axes = settings.axes
+    kernel = settings.kernel
     return TuningProblem(
         function,
-        windows,
-        axes.rule,
-        axes.estimator,
+        batches,
+        kernel.rule,
+        kernel.estimator,
         settings.preconditioner,
-        axes.metric,
-        axes.noise_compensation,
+        kernel.metric,
+        kernel.noise_compensation,
         settings.step_size is None,
         settings.purpose,
         labels,

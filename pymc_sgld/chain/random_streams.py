@@ -70,17 +70,17 @@ class RandomStreams:
         return Randomness(*pieces)
 
     @cached_property
-    def steps_per_copy(self) -> Array:
+    def steps_per_shuffle(self) -> Array:
         """Steps that one order of the rows serves, by group."""
-        return self.scheme.steps_per_copy(self.total_sizes, self.batch_sizes, self.trajectory)
+        return self.scheme.steps_per_shuffle(self.total_sizes, self.batch_sizes, self.trajectory)
 
-    def copy_numbers(self, step: int) -> tuple[int, ...]:
+    def shuffle_numbers(self, step: int) -> tuple[int, ...]:
         """Return which order of its rows serves a step, by group."""
-        return tuple((step // self.steps_per_copy).tolist())
+        return tuple((step // self.steps_per_shuffle).tolist())
 
     def steps_until_copy(self, step: int) -> int:
         """Return how many steps, this one included, the current orders still serve."""
-        return int(np.min(self.steps_per_copy - step % self.steps_per_copy, initial=_NEVER))
+        return int(np.min(self.steps_per_shuffle - step % self.steps_per_shuffle, initial=_NEVER))
 
     def order(self, number: int, group: int) -> Array:
         """Return the rows of a group in the order of that number."""

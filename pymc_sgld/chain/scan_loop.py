@@ -12,7 +12,7 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.replace import graph_replace
 
 from pymc_sgld.chain import lean_products
-from pymc_sgld.chain.transition import FRESH, Axes, transition
+from pymc_sgld.chain.transition import FRESH, Kernel, transition
 from pymc_sgld.model_graph import RowModel
 from pymc_sgld.model_graph.density.modes import compile_function, is_jax, without_assertions
 from pymc_sgld.types import Array, Randomness, Tensor
@@ -145,7 +145,7 @@ def loop_constants(
 
 
 def compile_loop(
-    row_model: RowModel, axes: Axes, mode: Mode, *, fixed: FixedShapes | None = None
+    row_model: RowModel, kernel: Kernel, mode: Mode, *, fixed: FixedShapes | None = None
 ) -> Loop:
     """Compile the loop of a model and a sampler.
 
@@ -154,30 +154,30 @@ def compile_loop(
     Parameters
     ----------
     row_model : RowModel
-    axes : Axes
+    kernel : Kernel
         Of the metric its kind and the shapes of its parameters matter, not their values.
     mode : Mode
         See :func:`sampling_mode`.
     fixed : FixedShapes, optional
         Needed on JAX.
     """
-    sequences = _sequences(row_model, axes, fixed)
-    constants = _constants(row_model, axes)
+    sequences = _sequences(row_model, kernel, fixed)
+    constants = _constants(row_model, kernel)
     float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
-    state_names = ("position", *axes.rule.extra_state)
+    state_names = ("position", *kernel.rule.extra_state)
     state = [pt.tensor(name, shape=(n_dim,), dtype=float_x) for name in state_names]
-    counts = [1, 1, int(axes.noise_compensation), len(axes.estimator.parameters)]
-    counts += [len(axes.metric.parameters()), len(row_model.leaves)]
+    counts = [1, 1, int(kernel.noise_compensation), len(kernel.estimator.parameters)]
+    counts += [len(kernel.metric.parameters()), len(row_model.leaves)]
 
     def step(*arguments: Tensor) -> Any:
         start, noise, step_size, temperature, *rest = arguments
-        remembered = [rest.pop(0)] if axes.estimator.remembers else []
+        remembered = [rest.pop(0)] if kernel.estimator.remembers else []
         active = None if fixed is None else rest.pop(0)
         current, rest = rest[: len(state)], rest[len(state) :]
         [sizes], [scales], known, of_estimator, of_metric, leaves = _cut(rest, counts)
         blocks = _windows(row_model, leaves, start, sizes, fixed)
         new = transition(
-            axes,
+            kernel,
             _Batch(row_model, blocks, scales, temperature),
             dict(zip(state_names, current, strict=True)),
             estimator_parameters=[*of_estimator, *remembered],
@@ -188,7 +188,7 @@ def compile_loop(
             noise=noise,
         )
         moved = [new[name] for name in state_names]
-        fresh = [new[FRESH]] if axes.estimator.remembers else []
+        fresh = [new[FRESH]] if kernel.estimator.remembers else []
         if active is None:
             return [*moved, *fresh]
         kept = [pt.switch(active, after, now) for after, now in zip(moved, current, strict=True)]
@@ -197,7 +197,7 @@ def compile_loop(
     outputs = pytensor.scan(
         step,
         sequences=sequences,
-        outputs_info=[*state, *[None] * axes.estimator.remembers],
+        outputs_info=[*state, *[None] * kernel.estimator.remembers],
         non_sequences=constants,
         n_steps=None if fixed is None else fixed.n_steps,
         return_list=True,
@@ -218,30 +218,30 @@ def _cut(values: Sequence[Tensor], counts: Sequence[int]) -> list[list[Tensor]]:
     return [list(values[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
 
-def _sequences(row_model: RowModel, axes: Axes, fixed: FixedShapes | None) -> list[Tensor]:
+def _sequences(row_model: RowModel, kernel: Kernel, fixed: FixedShapes | None) -> list[Tensor]:
     """Return the inputs with one entry for each step."""
     float_x = row_model.position.type.dtype
     n_steps = None if fixed is None else fixed.n_steps
-    shape = (n_steps, axes.rule.noise_vectors, row_model.n_dim)
+    shape = (n_steps, kernel.rule.noise_vectors, row_model.n_dim)
     sequences = [
         pt.tensor("starts", shape=(n_steps, len(row_model.groups)), dtype="int64"),
         pt.tensor("noise", shape=shape, dtype=float_x),
         pt.tensor("step_sizes", shape=(n_steps,), dtype=float_x),
         pt.tensor("temperatures", shape=(n_steps,), dtype=float_x),
     ]
-    if axes.estimator.remembers:
+    if kernel.estimator.remembers:
         sequences.append(pt.tensor("remembered", shape=(n_steps, row_model.n_dim), dtype=float_x))
     if fixed is not None:
         sequences.append(pt.tensor("active", shape=(n_steps,), dtype="bool"))
     return sequences
 
 
-def _constants(row_model: RowModel, axes: Axes) -> list[Tensor]:
+def _constants(row_model: RowModel, kernel: Kernel) -> list[Tensor]:
     """Return the inputs that are the same at every step, in the order of ``loop_constants``."""
     float_x, n_dim = row_model.position.type.dtype, row_model.n_dim
-    n_groups, metric = len(row_model.groups), axes.metric
+    n_groups, metric = len(row_model.groups), kernel.metric
     shapes = metric.symbolic_shapes
-    vectors = ["gradient_noise"] * axes.noise_compensation + [*axes.estimator.parameters]
+    vectors = ["gradient_noise"] * kernel.noise_compensation + [*kernel.estimator.parameters]
     return [
         pt.tensor("batch_sizes", shape=(n_groups,), dtype="int64"),
         pt.tensor("scales", shape=(n_groups,), dtype=float_x),

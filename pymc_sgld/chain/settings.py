@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pymc_sgld.chain.cycles import Cycles
-from pymc_sgld.chain.transition import Axes
+from pymc_sgld.chain.transition import Kernel
 from pymc_sgld.preconditioners import PRECONDITIONERS
 from pymc_sgld.samplers import TestedRule
 from pymc_sgld.tuning import TARGET_BIAS
@@ -18,7 +18,7 @@ class Settings:
     step_size: Schedule | None
     temperature: Schedule
     steps_per_draw: int | None
-    axes: Axes  # of the metric its kind; its values are those of the identity
+    kernel: Kernel  # of the metric its kind; its values are those of the identity
     cycles: Cycles | None = None
     target_bias: float = TARGET_BIAS
     purpose: Literal["sample", "anneal"] = "sample"
@@ -33,12 +33,12 @@ class Settings:
     @property
     def needs_tuning(self) -> bool:
         """Whether a mode must be found before the first step."""
-        axes = self.axes
+        kernel = self.kernel
         return (
             self.step_size is None
             or self.preconditioner.needs_mode
-            or axes.estimator.needs_mode
-            or axes.noise_compensation
+            or kernel.estimator.needs_mode
+            or kernel.noise_compensation
         )
 
     @property
@@ -49,12 +49,12 @@ class Settings:
     @property
     def trajectory(self) -> int:
         """Steps between two tests of a rule with one; 1 for the others."""
-        return self.axes.rule.trajectory
+        return self.kernel.rule.trajectory
 
     @property
     def tested(self) -> bool:
         """Whether the rule stops to look at all rows."""
-        return isinstance(self.axes.rule, TestedRule)
+        return isinstance(self.kernel.rule, TestedRule)
 
     def clock(self, steps: Array) -> Array:
         """Return the steps that schedules are asked for: one for each trajectory.
@@ -71,6 +71,6 @@ class Settings:
     @property
     def adapts_step_size(self) -> bool:
         """Whether the step size follows the acceptance rate while tuning."""
-        rule = self.axes.rule
+        rule = self.kernel.rule
         follows = isinstance(rule, TestedRule) and rule.target_acceptance is not None
         return self.step_size is None and follows

@@ -32,7 +32,7 @@ class ChainState:
     # of an estimator that remembers: gradients by block (n_blocks, n_dim), the number of the order
     # of the rows they belong to, and blocks with gradients that are to come into the table
     gradient_table: Array | None = None
-    table_copy: int = -1
+    table_shuffle: int = -1
     fresh_gradients: tuple[tuple[Array, Array], ...] = ()
     # the last point, as its variables are written, and its position
     handed_out: tuple[Array, Array] | None = None

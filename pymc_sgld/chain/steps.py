@@ -11,7 +11,7 @@ from pymc_sgld.chain.scan_loop import Loop, loop_constants
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.row_sources import Windows
+from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import TestedRule
 from pymc_sgld.types import Array, Randomness
 
@@ -26,7 +26,7 @@ class Steps:
     loop : Loop
         The compiled steps.
     block_function : BlockFunction
-    windows : Windows
+    batches : Batches
     n_dim : int
     state : ChainState
     streams : RandomStreams
@@ -35,7 +35,7 @@ class Steps:
     settings: Settings
     loop: Loop
     block_function: BlockFunction
-    windows: Windows
+    batches: Batches
     n_dim: int
     state: ChainState
     streams: RandomStreams
@@ -45,22 +45,22 @@ class Steps:
 
         Numba and JAX compile at the first call; in several processes each would compile for itself.
         """
-        batches = self.windows.batch_sizes
+        batches = self.batches.batch_sizes
         leaves = [
             array[: batches[group]]
             for array, group in zip(
-                self.block_function.arrays, self.windows.leaf_groups, strict=True
+                self.block_function.arrays, self.batches.leaf_groups, strict=True
             )
         ]
         dtype = self.block_function.dtype
         zeros = np.zeros(self.n_dim, dtype)
-        rule, estimator = self.settings.axes.rule, self.settings.axes.estimator
+        rule, estimator = self.settings.kernel.rule, self.settings.kernel.estimator
         constants = loop_constants(
             batch_sizes=batches,
             scales=np.ones(len(batches), dtype),
-            gradient_noise=zeros if self.settings.axes.noise_compensation else None,
+            gradient_noise=zeros if self.settings.kernel.noise_compensation else None,
             estimator_parameters=[zeros] * len(estimator.parameters),
-            metric_parameters=self.settings.axes.metric.parameters(),
+            metric_parameters=self.settings.kernel.metric.parameters(),
             leaves=leaves,
         )
         one = np.ones(1, dtype)
@@ -80,7 +80,7 @@ class Steps:
         self, position: Array, step_sizes: Array, temperatures: Array
     ) -> tuple[dict[str, Array], dict[str, float]]:
         """Run the compiled loop, in pieces; return the last state and the rule's statistics."""
-        rule, dtype = self.settings.axes.rule, position.dtype
+        rule, dtype = self.settings.kernel.rule, position.dtype
         coordinates = self.state.metric.to_coordinates(position).astype(dtype, copy=False)
         current = {"position": coordinates} | self.state.extra_state
         before, statistics = current, []
@@ -112,15 +112,15 @@ class Steps:
         """Run steps between which nothing but the state changes."""
         state = self.state
         constants = loop_constants(
-            batch_sizes=self.windows.batch_sizes,
-            scales=(self.windows.total_sizes / self.windows.batch_sizes).astype(step_sizes.dtype),
+            batch_sizes=self.batches.batch_sizes,
+            scales=(self.batches.total_sizes / self.batches.batch_sizes).astype(step_sizes.dtype),
             gradient_noise=state.gradient_noise,
             estimator_parameters=state.estimator_parameters,
             metric_parameters=state.metric.parameters(),
             leaves=self.leaves(first),
         )
         randomness = self.streams.block(first, len(step_sizes))
-        if not self.settings.axes.estimator.remembers:
+        if not self.settings.kernel.estimator.remembers:
             return self.loop.run(current, randomness, step_sizes, temperatures, constants)
         anchors = self.anchors()
         remembered = anchors.remembered(randomness.starts)
@@ -142,12 +142,12 @@ class Steps:
 
     def renew_anchors(self, step: int, coordinates: Array) -> None:
         """Do what is due of anchors and tables before a step."""
-        if not self.windows.groups:  # a model without rows: its gradient is compared with nothing
+        if not self.batches.groups:  # a model without rows: its gradient is compared with nothing
             return
         self.anchors().renew(
             step,
             lambda: self.to_position(coordinates).astype(self.block_function.dtype, copy=False),
-            self.streams.copy_numbers(step)[0],
+            self.streams.shuffle_numbers(step)[0],
             lambda: self.leaves(step),
         )
 
@@ -160,12 +160,12 @@ class Steps:
             self.state.unreported_passes += 1
             return self.block_function.full(position)
         starts = self.streams.block(last, 1).starts[0]
-        sizes = self.windows.batch_sizes
+        sizes = self.batches.batch_sizes
         blocks = [
             leaf[starts[group] : starts[group] + sizes[group]]
-            for leaf, group in zip(self.leaves(last), self.windows.leaf_groups, strict=True)
+            for leaf, group in zip(self.leaves(last), self.batches.leaf_groups, strict=True)
         ]
-        weights = self.windows.total_sizes / sizes
+        weights = self.batches.total_sizes / sizes
         return self.block_function.on_blocks(
             position, blocks, prior_weight=1, weights=weights.tolist()
         )
@@ -197,17 +197,17 @@ class Steps:
     def leaves(self, step: int) -> list[Array]:
         """Return the arrays of rows in the order that serves a step."""
         streams = self.streams
-        numbers = streams.copy_numbers(step)
-        return self.windows.arrays(
+        numbers = streams.shuffle_numbers(step)
+        return self.batches.arrays(
             self.state.key, lambda group: streams.order(numbers[group], group), numbers
         )
 
     @property
     def passes_per_step(self) -> float:
         """Data passes of a step."""
-        axes = self.settings.axes
-        gradients = axes.rule.gradients_per_step * axes.estimator.gradients_per_batch
-        return self.windows.passes_per_step * gradients
+        kernel = self.settings.kernel
+        gradients = kernel.rule.gradients_per_step * kernel.estimator.gradients_per_batch
+        return self.batches.passes_per_step * gradients
 
     @property
     def passes_per_draw(self) -> float:
@@ -216,8 +216,8 @@ class Steps:
 
     def anchors(self) -> Anchors:
         """Return what the estimator compares gradients with."""
-        estimator = self.settings.axes.estimator
-        return Anchors(estimator, self.block_function, self.windows, self.state)
+        estimator = self.settings.kernel.estimator
+        return Anchors(estimator, self.block_function, self.batches, self.state)
 
 
 def _averages(statistics: Sequence[dict[str, float]]) -> dict[str, float]:

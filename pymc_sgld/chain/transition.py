@@ -1,4 +1,4 @@
-"""One step: the only place where the axes of a sampler meet.
+"""One step: the only place where the parts of a sampler meet.
 
 rows -> gradient estimator -> preconditioner -> update rule(state, gradient, step size, ...)
 """
@@ -14,7 +14,7 @@ from pymc_sgld.types import Tensor
 FRESH = "fresh gradient"
 
 
-class Axes(NamedTuple):
+class Kernel(NamedTuple):
     """The parts of a sampler that make up a step."""
 
     rule: Rule
@@ -24,7 +24,7 @@ class Axes(NamedTuple):
 
 
 def transition(
-    axes: Axes,
+    kernel: Kernel,
     batch: BatchGradients,
     state: Mapping[str, Tensor],
     *,
@@ -39,7 +39,7 @@ def transition(
 
     Parameters
     ----------
-    axes : Axes
+    kernel : Kernel
     batch : BatchGradients
         Gradients on this step's rows.
     state : mapping
@@ -61,14 +61,14 @@ def transition(
     fresh: dict[str, Tensor] = {}
 
     def gradient(coordinates: Tensor) -> Tensor:
-        position = axes.metric.to_position(coordinates, *metric_parameters)
-        estimate = axes.estimator.gradient(batch, position, estimator_parameters)
-        if axes.estimator.remembers:
+        position = kernel.metric.to_position(coordinates, *metric_parameters)
+        estimate = kernel.estimator.gradient(batch, position, estimator_parameters)
+        if kernel.estimator.remembers:
             fresh[FRESH] = batch.rows(position)
-        return axes.metric.pull_back(estimate, *metric_parameters)
+        return kernel.metric.pull_back(estimate, *metric_parameters)
 
     known = {} if gradient_noise is None else {"gradient_noise": gradient_noise}
-    new = axes.rule.update(
+    new = kernel.rule.update(
         state, gradient, step_size=step_size, temperature=temperature, noise=noise, **known
     )
     return {**new, **fresh}

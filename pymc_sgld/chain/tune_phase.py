@@ -30,7 +30,7 @@ def is_far_away(
 
 def kept_draws(settings: Settings, state: ChainState, position: Array) -> tuple[Array, ...]:
     """Return some draws of the second half of the phase, where a centre may move to them."""
-    if not (state.tuning and settings.axes.estimator.move_centre):
+    if not (state.tuning and settings.kernel.estimator.move_centre):
         return state.tune_draws
     apart = max(1, state.tune // (2 * _TUNE_DRAWS))
     if 2 * state.draw_number >= state.tune and state.draw_number % apart == 0:
@@ -46,7 +46,7 @@ def adapted_factor(
     statistics: dict[str, float],
 ) -> float:
     """Return the factor on the step size: halved, or led to the wanted rate of acceptance."""
-    factor, rule = state.step_factor, settings.axes.rule
+    factor, rule = state.step_factor, settings.kernel.rule
     if not (state.tuning or settings.anneals):
         return factor
     if diverging:

@@ -172,14 +172,14 @@ def _notes_on_one(label: str, result: DataTree) -> list[str]:
 
 def _of_fit(attrs: Mapping[Any, Any]) -> str:
     state = "converged" if attrs[records.CONVERGED] else "has NOT CONVERGED"
-    told = f"{state}, after {attrs[records.ITERATIONS]:,} iterations"
+    words = f"{state}, after {attrs[records.ITERATIONS]:,} iterations"
     if records.MEAN_OFF in attrs:
-        told += (
+        words += (
             f": its means are up to {attrs[records.MEAN_OFF]:.2g} of its sds from those of the "
             f"best fit of its kind, its sds {attrs[records.SD_RATIO_MIN]:.2f} to "
             f"{attrs[records.SD_RATIO_MAX]:.2f} "
             "times as wide (converged is below 0.1, and within 10%)"
         )
     if not attrs[records.CONVERGED]:
-        told += ". Raise max_iterations or batch_size, or lower learning_rates"
-    return f"{told}."
+        words += ". Raise max_iterations or batch_size, or lower learning_rates"
+    return f"{words}."

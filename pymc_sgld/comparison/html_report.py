@@ -117,31 +117,31 @@ def render(comparison: Compared, title: str, figures: list[Figure]) -> str:
 
 def _subject(comparison: Compared) -> str:
     n_parameters = len(comparison.parameters.loc[comparison.reference])
-    told = (
+    words = (
         f"{len(comparison.results)} methods on one model, {n_parameters:,} parameters compared. "
         f"Reference: {comparison.reference}."
     )
     if comparison.model is not None and comparison.model.observed_RVs:
         names = ", ".join(str(var.name) for var in comparison.model.observed_RVs)
-        told += f" Data: {names}."
-    return f"<p>{escape(told)}</p>"
+        words += f" Data: {names}."
+    return f"<p>{escape(words)}</p>"
 
 
 def _verdicts(comparison: Compared) -> str:
     cards = []
     for label, row in comparison.table.iterrows():
         verdict = str(row["verdict"])
-        told = "what the others are measured against"
+        words = "what the others are measured against"
         if verdict != REFERENCE:
-            told = (
+            words = (
                 f"means within {row['mean_error']:.2f} sds, sds {row['sd_ratio_min']:.2f} to "
                 f"{row['sd_ratio_max']:.2f} times the reference's"
             )
         if row["total_seconds"] > 0:
-            told += f"; {row['total_seconds']:,.1f} s"
+            words += f"; {row['total_seconds']:,.1f} s"
         cards.append(
             f'<div class="card {_CLASSES[verdict]}"><h3>{escape(str(label))}</h3>'
-            f'<span class="pill">{escape(verdict)}</span><p>{escape(told)}</p></div>'
+            f'<span class="pill">{escape(verdict)}</span><p>{escape(words)}</p></div>'
         )
     legend = (
         f"<p>Close: means within {comparison.tolerance:g} posterior standard deviations of "
@@ -202,12 +202,12 @@ def _elpd(comparison: Compared) -> str:
         ([str(label), str(name)], [form.format(row[key]) for key, form in forms.items()])
         for (label, name), row in comparison.elpd.iterrows()
     ]
-    told = (
+    intro = (
         "Expected log predictive density of new data, by Pareto-smoothed leave-one-out. "
         "Differences are taken row by row, so their errors are smaller than those of the values. "
         "Bad Pareto shapes are rows whose contribution is not reliable."
     )
-    return f"<p>{told}</p>" + _table(["method", "observed", *words], rows)
+    return f"<p>{intro}</p>" + _table(["method", "observed", *words], rows)
 
 
 def _parameters(comparison: Compared) -> str:
@@ -231,11 +231,11 @@ def _parameters(comparison: Compared) -> str:
             f"<details><summary>{escape(str(label))}: {escape(state)}</summary>"
             f"{_table(heads, rows)}{more}</details>"
         )
-    told = (
+    words = (
         f"Errors and ratios are against {comparison.reference}, in its standard deviations. "
         "Click a method to see its parameters."
     )
-    return f"<p>{escape(told)}</p>{''.join(blocks)}"
+    return f"<p>{escape(words)}</p>{''.join(blocks)}"
 
 
 def _cell(form: str, value: Any) -> str:
@@ -288,13 +288,14 @@ def _origin(comparison: Compared) -> str:
     for label, result in comparison.results.items():
         attrs = result["posterior"].attrs
         sizes = result["posterior"].sizes
-        told = f"{sizes['chain']} x {sizes['draw']:,} draws"
+        words = f"{sizes['chain']} x {sizes['draw']:,} draws"
         if records.BATCH_SIZE in attrs:
-            told += f", batches of {int(attrs[records.BATCH_SIZE]):,} rows"
+            words += f", batches of {int(attrs[records.BATCH_SIZE]):,} rows"
         elif "sample_stats" in result and records.BATCH_SIZE in result["sample_stats"]:
             size = int(np.max(result["sample_stats"][records.BATCH_SIZE].to_numpy()))
-            told += f", batches of {size:,} rows"
-        rows.append(([str(label)], [str(attrs.get(records.SAMPLER, "draws made elsewhere")), told]))
+            words += f", batches of {size:,} rows"
+        sampler = str(attrs.get(records.SAMPLER, "draws made elsewhere"))
+        rows.append(([str(label)], [sampler, words]))
     versions = []
     for package in _PACKAGES:
         try:

@@ -15,7 +15,7 @@ import numpy as np
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, conditional_metric
 from pymc_sgld.model_graph import BlockFunction, RowGradients
 from pymc_sgld.tuning import TuningError
-from pymc_sgld.tuning.coloured_differences import Colouring, coloured, minus_hessian
+from pymc_sgld.tuning.sparse_hessian import Colouring, coloured, minus_hessian
 from pymc_sgld.types import Array
 
 _LARGEST_BORDER = 150  # parameters; beyond, only a border of the smaller variables is dense

@@ -26,8 +26,8 @@ import pymc as pm
 
 from pymc_sgld.hierarchical_gibbs.hierarchy import TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.standardised import (
-    HELD,
-    STANDARD,
+    STANDARDISED,
+    STANDARDISED_ENTRIES,
     QuadraticRows,
     compile_shift_and_scale,
     standardised_model,
@@ -87,13 +87,13 @@ class Interweaving:
         for _ in range(_MOVES):
             held = self.held[int(generator.integers(len(self.held)))]
             shift, scale = self.shift_and_scale(held, *(point[name] for name in self.names))
-            point |= {HELD: held, STANDARD: (moved - shift) / scale}
+            point |= {STANDARDISED_ENTRIES: held, STANDARDISED: (moved - shift) / scale}
             chosen = self.slices[int(generator.integers(len(self.slices)))]
             chosen.setup_chain(generator, 0, 1)
             point, _ = chosen.step(point)
             hyperparameters = [point[name] for name in self.names]
             shift, scale = self.shift_and_scale(held, *hyperparameters)
-            moved = shift + scale * point[STANDARD]
+            moved = shift + scale * point[STANDARDISED]
             for name, value in zip(self.names, hyperparameters, strict=True):
                 moved[self.layout.slices[name]] = np.ravel(value)
         return np.asarray(moved.astype(position.dtype))

@@ -16,8 +16,8 @@ from pytensor.graph.replace import graph_replace
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 
-STANDARD = "standardised effects"
-HELD = "which effects are standardised"
+STANDARDISED = "standardised effects"
+STANDARDISED_ENTRIES = "which effects are standardised"
 
 
 class QuadraticRows(NamedTuple):
@@ -68,11 +68,11 @@ def standardised_model(
     Returns
     -------
     model : pm.Model
-        Of the hyperparameters, of one vector ``STANDARD`` with all entries of the position, those
-        of hyperparameters unused, and of ``HELD``, which has 1 at the entries that are
-        standardised and 0 at the others.
+        Of the hyperparameters, of one vector ``STANDARDISED`` with all entries of the position,
+        those of hyperparameters unused, and of ``STANDARDISED_ENTRIES``, which has 1 at the entries
+        that are standardised and 0 at the others.
     shift, scale : TensorVariable, shape (n_dim,)
-        Graphs of the model's hyperparameters and of ``HELD``.
+        Graphs of the model's hyperparameters and of ``STANDARDISED_ENTRIES``.
     """
     n_dim, moves = row_model.n_dim, np.zeros(row_model.n_dim, dtype=bool)
     moves[acted_on] = True
@@ -82,7 +82,10 @@ def standardised_model(
         free = {
             name: pm.Flat(name, shape=shape) for name, shape in row_model.layout if name in names
         }
-        standard, held = pm.Flat(STANDARD, shape=n_dim), pm.Flat(HELD, shape=n_dim)
+        standard, held = (
+            pm.Flat(STANDARDISED, shape=n_dim),
+            pm.Flat(STANDARDISED_ENTRIES, shape=n_dim),
+        )
         there = _position(row_model, free, pt.constant(reference))
         slope, precision = graph_replace(
             [gradient, curved], {row_model.position: there}, strict=False
@@ -109,8 +112,8 @@ def _position(row_model: RowModel, free: dict[str, Variable], rest: Variable) ->
 def compile_shift_and_scale(
     model: pm.Model, shift: Variable, scale: Variable, names: Sequence[str]
 ) -> pytensor.compile.Function:
-    """Compile ``HELD`` and the hyperparameters, in the order of ``names``, to shift and scale."""
-    given = [model[name] for name in (HELD, *names)]
+    """Compile which entries are standardised and the hyperparameters to shift and scale."""
+    given = [model[name] for name in (STANDARDISED_ENTRIES, *names)]
     inputs = [one.type() for one in given]
     replace = dict(zip(given, inputs, strict=True))
     outputs = graph_replace([shift, scale], replace, strict=False)

@@ -291,7 +291,7 @@ class HierarchicalWarmup:
             tuned.laplace.gaussian._replace(precision=spread, data_passes=0.0),
             temperature=1.0,
             generator=generator,
-            probabilities=problem.windows.scheme.row_probabilities,
+            probabilities=problem.batches.scheme.row_probabilities,
         )
         if left is None:
             return None, passes

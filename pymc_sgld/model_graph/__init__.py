@@ -10,7 +10,7 @@ from pymc_sgld.model_graph.density.row_gradients import RowGradients
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.density.verify import verify
 from pymc_sgld.model_graph.density.weighted_rows import with_row_weights
-from pymc_sgld.model_graph.read import row_model
+from pymc_sgld.model_graph.read import read_rows, row_model
 from pymc_sgld.model_graph.recentring.find_effects import Recentre
 from pymc_sgld.model_graph.recentring.recentred import recentred
 from pymc_sgld.model_graph.rewrite.errors import CannotTakeRows, RowError
@@ -32,6 +32,7 @@ __all__ = [
     "RowModel",
     "RowRequest",
     "RowTerm",
+    "read_rows",
     "recentred",
     "register_row_rule",
     "row_model",

@@ -16,7 +16,7 @@ from pymc_sgld.model_graph.rewrite.split import Options, split
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
 
 
-def row_model(
+def read_rows(
     model: pm.Model | None = None,
     *,
     rows: RowsArgument = "auto",
@@ -82,3 +82,6 @@ def row_model(
         effects, left = find_effects(result, recentre)
         result = replace(result, effects=effects, left=left)
     return RowModel.of(result)
+
+
+row_model = read_rows  # the public name

@@ -119,10 +119,10 @@ class Check(Printed):
                 for j, label in enumerate(self.measured.labels)
                 if label.split("[")[0] == one.variable
             ]
-            told = one.told + (f", {one.at}" if one.at else "")
+            words = one.in_words + (f", {one.at}" if one.at else "")
             table.add_row(
                 Text(one.variable),
-                Text(told, style=_STYLES[one.verdict]),
+                Text(words, style=_STYLES[one.verdict]),
                 self._ratios(where),
                 _extreme(self.measured.r_hat[where], np.max, "{:.3f}"),
                 _extreme(self.measured.ess[where], np.min, "{:,.0f}"),

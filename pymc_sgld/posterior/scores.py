@@ -7,7 +7,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pymc_sgld.model_graph import RowError, row_model
+from pymc_sgld.model_graph import RowError, read_rows
 from pymc_sgld.model_graph.density.modes import chosen_mode, strict_mode
 from pymc_sgld.posterior.log_likelihood import posterior_of
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
@@ -117,7 +117,7 @@ def score_function(model: pm.Model, mode: Any = None) -> ScoreFunction:
         )
     mode = _MODE if mode is None else mode
     try:
-        function: ScoreFunction = row_model(model, allow_no_rows=True).block_function(mode).full
+        function: ScoreFunction = read_rows(model, allow_no_rows=True).block_function(mode).full
     except RowError:
         return _of_all_rows(model, mode)
     except NotImplementedError as error:
@@ -195,7 +195,7 @@ def _of_all_rows(model: pm.Model, mode: Any) -> ScoreFunction:
 
 
 def _no_gradient(error: Exception) -> NoScoreError:
-    told = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return NoScoreError(
-        f"The log-density of the model has no gradient: {told}. What is measured here needs one."
+        f"The log-density of the model has no gradient: {reason}. What is measured here needs one."
     )

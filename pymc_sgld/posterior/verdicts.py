@@ -58,7 +58,7 @@ class Verdict(NamedTuple):
 
     variable: str
     verdict: str  # one of VERDICTS
-    told: str  # with figures
+    in_words: str  # with figures
     at: str  # the worst parameter, and how many share the verdict
     advice: str
 
@@ -147,8 +147,8 @@ def variable_verdicts(
         worst = max(same, key=lambda j: _badness(measured, j, kind))
         at = measured.labels[worst] if len(own) > 1 else ""
         at += f" ({len(same)} of {len(own)})" if len(own) > 1 else ""
-        told, advice = _words(measured, worst, kind, why, sampler)
-        found.append(Verdict(variable, kind, told, at, advice))
+        words, advice = _words(measured, worst, kind, why, sampler)
+        found.append(Verdict(variable, kind, words, at, advice))
     return found
 
 

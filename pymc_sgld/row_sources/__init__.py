@@ -1,6 +1,6 @@
 """Where rows come from: numpy only, never PyTensor."""
 
-from pymc_sgld.row_sources.in_memory import ShuffledWindows, Windows, windows_of
+from pymc_sgld.row_sources.in_memory import Batches, ShuffledRows, batches_of
 from pymc_sgld.row_sources.on_disk import RowsOnDisk, RowSource, as_row_source, rows_on_disk
 from pymc_sgld.row_sources.schemes import (
     SCHEMES,
@@ -15,6 +15,7 @@ from pymc_sgld.row_sources.schemes import (
 
 __all__ = [
     "SCHEMES",
+    "Batches",
     "BlockLayout",
     "Epochs",
     "FixedBlocks",
@@ -23,10 +24,9 @@ __all__ = [
     "RowSource",
     "RowsOnDisk",
     "SamplingScheme",
-    "ShuffledWindows",
+    "ShuffledRows",
     "Weighted",
-    "Windows",
     "as_row_source",
+    "batches_of",
     "rows_on_disk",
-    "windows_of",
 ]

@@ -16,7 +16,7 @@ from pymc_sgld.types import Array
 
 
 @dataclass
-class ShuffledWindows:
+class ShuffledRows:
     """The rows of one group, shuffled now and then.
 
     Parameters
@@ -69,10 +69,10 @@ class ShuffledWindows:
 
 
 @dataclass
-class Windows:
+class Batches:
     """The windows of all the groups of a model."""
 
-    groups: Sequence[ShuffledWindows]
+    groups: Sequence[ShuffledRows]
     leaf_groups: Sequence[int]  # for each leaf of the model, its group
     scheme: SamplingScheme = field(default_factory=Independent)
 
@@ -120,17 +120,17 @@ class Windows:
         return [next(by_group[number]) for number in self.leaf_groups]
 
 
-def windows_of(
+def batches_of(
     sources: Sequence[RowSource],
     leaf_groups: Sequence[int],
     total_sizes: Sequence[int],
     batch_sizes: Sequence[int],
     scheme: SamplingScheme | None = None,
-) -> Windows:
+) -> Batches:
     """Return the windows of a model with the given leaves and groups."""
     scheme = scheme or Independent()
     groups = [
-        ShuffledWindows(
+        ShuffledRows(
             [source for source, owner in zip(sources, leaf_groups, strict=True) if owner == number],
             total,
             batch,
@@ -138,4 +138,4 @@ def windows_of(
         )
         for number, (total, batch) in enumerate(zip(total_sizes, batch_sizes, strict=True))
     ]
-    return Windows(groups, tuple(leaf_groups), scheme)
+    return Batches(groups, tuple(leaf_groups), scheme)

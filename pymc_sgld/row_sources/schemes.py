@@ -20,7 +20,7 @@ from pymc_sgld.validate import check_class_attributes
 # sqrt(n / N) or so; shuffling averages that out.
 PASSES_PER_SHUFFLE = 100
 # Rows of a copy made of several epochs, where there are few rows: a step then seldom waits for one.
-_ROWS_PER_COPY = 20_000
+_ROWS_PER_SHUFFLE = 20_000
 _FOREVER = 2**62  # steps, of a group whose batches are all its rows
 
 
@@ -60,7 +60,7 @@ class SamplingScheme(ABC):
         """Return the rows of a copy with those that its last windows need beside."""
 
     @abstractmethod
-    def steps_per_copy(self, totals: Array, batches: Array, whole: int = 1) -> Array:
+    def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
         """Return how many steps a copy serves, by group: if it can be, a multiple of ``whole``."""
 
     @abstractmethod
@@ -72,7 +72,7 @@ class SamplingScheme(ABC):
 
 @dataclass(frozen=True)
 class Independent(SamplingScheme):
-    """Windows at random places of a shuffled copy that wraps around: the default.
+    """Batches at random places of a shuffled copy that wraps around: the default.
 
     Each row is in exactly ``n`` of the ``N`` windows, so the batch gradient is unbiased for every
     single permutation.
@@ -88,7 +88,7 @@ class Independent(SamplingScheme):
         """Return the rows of a copy with those that its last windows need beside."""
         return np.concatenate([order, order[: batch - 1]])
 
-    def steps_per_copy(self, totals: Array, batches: Array, whole: int = 1) -> Array:
+    def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
         """Return how many steps a copy serves, by group: a multiple of ``whole``."""
         steps = PASSES_PER_SHUFFLE * int(np.max(-(-totals // batches), initial=1))
         return np.full(len(totals), -(-steps // whole) * whole)
@@ -115,23 +115,23 @@ class Epochs(Independent):
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy: one epoch after the other."""
         used = total - total % batch
-        epochs = _epochs_per_copy(total)
+        epochs = _epochs_per_shuffle(total)
         return np.concatenate([generator.permutation(total)[:used] for _ in range(epochs)])
 
     def extended(self, order: Array, batch: int) -> Array:
         """Return the rows as they are: the last window ends with them."""
         return order
 
-    def steps_per_copy(self, totals: Array, batches: Array, whole: int = 1) -> Array:
+    def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
         """Return how many steps a copy serves, by group; ``whole`` is not heeded."""
-        epochs = [_epochs_per_copy(int(total)) for total in totals]
+        epochs = [_epochs_per_shuffle(int(total)) for total in totals]
         return np.where(batches < totals, totals // batches * epochs, _FOREVER)
 
     def starts(
         self, generator: np.random.Generator, steps: Array, totals: Array, batches: Array
     ) -> Array:
         """Return where the windows start: one follows the other."""
-        places = steps[:, None] % self.steps_per_copy(totals, batches) * batches
+        places = steps[:, None] % self.steps_per_shuffle(totals, batches) * batches
         return np.where(batches < totals, places, 0)
 
 
@@ -145,7 +145,9 @@ class Replacement(Epochs):
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
-        return generator.integers(0, total, size=(total - total % batch) * _epochs_per_copy(total))
+        return generator.integers(
+            0, total, size=(total - total % batch) * _epochs_per_shuffle(total)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +189,7 @@ class Weighted(Replacement):
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
-        size = (total - total % batch) * _epochs_per_copy(total)
+        size = (total - total % batch) * _epochs_per_shuffle(total)
         places = self._ends[-1] * generator.random(size)
         return np.asarray(np.searchsorted(self._ends[:-1], places, side="right"))
 
@@ -273,5 +275,5 @@ SCHEMES: dict[str, SamplingScheme] = {
 }
 
 
-def _epochs_per_copy(total: int) -> int:
-    return max(1, _ROWS_PER_COPY // total)
+def _epochs_per_shuffle(total: int) -> int:
+    return max(1, _ROWS_PER_SHUFFLE // total)

@@ -73,12 +73,12 @@ class Baoa(MomentumRule):
         """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum = state["position"], state["momentum"]
         kept = pt.exp(-step_size * self.friction)
-        heat = temperature
+        injected = temperature
         if gradient_noise is not None:
             added = step_size**2 * gradient_noise * (1 + kept) / ((1 - kept) * (4 - step_size**2))
-            heat = pt.maximum(temperature - added, 0)
+            injected = pt.maximum(temperature - added, 0)
         momentum = momentum + step_size * gradient(position)
         position = position + step_size / 2 * momentum
-        momentum = kept * momentum + pt.sqrt(heat * (1 - kept**2)) * noise[0]
+        momentum = kept * momentum + pt.sqrt(injected * (1 - kept**2)) * noise[0]
         position = position + step_size / 2 * momentum
         return {"position": position, "momentum": momentum}

@@ -61,13 +61,13 @@ class Baoab(MomentumRule):
         """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum = state["position"], state["momentum"]
         kept = pt.exp(-step_size * self.friction)
-        heat = temperature
+        injected = temperature
         if gradient_noise is not None:
             added = step_size**2 * gradient_noise * (1 + kept) / (4 * (1 - kept))
-            heat = pt.maximum(temperature - added, 0)
+            injected = pt.maximum(temperature - added, 0)
         momentum = momentum + step_size / 2 * gradient(position)
         position = position + step_size / 2 * momentum
-        momentum = kept * momentum + pt.sqrt(heat * (1 - kept**2)) * noise[0]
+        momentum = kept * momentum + pt.sqrt(injected * (1 - kept**2)) * noise[0]
         position = position + step_size / 2 * momentum
         momentum = momentum + step_size / 2 * gradient(position)
         return {"position": position, "momentum": momentum}

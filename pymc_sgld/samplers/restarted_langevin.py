@@ -94,12 +94,12 @@ class RestartedLangevin(Rule):
     ) -> dict[str, Tensor]:
         """Return the next state; see :class:`pymc_sgld.samplers.Rule`."""
         position, momentum, kick = state["position"], state["momentum"], state["kick"]
-        heat = temperature
+        injected = temperature
         if gradient_noise is not None:
-            heat = pt.maximum(temperature - gradient_noise * self._added(step_size), 0)
+            injected = pt.maximum(temperature - gradient_noise * self._added(step_size), 0)
         momentum = momentum + kick * step_size * gradient(position)
         position = position + step_size / 2 * momentum
-        momentum = pt.sqrt(heat) * noise[0]
+        momentum = pt.sqrt(injected) * noise[0]
         position = position + step_size / 2 * momentum
         return {"position": position, "momentum": momentum, "kick": pt.ones_like(kick)}
 

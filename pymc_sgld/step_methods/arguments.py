@@ -13,9 +13,9 @@ from pymc.util import get_value_vars_from_user_vars
 
 from pymc_sgld import samplers, schedules
 from pymc_sgld.chain import Cycles, Settings
-from pymc_sgld.chain.transition import Axes
+from pymc_sgld.chain.transition import Kernel
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
-from pymc_sgld.model_graph import Recentre, RowError, RowModel, recentred, row_model
+from pymc_sgld.model_graph import Recentre, RowError, RowModel, read_rows, recentred
 from pymc_sgld.preconditioners import PRECONDITIONERS, FixedCovariance, Preconditioner
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, SamplingScheme
 from pymc_sgld.samplers import Rule, ScaledRule, TestedRule
@@ -94,7 +94,7 @@ def choose_settings(
             f"step_size of {name} is {schedule}, but {name} makes cycles of its own, in step with "
             f"its draws. Give step_size={schedule.largest} and cycles={schedule.cycles}."
         )
-    heat = schedules.as_schedule("temperature", temperature)
+    temperature_schedule = schedules.as_schedule("temperature", temperature)
     given = _choose_preconditioner(name, rule, preconditioner, step_size is not None)
     compensated = _choose_compensation(
         name, rule, estimator, noise_compensation, step_size is not None
@@ -107,9 +107,9 @@ def choose_settings(
         if preconditioner is None and recipe.name == "dense" and n_dim > LARGEST_MEASURED:
             recipe = PRECONDITIONERS["low_rank"]
         _check_size(n_dim, rule, step_size is not None, recipe, compensated)
-        axes = Axes(rule, estimator, recipe.empty(n_dim), compensated)
+        kernel = Kernel(rule, estimator, recipe.empty(n_dim), compensated)
         return Settings(
-            schedule, heat, steps_per_draw, axes, cycles, bias,
+            schedule, temperature_schedule, steps_per_draw, kernel, cycles, bias,
             preconditioner=recipe, preconditioner_given=preconditioner is not None,
         )  # fmt: skip
 
@@ -143,7 +143,7 @@ def choose_row_model(
     if isinstance(rows, RowModel):
         found: RowModel = rows
     else:
-        found = row_model(model, rows=rows, allow_no_rows=allow_no_rows, recentre=recentre)
+        found = read_rows(model, rows=rows, allow_no_rows=allow_no_rows, recentre=recentre)
     if found is rows and recentre is not True:
         raise RowError(
             f"{name} got recentre={recentre!r} beside a row model. Give it where that is made: "
@@ -166,12 +166,12 @@ def choose_row_model(
 def choose_batch_sizes(
     name: str,
     batch_size: int | None,
-    rows_model: RowModel,
+    row_model: RowModel,
     estimator: GradientEstimator,
     why: str = "",
 ) -> list[int]:
     """Return the rows of a batch, for each group of rows; ``why`` a sampler may take none."""
-    totals = [group.total_size for group in rows_model.groups]
+    totals = [group.total_size for group in row_model.groups]
     if not totals:
         if batch_size is not None:
             raise ValueError(
@@ -254,7 +254,7 @@ def choose_scheme(
 
 
 def check_table(
-    name: str, estimator: GradientEstimator, rows_model: RowModel, batch_sizes: Sequence[int]
+    name: str, estimator: GradientEstimator, row_model: RowModel, batch_sizes: Sequence[int]
 ) -> None:
     """Say how much memory a table of gradients takes, or refuse it.
 
@@ -263,22 +263,22 @@ def check_table(
     name : str
         Of the sampler.
     estimator : GradientEstimator
-    rows_model : RowModel
+    row_model : RowModel
     batch_sizes : sequence of int
         By group of rows.
     """
     if not estimator.remembers:
         return
-    if len(rows_model.groups) > 1:
-        groups = ", ".join(group.name for group in rows_model.groups)
+    if len(row_model.groups) > 1:
+        groups = ", ".join(group.name for group in row_model.groups)
         raise ValueError(
             f"gradient={estimator.name!r} of {name} keeps a table for one group of rows, but the "
-            f"model has {len(rows_model.groups)}: {groups}. Use gradient='svrg' or "
+            f"model has {len(row_model.groups)}: {groups}. Use gradient='svrg' or "
             "'control_variate'."
         )
-    total, batch, n_dim = rows_model.groups[0].total_size, batch_sizes[0], rows_model.n_dim
+    total, batch, n_dim = row_model.groups[0].total_size, batch_sizes[0], row_model.n_dim
     count = BlockLayout(total, batch).count
-    size = count * n_dim * np.dtype(rows_model.position.type.dtype).itemsize
+    size = count * n_dim * np.dtype(row_model.position.type.dtype).itemsize
     if size > estimator.largest_table:
         raise ValueError(
             f"gradient={estimator.name!r} of {name} would keep {count} gradients of {n_dim} "
@@ -293,9 +293,9 @@ def check_table(
     )
 
 
-def check_noise_left(name: str, rule: Rule, rows_model: RowModel, sizes: Sequence[int]) -> None:
+def check_noise_left(name: str, rule: Rule, row_model: RowModel, sizes: Sequence[int]) -> None:
     """Refuse batches of all rows for a rule that lives on the noise of batches."""
-    totals = [group.total_size for group in rows_model.groups]
+    totals = [group.total_size for group in row_model.groups]
     if rule.noise_vectors == 0 and list(totals) == list(sizes):
         raise ValueError(
             f"{name} injects no noise and moves by that of the batches alone, but batches of all "

@@ -13,7 +13,7 @@ from pymc_sgld.chain import (
 from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
-from pymc_sgld.step_methods.auto_choices import STANDARD, Choose, Choosing
+from pymc_sgld.step_methods.auto_choices import STANDARD_CHOICES, Choose, Choosing
 from pymc_sgld.step_methods.auto_gibbs import (
     CHOICES,
     LARGEST_SPLIT,
@@ -28,7 +28,7 @@ _TUNE_PASSES = 8.0  # of a chain, where a draw is dear
 _FEWEST_TUNE_DRAWS = 40  # half of which a better centre is made of
 
 
-class Choice(NamedTuple):
+class AutoRecord(NamedTuple):
     """What was chosen, and why."""
 
     gradient: str
@@ -78,14 +78,14 @@ class Auto(StochasticGradientStep):
     default_gradient = "control_variate"
     default_compensation = True
     statistics = (records.MODE_DISTANCE,)
-    choices: ClassVar[tuple[Choose, ...]] = STANDARD
-    choice: Choice
+    choices: ClassVar[tuple[Choose, ...]] = STANDARD_CHOICES
+    choice: AutoRecord
     doubtful: tuple[str, ...] = ()  # hyperparameters whose draws are not to be trusted
 
     def __init__(self, *args: Any, hyperparameters: str = "auto", **arguments: Any) -> None:
         self._hyperparameters = check_one_of("hyperparameters", hyperparameters, CHOICES)
         super().__init__(*args, **arguments)
-        if self.chain.settings.axes.metric.name == "dense":
+        if self.chain.settings.kernel.metric.name == "dense":
             # the chains begin with draws from the Gaussian at the mode: there is little to forget
             enough = int(_TUNE_PASSES / self.chain.steps.passes_per_draw)
             self.default_tune_steps = max(_FEWEST_TUNE_DRAWS, min(self.default_tune_steps, enough))
@@ -111,19 +111,19 @@ class Auto(StochasticGradientStep):
         return super()._stats(draw, seconds)
 
 
-def _record(known: Choosing) -> Choice:
+def _record(known: Choosing) -> AutoRecord:
     """Return the record of what was chosen."""
-    parts, need = known.parts, known.need
-    assert parts.prepared is not None and need is not None
-    labels = position_labels(parts.rows_model)
-    return Choice(
-        gradient=parts.settings.axes.estimator.name,
+    parts, requirement = known.parts, known.requirement
+    assert parts.prepared is not None and requirement is not None
+    labels = position_labels(parts.row_model)
+    return AutoRecord(
+        gradient=parts.settings.kernel.estimator.name,
         batches=parts.scheme.name,
         batch_size=sum(parts.batch_sizes),
-        batch_size_needed=sum(need.batch_sizes),
+        batch_size_needed=sum(requirement.batch_sizes),
         score_at_centre=parts.prepared.score,
-        row_noise=need.row_noise,
-        noisiest=tuple(labels[j] for j in np.argsort(-need.direction)[:_NAMED]),
+        row_noise=requirement.row_noise,
+        noisiest=tuple(labels[j] for j in np.argsort(-requirement.direction)[:_NAMED]),
         data_passes=parts.prepared.data_passes,
         reason="; ".join([_reason(parts, known.doubtful), *known.also]),
         other_mode=known.other_mode,
@@ -142,12 +142,12 @@ def _reason(parts: Parts, doubtful: tuple[str, ...]) -> str:
             f"beyond {LARGEST_SPLIT:,} parameters they are not drawn apart"
         )
     total = sum(parts.block_function.total_sizes)
-    if parts.rows_model.n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
+    if parts.row_model.n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
         also += (
             f"; beyond {LARGEST_MATRIX} parameters the curvature is that of a sample of the rows, "
             "and was not tested on all of them"
         )
-    if parts.settings.axes.estimator.whole:
+    if parts.settings.kernel.estimator.whole:
         return (
             f"all {total:,} rows at every step, because a batch with a control variate would cost "
             f"as much{also}"

@@ -24,7 +24,7 @@ from pymc_sgld.types import Array
 _FEWER = 2  # times as many uniform rows as weighted ones, for these to be taken
 
 
-class Need(NamedTuple):
+class BatchRequirement(NamedTuple):
     """What a batch needs for ``target_bias``."""
 
     batch_sizes: list[int]
@@ -34,7 +34,7 @@ class Need(NamedTuple):
 
 def choose_rows(
     parts: Parts, gaussian: LocalGaussian, factor: Array, scale: Array, temperature: float
-) -> tuple[Parts, LocalGaussian, Need]:
+) -> tuple[Parts, LocalGaussian, BatchRequirement]:
     """Let rows with much of the noise come more often, where that saves half of the rows.
 
     Parameters
@@ -48,15 +48,15 @@ def choose_rows(
         Posterior sds of these parameters.
     temperature : float
     """
-    need = _need(parts, gaussian, factor, scale, temperature)
+    requirement = _requirement(parts, gaussian, factor, scale, temperature)
     if gaussian.uneven is None or parts.scheme.name != "independent":
-        return parts, gaussian, need
+        return parts, gaussian, requirement
     left = gaussian._replace(row_noise=gaussian.uneven.row_noise, noise_error=gaussian.uneven.error)
-    fewer = _need(parts, left, factor, scale, temperature, with_replacement=True)
-    if _FEWER * sum(fewer.batch_sizes) > sum(need.batch_sizes):
-        return parts, gaussian, need
+    fewer = _requirement(parts, left, factor, scale, temperature, with_replacement=True)
+    if _FEWER * sum(fewer.batch_sizes) > sum(requirement.batch_sizes):
+        return parts, gaussian, requirement
     weighted = parts._replace(
-        rows_model=with_row_weights(parts.rows_model),
+        row_model=with_row_weights(parts.row_model),
         scheme=Weighted(gaussian.uneven.probabilities),
     )
     return weighted, left, fewer
@@ -64,7 +64,7 @@ def choose_rows(
 
 def rows_by_ends(
     parts: Parts, tuned: Tuned, chooses_batch_size: bool, temperature: float
-) -> tuple[Parts, Need]:
+) -> tuple[Parts, BatchRequirement]:
     """Choose the rows of a batch where only the ends of the noise's spectrum are known.
 
     Parameters
@@ -80,7 +80,7 @@ def rows_by_ends(
     -------
     parts : Parts
         Prepared.
-    need : Need
+    requirement : BatchRequirement
     """
     settings, total_sizes = parts.settings, parts.block_function.total_sizes
     predicted_law, by_coordinate = tuned.predicted_law, tuned.gradient_noise
@@ -93,15 +93,15 @@ def rows_by_ends(
         total_sizes,
         target_bias=settings.target_bias,
         temperature=temperature,
-        cost=settings.axes.estimator.gradients_per_batch,
+        cost=settings.kernel.estimator.gradients_per_batch,
     )
     if chooses_batch_size:
         parts = parts._replace(batch_sizes=needed)
     noisier = measured / sum(parts.batch_sizes)
     if list(total_sizes) == parts.batch_sizes:
         noisier = 0.0
-        axes = settings.axes._replace(estimator=ESTIMATORS["full"])
-        parts = parts._replace(settings=replace(settings, axes=axes))
+        kernel = settings.kernel._replace(estimator=ESTIMATORS["full"])
+        parts = parts._replace(settings=replace(settings, kernel=kernel))
         tuned = replace(tuned, estimator_parameters=())
     tuned = replace(
         tuned,
@@ -110,30 +110,32 @@ def rows_by_ends(
         ),
         gradient_noise=by_coordinate * by_coordinate.dtype.type(noisier),
     )
-    return parts._replace(prepared=tuned), Need(needed, row_noise, by_coordinate)
+    return parts._replace(prepared=tuned), BatchRequirement(needed, row_noise, by_coordinate)
 
 
-def _need(
+def _requirement(
     parts: Parts,
     gaussian: LocalGaussian,
     factor: Array,
     scale: Array,
     temperature: float,
     with_replacement: bool = False,
-) -> Need:
+) -> BatchRequirement:
     """Return the rows a batch needs, the noise of one row, and where it is largest."""
     settings, totals = parts.settings, parts.block_function.total_sizes
     batch_sizes = smallest_batch(
-        LinearLaw(settings.axes.rule),
+        LinearLaw(settings.kernel.rule),
         gaussian,
         factor,
         totals,
         target_bias=settings.target_bias,
         temperature=temperature,
-        cost=settings.axes.estimator.gradients_per_batch,
+        cost=settings.kernel.estimator.gradients_per_batch,
         with_replacement=with_replacement or parts.scheme.with_replacement,
     )
     squares = np.asarray(totals, float) ** 2
     one_row = np.einsum("k,kij->ij", squares, gaussian.row_noise)
     value, vector = largest_eigenvector(factor, one_row)
-    return Need(batch_sizes, upper_end(gaussian) * value, np.abs(factor @ vector) / scale)
+    return BatchRequirement(
+        batch_sizes, upper_end(gaussian) * value, np.abs(factor @ vector) / scale
+    )

@@ -8,7 +8,7 @@ import pymc as pm
 
 from pymc_sgld.chain import Parts, first_temperature, problem_of, steps_in_whitened_coordinates
 from pymc_sgld.gradient_estimators import ESTIMATORS
-from pymc_sgld.step_methods.auto_batches import Need, choose_rows, rows_by_ends
+from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows, rows_by_ends
 from pymc_sgld.step_methods.auto_gibbs import in_two_blocks, moved_with_too_many, split_rows
 from pymc_sgld.tuning import (
     LARGEST_MEASURED,
@@ -47,7 +47,7 @@ class Choosing:
         The first of the run.
     laplace, gaussian : Laplace, LocalGaussian, optional
         The mode and its curvature, and that with the noise which the estimator leaves.
-    need : Need, optional
+    requirement : BatchRequirement, optional
         What a batch needs.
     doubtful : tuple of str
         Hyperparameters whose draws are not to be trusted.
@@ -70,7 +70,7 @@ class Choosing:
     temperature: float = 1.0
     laplace: Laplace | None = None
     gaussian: LocalGaussian | None = None
-    need: Need | None = None
+    requirement: BatchRequirement | None = None
     doubtful: tuple[str, ...] = ()
     other_mode: float = 0.0
     in_words: str = ""
@@ -86,9 +86,13 @@ def hyperparameters_apart(known: Choosing) -> Choosing:
     split, mode = in_two_blocks(parts, known.labels, known.generator, asked)
     if split is None:
         return replace(known, initial=mode, doubtful=moved_with_too_many(parts, asked))
-    parts, need = split_rows(split, known.chooses_batch_size, known.generator)
+    parts, requirement = split_rows(split, known.chooses_batch_size, known.generator)
     return replace(
-        known, parts=parts, need=need, other_mode=split.other_mode, in_words=split.told()
+        known,
+        parts=parts,
+        requirement=requirement,
+        other_mode=split.other_mode,
+        in_words=split.in_words(),
     )
 
 
@@ -98,7 +102,7 @@ def where_to_start(known: Choosing) -> Choosing:
     if parts.prepared is not None:
         return known
     if initial is None:
-        initial = parts.rows_model.ravel(known.model.initial_point())
+        initial = parts.row_model.ravel(known.model.initial_point())
     initial = initial.astype(parts.block_function.dtype)
     start, _ = jittered(parts.block_function, initial, known.generator)
     temperature = first_temperature(parts.settings, 0, 1)
@@ -110,15 +114,15 @@ def without_matrices(known: Choosing) -> Choosing:
     parts, start = known.parts, known.start
     if parts.prepared is not None or start is None or len(start) <= LARGEST_MEASURED:
         return known
-    problem = problem_of(parts.settings, parts.block_function, parts.windows, known.labels)
+    problem = problem_of(parts.settings, parts.block_function, parts.batches, known.labels)
     tuned = tune_by_products(problem, start, known.temperature, known.generator)
-    parts, need = rows_by_ends(parts, tuned, known.chooses_batch_size, known.temperature)
+    parts, requirement = rows_by_ends(parts, tuned, known.chooses_batch_size, known.temperature)
     rank = tuned.metric.directions.shape[1]  # type: ignore[attr-defined]
     clause = (
         f"of {len(tuned.mode):,} parameters, {rank} directions have a scale of their own; the "
         "widths of the draws are not measured at the end"
     )
-    return replace(known, parts=parts, need=need, also=(*known.also, clause))
+    return replace(known, parts=parts, requirement=requirement, also=(*known.also, clause))
 
 
 def mode(known: Choosing) -> Choosing:
@@ -127,7 +131,7 @@ def mode(known: Choosing) -> Choosing:
     if parts.prepared is not None:
         return known
     function, generator = parts.block_function, known.generator
-    problem = problem_of(parts.settings, function, parts.windows, known.labels)
+    problem = problem_of(parts.settings, function, parts.batches, known.labels)
     assert known.start is not None
     laplace = find_laplace(function, known.start, generator)
     check_mode(function, laplace, generator, known.labels)
@@ -141,13 +145,15 @@ def rows(known: Choosing) -> Choosing:
     if parts.prepared is not None:
         return known
     assert laplace is not None and gaussian is not None
-    problem = problem_of(parts.settings, parts.block_function, parts.windows, known.labels)
+    problem = problem_of(parts.settings, parts.block_function, parts.batches, known.labels)
     metric, _ = Warmup(problem).metric_at(laplace.position, gaussian, known.temperature)
     scale = np.sqrt(np.diag(laplace.covariance))
-    parts, gaussian, need = choose_rows(parts, gaussian, metric.matrix(), scale, known.temperature)
+    parts, gaussian, requirement = choose_rows(
+        parts, gaussian, metric.matrix(), scale, known.temperature
+    )
     if known.chooses_batch_size:
-        parts = parts._replace(batch_sizes=need.batch_sizes)
-    return replace(known, parts=parts, gaussian=gaussian, need=need)
+        parts = parts._replace(batch_sizes=requirement.batch_sizes)
+    return replace(known, parts=parts, gaussian=gaussian, requirement=requirement)
 
 
 def whole_gradient(known: Choosing) -> Choosing:
@@ -155,8 +161,8 @@ def whole_gradient(known: Choosing) -> Choosing:
     parts = known.parts
     if parts.prepared is not None or not _whole(parts):
         return known
-    axes = parts.settings.axes._replace(estimator=ESTIMATORS["full"])
-    return replace(known, parts=parts._replace(settings=replace(parts.settings, axes=axes)))
+    kernel = parts.settings.kernel._replace(estimator=ESTIMATORS["full"])
+    return replace(known, parts=parts._replace(settings=replace(parts.settings, kernel=kernel)))
 
 
 def steps_per_draw(known: Choosing) -> Choosing:
@@ -176,7 +182,7 @@ def tuned_at_the_mode(known: Choosing) -> Choosing:
         return known
     assert laplace is not None and gaussian is not None and known.initial is not None
     function = parts.block_function
-    warmup = Warmup(problem_of(parts.settings, function, parts.windows))
+    warmup = Warmup(problem_of(parts.settings, function, parts.batches))
     tuned = warmup.at(laplace, gaussian, known.temperature)
     far, passes = other_mode(function, known.initial, tuned, known.generator)
     tuned = replace(tuned, data_passes=tuned.data_passes + passes)
@@ -187,7 +193,7 @@ def _whole(parts: Parts) -> bool:
     return list(parts.block_function.total_sizes) == parts.batch_sizes
 
 
-STANDARD: tuple[Choose, ...] = (
+STANDARD_CHOICES: tuple[Choose, ...] = (
     hyperparameters_apart,
     where_to_start,
     without_matrices,

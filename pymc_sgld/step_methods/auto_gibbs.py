@@ -15,7 +15,7 @@ from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
 from pymc_sgld.hierarchical_gibbs.warmup import HierarchicalWarmup, HierarchySearch
 from pymc_sgld.samplers import RestartedLangevin
-from pymc_sgld.step_methods.auto_batches import Need, choose_rows
+from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows
 from pymc_sgld.tuning import TuningError
 from pymc_sgld.types import Array
 
@@ -36,7 +36,7 @@ _DRAWS_LOOKED_AT = 50
 _TESTS_PAY = 0.25  # rows' share of the precision of effects, below which moves are worth a test
 
 
-class Split(NamedTuple):
+class GibbsPlan(NamedTuple):
     """A sampler in two blocks, and why."""
 
     parts: Parts
@@ -48,7 +48,7 @@ class Split(NamedTuple):
     share: float
     other_mode: float = 0.0  # how far another mode was found, in posterior sds; 0: none
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Return in words what is drawn apart, and why."""
         moves, also = self.interweaving, ""
         if moves is not None:
@@ -70,22 +70,22 @@ def why_not(parts: Parts, names: tuple[str, ...]) -> str | None:
             "no hyperparameters that enter through the prior alone. Write group effects centred, "
             "u ~ Normal(mu, tau)"
         )
-    if parts.rows_model.n_dim > LARGEST_SPLIT:
+    if parts.row_model.n_dim > LARGEST_SPLIT:
         return f"the model has more than {LARGEST_SPLIT:,} parameters"
-    heat = settings.temperature
-    if not (isinstance(heat, schedules.constant) and heat.value == 1):
+    temperature = settings.temperature
+    if not (isinstance(temperature, schedules.constant) and temperature.value == 1):
         return "the temperature is not 1"
     own = settings.preconditioner.name not in {"dense", "identity"}
     if own and settings.preconditioner_given:
         return f"preconditioner={settings.preconditioner.name!r} was given, and it makes its own"
-    if settings.axes.estimator.steps_between(1) is not None:
-        return f"gradient={settings.axes.estimator.name!r} follows a clock of its own"
+    if settings.kernel.estimator.steps_between(1) is not None:
+        return f"gradient={settings.kernel.estimator.name!r} follows a clock of its own"
     return None
 
 
 def in_two_blocks(
     parts: Parts, labels: tuple[str, ...], rng: np.random.Generator, wanted: str
-) -> tuple[Split | None, Array | None]:
+) -> tuple[GibbsPlan | None, Array | None]:
     """Set up a sampler in two blocks where that is wanted, or better.
 
     Parameters
@@ -99,7 +99,7 @@ def in_two_blocks(
 
     Returns
     -------
-    split : Split or None
+    split : GibbsPlan or None
         None where the parameters are better moved together.
     start : array, shape (n_dim,), or None
         Then the mean of the posterior as far as it is known, to look for a mode from.
@@ -111,7 +111,7 @@ def in_two_blocks(
     """
     if wanted == "joint":
         return None, None
-    names = hyperparameters_of(parts.rows_model)
+    names = hyperparameters_of(parts.row_model)
     reason = why_not(parts, names)
     if reason is not None:
         if wanted == "gibbs":
@@ -121,12 +121,12 @@ def in_two_blocks(
             )
         return None, None
     steps = parts.settings.steps_per_draw or steps_in_whitened_coordinates(all_rows=False)
-    axes = parts.settings.axes._replace(rule=RestartedLangevin(steps))
-    settings = replace(parts.settings, axes=axes, steps_per_draw=steps)
+    kernel = parts.settings.kernel._replace(rule=RestartedLangevin(steps))
+    settings = replace(parts.settings, kernel=kernel, steps_per_draw=steps)
     parts = parts._replace(settings=settings)
     hierarchy = _hierarchy(parts, names)
     search = _search(parts, hierarchy, rng, labels)
-    start = parts.rows_model.ravel(parts.rows_model.model.initial_point())
+    start = parts.row_model.ravel(parts.row_model.model.initial_point())
     try:
         tuned = search.find(start.astype(parts.block_function.dtype), 1.0)
     except TuningError:
@@ -142,18 +142,18 @@ def in_two_blocks(
     far, also = search.other_mode(start, tuned)
     tuned = replace(tuned, data_passes=tuned.data_passes + passes + also)
     written = _as_written(parts, names)
-    return Split(parts, hierarchy, tuned, moves, written, log_scale_sd, share, far), None
+    return GibbsPlan(parts, hierarchy, tuned, moves, written, log_scale_sd, share, far), None
 
 
 def moved_with_too_many(parts: Parts, wanted: str) -> tuple[str, ...]:
     """Return the hyperparameters that are not drawn apart because the parameters are too many."""
-    if wanted != "auto" or parts.rows_model.n_dim <= LARGEST_SPLIT:
+    if wanted != "auto" or parts.row_model.n_dim <= LARGEST_SPLIT:
         return ()
-    return _as_written(parts, hyperparameters_of(parts.rows_model))
+    return _as_written(parts, hyperparameters_of(parts.row_model))
 
 
 def _as_written(parts: Parts, names: tuple[str, ...]) -> tuple[str, ...]:
-    variables, names_of = parts.rows_model.value_vars, parts.rows_model.model.values_to_rvs
+    variables, names_of = parts.row_model.value_vars, parts.row_model.model.values_to_rvs
     return tuple(names_of[var].name for var in variables if var.name in names)
 
 
@@ -164,7 +164,7 @@ def _log_scale_sd(parts: Parts, names: tuple[str, ...], tuned: TunedHierarchy) -
     scale of the districts that schools are nested in.
     """
     logs = tuple(name for name in names if name.endswith("_log__"))
-    spread = tuned.draws[:, parts.rows_model.layout.entries(logs)].std(axis=0)
+    spread = tuned.draws[:, parts.row_model.layout.entries(logs)].std(axis=0)
     return max(tuned.log_scale_sd, float(spread.max(initial=0.0)))
 
 
@@ -185,13 +185,13 @@ def _shift_of_mode(tuned: TunedHierarchy) -> float:
 
 
 def split_rows(
-    split: Split, chooses_batch_size: bool, rng: np.random.Generator
-) -> tuple[Parts, Need]:
+    split: GibbsPlan, chooses_batch_size: bool, rng: np.random.Generator
+) -> tuple[Parts, BatchRequirement]:
     """Choose the rows of the steps given the hyperparameters.
 
     Parameters
     ----------
-    split : Split
+    split : GibbsPlan
     chooses_batch_size : bool
         Whether the batch size was left out.
     rng : numpy.random.Generator
@@ -200,19 +200,19 @@ def split_rows(
     moving = hierarchy.moving
     factor = tuned.metric.matrix()[np.ix_(moving, moving)]
     scale = np.sqrt(np.diag(tuned.covariance)[moving])
-    parts, gaussian, need = choose_rows(parts, tuned.laplace.gaussian, factor, scale, 1.0)
+    parts, gaussian, requirement = choose_rows(parts, tuned.laplace.gaussian, factor, scale, 1.0)
     tuned = replace(tuned, laplace=tuned.laplace._replace(gaussian=gaussian))
     if chooses_batch_size:
-        parts = parts._replace(batch_sizes=need.batch_sizes)
-    axes = parts.settings.axes._replace(metric=tuned.metric)
+        parts = parts._replace(batch_sizes=requirement.batch_sizes)
+    kernel = parts.settings.kernel._replace(metric=tuned.metric)
     if list(parts.block_function.total_sizes) == parts.batch_sizes:
-        axes = axes._replace(estimator=ESTIMATORS["full"])
+        kernel = kernel._replace(estimator=ESTIMATORS["full"])
         tuned = replace(tuned, estimator_parameters=())
-    parts = parts._replace(settings=replace(parts.settings, axes=axes))
+    parts = parts._replace(settings=replace(parts.settings, kernel=kernel))
     direction = np.zeros(len(tuned.mode))
-    direction[moving] = need.direction
+    direction[moving] = requirement.direction
     search = _search(parts, hierarchy, rng)
-    tuned, rule = search.with_batches(tuned), parts.settings.axes.rule
+    tuned, rule = search.with_batches(tuned), parts.settings.kernel.rule
     assert isinstance(rule, RestartedLangevin)
     parts = parts._replace(
         prepared=tuned.joint,
@@ -221,7 +221,7 @@ def split_rows(
             parts.block_function, rule, hierarchy, tuned.curvature, split.interweaving
         ),
     )
-    return parts, need._replace(direction=direction)
+    return parts, requirement._replace(direction=direction)
 
 
 def _interwoven(
@@ -232,7 +232,7 @@ def _interwoven(
     rng: np.random.Generator,
 ) -> tuple[Interweaving | None, float]:
     """Return moves of the hyperparameters at fixed standardised effects, and data passes."""
-    moves, passes = interweaving(parts.rows_model, names, tuned, tuned.quadratic), 0.0
+    moves, passes = interweaving(parts.row_model, names, tuned, tuned.quadratic), 0.0
     if moves is not None:
         moves, passes = judged(
             moves,
@@ -248,7 +248,7 @@ def _interwoven(
 
 
 def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
-    model = parts.rows_model
+    model = parts.row_model
     entries = model.layout.entries(names)
     return Hierarchy(
         prior=compile_prior(model, parts.mode),
@@ -263,7 +263,7 @@ def _search(
     rng: np.random.Generator,
     labels: tuple[str, ...] = (),
 ) -> HierarchySearch:
-    problem = problem_of(parts.settings, parts.block_function, parts.windows, labels)
+    problem = problem_of(parts.settings, parts.block_function, parts.batches, labels)
     return HierarchySearch(problem, hierarchy, rng)
 
 

@@ -7,7 +7,7 @@ import pymc as pm
 
 from pymc.exceptions import SamplingError
 
-from pymc_sgld.model_graph import RowError, RowModel, row_model, uses_minibatch
+from pymc_sgld.model_graph import RowError, RowModel, read_rows, uses_minibatch
 from pymc_sgld.tuning import TuningError
 
 # Below, NUTS is quick, and it is exact.
@@ -45,7 +45,7 @@ def read_for_auto(model: pm.Model, *, draws: int, tune: int | None) -> Reading:
     if not model.observed_RVs and not model.potentials:
         return Reading("it has no observed rows.")
     try:
-        read = row_model(model, allow_no_rows=True)
+        read = read_rows(model, allow_no_rows=True)
     except RowError as error:
         if on_minibatches:
             raise

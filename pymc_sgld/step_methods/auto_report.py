@@ -79,17 +79,17 @@ def widths(checked: Check | None) -> list[str]:
     measured = checked.measured
     kinds = np.array(parameter_verdicts(measured, checked.attributes[records.TARGET_BIAS]))
     unknown = np.isin(kinds, (CANNOT_TELL, NOT_MIXED)) | ~np.isfinite(measured.sd_ratio)
-    told = []
+    sentences = []
     if not unknown.all():
         ratio, error = measured.sd_ratio[~unknown], measured.sd_ratio_error[~unknown]
-        told.append(
+        sentences.append(
             f"Measured sds are {ratio.min():.2f} to {ratio.max():.2f} of the posterior's "
             f"(standard error {np.median(error):.2f})."
         )
     if unknown.any():
-        names = [measured.labels[j] for j in np.flatnonzero(unknown)]
-        told.append(f"The width of {and_more(names)} could not be measured: see the group 'check'.")
-    return told
+        names = and_more([measured.labels[j] for j in np.flatnonzero(unknown)])
+        sentences.append(f"The width of {names} could not be measured: see the group 'check'.")
+    return sentences
 
 
 def tuning_table(result: Any) -> PrintedTable:
@@ -111,21 +111,20 @@ def tuning_table(result: Any) -> PrintedTable:
             "leaves a model to NUTS."
         )
     tuning = result[records.TUNING]
-    told = tuning.attrs
+    attributes = tuning.attrs
     table = PrintedTable(title="How the sampler was tuned", box=box.SIMPLE_HEAD)
     for column in ("what", "value"):
         table.add_column(column)
-    table.add_row("choice", told[records.REASON])
-    table.add_row("gradient", told[records.GRADIENT])
-    table.add_row("rows of a batch", f"{told[records.BATCH_SIZE]:,}")
-    if told[records.HYPERPARAMETERS]:
-        table.add_row("hyperparameters", told[records.HYPERPARAMETERS])
-    table.add_row("target_bias", f"{told[records.TARGET_BIAS]:g}")
-    table.add_row("slope at the centre", f"{told[records.SCORE_AT_CENTRE]:.2g} posterior sds")
-    table.add_row(
-        "noise of one row", f"{told[records.ROW_NOISE]:.3g}, most along {told[records.NOISIEST]}"
-    )
-    table.add_row("data passes to tune", f"{told[records.DATA_PASSES]:.1f}")
+    table.add_row("choice", attributes[records.REASON])
+    table.add_row("gradient", attributes[records.GRADIENT])
+    table.add_row("rows of a batch", f"{attributes[records.BATCH_SIZE]:,}")
+    if attributes[records.HYPERPARAMETERS]:
+        table.add_row("hyperparameters", attributes[records.HYPERPARAMETERS])
+    table.add_row("target_bias", f"{attributes[records.TARGET_BIAS]:g}")
+    table.add_row("slope at the centre", f"{attributes[records.SCORE_AT_CENTRE]:.2g} posterior sds")
+    noise, along = attributes[records.ROW_NOISE], attributes[records.NOISIEST]
+    table.add_row("noise of one row", f"{noise:.3g}, most along {along}")
+    table.add_row("data passes to tune", f"{attributes[records.DATA_PASSES]:.1f}")
     if records.SD_RATIO in tuning:
         ratio, error = (
             tuning[records.SD_RATIO].to_numpy(),

@@ -217,29 +217,29 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         scheme = choose_scheme(self.name, batches, rule, estimator, compensated)
         model = pm.modelcontext(model)
         check_all_variables(self.name, vars, model)
-        rows_model = choose_row_model(
+        row_model = choose_row_model(
             self.name, model, rows, recentre=recentre, allow_no_rows=estimator.whole,
             temperature=temperature, preconditioner=preconditioner,
         )  # fmt: skip
         batch_sizes = choose_batch_sizes(
-            self.name, batch_size, rows_model, estimator, self.why_all_rows
+            self.name, batch_size, row_model, estimator, self.why_all_rows
         )
-        check_table(self.name, estimator, rows_model, batch_sizes)
-        check_noise_left(self.name, rule, rows_model, batch_sizes)
+        check_table(self.name, estimator, row_model, batch_sizes)
+        check_noise_left(self.name, rule, row_model, batch_sizes)
         mode = sampling_mode(backend, (compile_kwargs or {}).get("mode"))
-        self.vars = list(rows_model.value_vars)
+        self.vars = list(row_model.value_vars)
         self.rng = get_random_generator(rng)
         self.tune = True
-        self.row_dims = {group.name for group in rows_model.groups}
-        self.labels = position_labels(rows_model)
+        self.row_dims = {group.name for group in row_model.groups}
+        self.labels = position_labels(row_model)
         if verify:
-            verify_rows(rows_model, mode, rng=np.random.default_rng(0))
-        asked = replace(settings(rows_model.n_dim), purpose=purpose)
-        parts = Parts(asked, rows_model, mode, batch_sizes, scheme)
+            verify_rows(row_model, mode, rng=np.random.default_rng(0))
+        asked = replace(settings(row_model.n_dim), purpose=purpose)
+        parts = Parts(asked, row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
         self.points = PointMap(
-            rows_model.layout, rows_model.coordinates, self.chain.block_function.dtype
+            row_model.layout, row_model.coordinates, self.chain.block_function.dtype
         )
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
@@ -332,7 +332,7 @@ def _of_every_sampler(draw: Draw, chain: Chain, seconds: float) -> dict[str, Any
         records.STEP_SIZE: draw.step_size,
         records.TEMPERATURE: draw.temperature,
         records.STEP_SIZE_WEIGHT: draw.step_size_weight,
-        records.BATCH_SIZE: int(chain.windows.batch_sizes.sum()),
+        records.BATCH_SIZE: int(chain.batches.batch_sizes.sum()),
         records.DATA_PASSES: draw.data_passes,
         records.GRADIENT_NOISE_RATIO: ratio,
         records.PREDICTED_SD_INFLATION: inflation,

@@ -1,16 +1,10 @@
 """What is worked out before sampling: mode, curvature, gradient noise, batch size, step size."""
 
-from pymc_sgld.tuning.batch_choice import fewest_rows, smallest_batch, upper_end
+from pymc_sgld.tuning.batch_size import fewest_rows, smallest_batch, upper_end
 from pymc_sgld.tuning.by_products import tune_by_products
 from pymc_sgld.tuning.centre import FEWEST_DRAWS, better_centre, centre_parameters
 from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.estimator_noise import is_better_centre, with_noise_left
-from pymc_sgld.tuning.extreme_directions import (
-    diagonal_scales,
-    extreme_directions,
-    stiffest_direction,
-)
-from pymc_sgld.tuning.extremes_chain import LawByEnds, batch_noise
 from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
 from pymc_sgld.tuning.large_matrices import MANY, is_nearly_positive, largest_eigenvector
 from pymc_sgld.tuning.linear_law import LinearLaw
@@ -29,10 +23,16 @@ from pymc_sgld.tuning.mode_search import (
     find_mode,
     sample_rows,
 )
+from pymc_sgld.tuning.predicted_law import TARGET_BIAS, GaussianLaw, PredictedLaw
+from pymc_sgld.tuning.predicted_law_by_ends import LawByEnds, batch_noise
 from pymc_sgld.tuning.problem import TuningProblem, batch_gradients
 from pymc_sgld.tuning.propriety import check_mode, improper_direction
 from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
-from pymc_sgld.tuning.sampling_threshold import TARGET_BIAS, GaussianLaw, PredictedLaw
+from pymc_sgld.tuning.spectrum_ends import (
+    diagonal_scales,
+    extreme_directions,
+    stiffest_direction,
+)
 from pymc_sgld.tuning.starts import jittered, other_mode
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
 from pymc_sgld.tuning.warmup import Warmup

@@ -8,15 +8,15 @@ from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
 from pymc_sgld.tuning.centre import centre_parameters
 from pymc_sgld.tuning.errors import TuningError
-from pymc_sgld.tuning.extreme_directions import (
+from pymc_sgld.tuning.linear_law import LinearLaw
+from pymc_sgld.tuning.mode_search import find_mode
+from pymc_sgld.tuning.predicted_law_by_ends import LawByEnds, batch_noise
+from pymc_sgld.tuning.problem import TuningProblem
+from pymc_sgld.tuning.spectrum_ends import (
     diagonal_scales,
     extreme_directions,
     stiffest_direction,
 )
-from pymc_sgld.tuning.extremes_chain import LawByEnds, batch_noise
-from pymc_sgld.tuning.linear_law import LinearLaw
-from pymc_sgld.tuning.mode_search import find_mode
-from pymc_sgld.tuning.problem import TuningProblem
 from pymc_sgld.tuning.tuned import Tuned
 from pymc_sgld.types import Array
 
@@ -101,7 +101,7 @@ def _with_ends(
         function,
         metric,
         np.column_stack([metric.directions, direction]),
-        problem.windows.batch_sizes.tolist(),
+        problem.batches.batch_sizes.tolist(),
         control_variate=problem.estimator.reference_distance > 0,
         temperature=temperature,
         generator=generator,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.kinked_priors import smoothed_slope
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussian, look_at_scores
 from pymc_sgld.tuning.mode_search import (
     LARGEST_MATRIX,
@@ -13,7 +14,6 @@ from pymc_sgld.tuning.mode_search import (
     find_mode,
     sample_rows,
 )
-from pymc_sgld.tuning.prior_width import smoothed_slope
 from pymc_sgld.tuning.row_sample import RowSample
 from pymc_sgld.tuning.trust_region import newton_climb, rough_factor
 from pymc_sgld.types import Array

@@ -7,7 +7,7 @@ import numpy as np
 import scipy
 
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.tuning.coloured_differences import agrees, coloured, minus_hessian
+from pymc_sgld.tuning.kinked_priors import over_the_width
 from pymc_sgld.tuning.large_matrices import MANY, is_above
 from pymc_sgld.tuning.mode_search import (
     LARGEST_MATRIX,
@@ -16,7 +16,6 @@ from pymc_sgld.tuning.mode_search import (
     share_of,
     unit_information_scales,
 )
-from pymc_sgld.tuning.prior_width import over_the_width
 from pymc_sgld.tuning.proof import proven
 from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
@@ -24,6 +23,7 @@ from pymc_sgld.tuning.row_sample import RowSample
 from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
 from pymc_sgld.tuning.row_sizes import FEW_LOOKS, row_sizes
 from pymc_sgld.tuning.row_sizes import passes as passes_of_looks
+from pymc_sgld.tuning.sparse_hessian import agrees, coloured, minus_hessian
 from pymc_sgld.tuning.trust_region import rough_factor
 from pymc_sgld.types import Array
 

@@ -8,12 +8,12 @@ import numpy as np
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.row_sources import Windows
+from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import Rule, ScaledRule
 from pymc_sgld.tuning.estimator_noise import with_noise_left
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import LocalGaussian
-from pymc_sgld.tuning.sampling_threshold import GaussianLaw
+from pymc_sgld.tuning.predicted_law import GaussianLaw
 from pymc_sgld.types import Array
 
 _BATCHES_AT_START = 32  # for the first squares of gradients, where no mode gives them
@@ -27,7 +27,7 @@ class TuningProblem:
     ----------
     function : BlockFunction
         Value and gradient on any rows.
-    windows : Windows
+    batches : Batches
         The batches.
     rule : Rule
     estimator : GradientEstimator
@@ -45,7 +45,7 @@ class TuningProblem:
     """
 
     function: BlockFunction
-    windows: Windows
+    batches: Batches
     rule: Rule
     estimator: GradientEstimator
     preconditioner: Any
@@ -58,9 +58,9 @@ class TuningProblem:
     def noise_of_batches(self, gaussian: LocalGaussian) -> Array:
         """Return the covariance of the gradient of a batch, shape (n_dim, n_dim)."""
         return gaussian.gradient_noise(
-            self.windows.total_sizes,
-            self.windows.batch_sizes,
-            with_replacement=self.windows.scheme.with_replacement,
+            self.batches.total_sizes,
+            self.batches.batch_sizes,
+            with_replacement=self.batches.scheme.with_replacement,
         )
 
     def noise_left(
@@ -78,7 +78,7 @@ class TuningProblem:
             gaussian,
             temperature,
             generator,
-            self.windows.scheme.row_probabilities,
+            self.batches.scheme.row_probabilities,
         )
 
     def squares(self, gaussian: LocalGaussian, factor: Array, temperature: float) -> Array:
@@ -115,11 +115,11 @@ class TuningProblem:
 
 
 def batch_gradients(
-    function: BlockFunction, windows: Windows, position: Array, generator: np.random.Generator
+    function: BlockFunction, batches: Batches, position: Array, generator: np.random.Generator
 ) -> tuple[Array, float]:
     """Return gradients of some batches, shape (n_batches, n_dim), and data passes."""
     gradients = []
     for _ in range(_BATCHES_AT_START):
-        rows = function.random_rows(windows.batch_sizes, generator)
+        rows = function.random_rows(batches.batch_sizes, generator)
         gradients.append(function.batch(position, rows)[1])
-    return np.array(gradients), _BATCHES_AT_START * windows.passes_per_step
+    return np.array(gradients), _BATCHES_AT_START * batches.passes_per_step

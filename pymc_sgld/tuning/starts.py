@@ -3,10 +3,10 @@
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.tuning.extreme_directions import diagonal_scales
 from pymc_sgld.tuning.laplace import find_laplace
 from pymc_sgld.tuning.mode_search import climb, sample_rows, starting_scales
 from pymc_sgld.tuning.other_modes import POINTS_OF_A_PATH, path_dips
+from pymc_sgld.tuning.spectrum_ends import diagonal_scales
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Tuned
 from pymc_sgld.types import Array
 

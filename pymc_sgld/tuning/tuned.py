@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pymc_sgld.preconditioners import Averages, Metric
-from pymc_sgld.tuning.sampling_threshold import PredictedLaw
+from pymc_sgld.tuning.predicted_law import PredictedLaw
 from pymc_sgld.types import Array
 
 LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made

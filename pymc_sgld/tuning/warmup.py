@@ -13,9 +13,9 @@ from pymc_sgld.tuning.centre import FEWEST_DRAWS, better_centre, centre_paramete
 from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian, typical_precision
+from pymc_sgld.tuning.predicted_law import GaussianLaw
 from pymc_sgld.tuning.problem import TuningProblem
 from pymc_sgld.tuning.propriety import check_mode
-from pymc_sgld.tuning.sampling_threshold import GaussianLaw
 from pymc_sgld.tuning.starts import (
     ANOTHER_MODE,
     ends_of_climbs,
@@ -207,7 +207,7 @@ class Warmup:
             LocalGaussian(precision, np.zeros((0, 0, 0)), 0.0),
             temperature=temperature,
             generator=generator,
-            probabilities=problem.windows.scheme.row_probabilities,
+            probabilities=problem.batches.scheme.row_probabilities,
         )
         if left is None:
             return None, passes

@@ -56,11 +56,11 @@ def step_cost(n_rows):
     shuffles, steps, hand = [], [], []
     for repeat in range(REPEATS):
         started = time.perf_counter()
-        leaves = chain.windows.arrays(repeat, lambda group: order)
-        windows = chain.windows
-        [apart] = windows.scheme.steps_per_copy(windows.total_sizes, windows.batch_sizes)
+        leaves = chain.batches.arrays(repeat, lambda group: order)
+        batches = chain.batches
+        [apart] = batches.scheme.steps_per_shuffle(batches.total_sizes, batches.batch_sizes)
         shuffles.append((time.perf_counter() - started) / apart)
-        constants = [chain.windows.batch_sizes, np.array([n_rows / BATCH]), *leaves]
+        constants = [chain.batches.batch_sizes, np.array([n_rows / BATCH]), *leaves]
         randomness = Randomness(
             rng.integers(0, n_rows, (N_STEPS, 1)), rng.normal(size=(N_STEPS, 1, N_DIM))
         )
@@ -108,7 +108,7 @@ def build_cost(n_rows):
             "psg.SGLD (all of it again)", lambda: psg.SGLD(step_size=1e-8, batch_size=BATCH)
         )
     order = np.random.default_rng(0).permutation(n_rows)
-    stage("shuffled windows", lambda: step.chain.windows.arrays("x", lambda group: order))
+    stage("shuffled windows", lambda: step.chain.batches.arrays("x", lambda group: order))
     return n_bytes / 1e9, stages
 
 

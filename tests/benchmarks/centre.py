@@ -35,8 +35,8 @@ def main():
     print(f"{'centre':<26} {'mode':>6}", *(f"{n:>6}" for n in DRAWS))
     for name in PROBLEMS:
         model = problems()[name].build()
-        rows_model = psg.row_model(model)
-        function = rows_model.block_function(sampling_mode())
+        row_model = psg.row_model(model)
+        function = row_model.block_function(sampling_mode())
         step = psg.Auto(model=model, rng=0, verify=False, hyperparameters="joint")
         mode, factor = step.chain.prepared.mode, np.linalg.cholesky(step.chain.prepared.covariance)
         idata = psg.sample(

@@ -89,19 +89,19 @@ def variants(n_dim):
     rng = np.random.default_rng(1)
     starts, noise = rng.integers(0, N_ROWS, (N_STEPS, 1)), rng.normal(size=(N_STEPS, 1, n_dim))
     order = rng.permutation(N_ROWS)
-    leaves = chain.windows.arrays("benchmark", lambda group: order)
+    leaves = chain.batches.arrays("benchmark", lambda group: order)
     rows = np.concatenate([order, order[: BATCH - 1]])
     X_windows, y_windows = np.ascontiguousarray(X[rows]), y[rows]
     sizes = np.full(N_STEPS, h), np.ones(N_STEPS)
 
-    constants = [chain.windows.batch_sizes, np.array([scale]), *leaves]
+    constants = [chain.batches.batch_sizes, np.array([scale]), *leaves]
 
     def ours():
         state = {"position": position}
         return chain.loop.run(state, Randomness(starts, noise), *sizes, constants)["position"]
 
     def whole_draw():
-        chain.windows.arrays(chain.state.key, lambda group: order)
+        chain.batches.arrays(chain.state.key, lambda group: order)
         return chain.draw(position)
 
     def hand_windows():

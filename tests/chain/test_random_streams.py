@@ -50,10 +50,10 @@ def test_permutations_are_permutations_and_differ():
     orders = [one.order(number, group) for number in (0, 1) for group in (0, 1)]
     assert [sorted(order) for order in orders] == [list(range(n)) for n in (50, 7, 50, 7)]
     assert not np.array_equal(orders[0], orders[2])
-    assert (one.copy_numbers(999), one.copy_numbers(1000)) == ((0, 0), (1, 1))
+    assert (one.shuffle_numbers(999), one.shuffle_numbers(1000)) == ((0, 0), (1, 1))
     assert (one.steps_until_copy(0), one.steps_until_copy(999)) == (1000, 1)
 
 
 def test_an_order_serves_whole_trajectories():
     one = RandomStreams((1, 2), 3, 2, np.array([50]), np.array([5]), trajectory=7)
-    assert one.steps_per_copy.tolist() == [1001]
+    assert one.steps_per_shuffle.tolist() == [1001]

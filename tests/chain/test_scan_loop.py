@@ -22,13 +22,13 @@ def test_loop_is_the_update_written_by_hand(make_step, backend):
     )
     step_sizes, temperatures = rng.uniform(1e-3, 2e-3, n_steps), rng.uniform(0.5, 2, n_steps)
     position = rng.normal(size=n_dim)
-    leaves = chain.windows.arrays("hand", lambda group: np.random.default_rng(4).permutation(500))
+    leaves = chain.batches.arrays("hand", lambda group: np.random.default_rng(4).permutation(500))
     found = chain.loop.run(
         {"position": position},
         randomness,
         step_sizes,
         temperatures,
-        [chain.windows.batch_sizes, np.array([25.0]), *leaves],
+        [chain.batches.batch_sizes, np.array([25.0]), *leaves],
     )["position"]
     expected = position
     for [start], [noise], h, t in zip(*randomness, step_sizes, temperatures, strict=True):

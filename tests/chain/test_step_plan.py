@@ -8,7 +8,7 @@ import pytest
 
 from pymc_sgld.chain import Cycles, Settings, plan_steps
 from pymc_sgld.chain.cycles import EXPLORING_BIAS
-from pymc_sgld.chain.transition import Axes
+from pymc_sgld.chain.transition import Kernel
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.samplers import StochasticGradientLangevin
 from pymc_sgld.schedules import constant, cosine_cycles, geometric_cooling
@@ -39,7 +39,7 @@ def settings(step_size=None, temperature=UNIT, steps=None, cycles=None, trajecto
     rule = (
         StochasticGradientLangevin() if trajectory == 1 else SimpleNamespace(trajectory=trajectory)
     )
-    axes = Axes(rule, ESTIMATORS["minibatch"], None)
+    axes = Kernel(rule, ESTIMATORS["minibatch"], None)
     return Settings(step_size, temperature, steps, axes, cycles, BIAS)
 
 

@@ -25,7 +25,7 @@ def test_windows_of_one_permutation_are_unbiased(make_step, batch_size):
     )
     chain = step.chain
     position = np.random.default_rng(0).normal(size=chain.n_dim)
-    leaves = chain.windows.arrays(
+    leaves = chain.batches.arrays(
         batch_size, lambda group: np.random.default_rng(3).permutation(11)
     )
     gradients = [
@@ -66,7 +66,7 @@ def test_a_batch_of_all_rows_has_no_noise(make_step):
 
 
 def test_control_variates_are_unbiased_and_exact_at_their_centre(make_step):
-    """Over all windows: mean the full gradient, at any centre; at the centre every one is it."""
+    """Over all batches: mean the full gradient, at any centre; at the centre every one is it."""
     model = logistic_model(n_rows=11)
     step = make_step("logistic-small", model, sampler="sgld_cv", step_size=0.1, batch_size=3)
     chain = step.chain
@@ -84,9 +84,9 @@ def test_control_variates_are_unbiased_and_exact_at_their_centre(make_step):
 def one_gradient(chain, position, start):
     """The estimate that the compiled loop uses: a step without noise moves by h times it."""
     h = 1e-3
-    leaves = chain.windows.arrays("cv", lambda group: np.random.default_rng(3).permutation(11))
+    leaves = chain.batches.arrays("cv", lambda group: np.random.default_rng(3).permutation(11))
     constants = loop_constants(
-        batch_sizes=chain.windows.batch_sizes,
+        batch_sizes=chain.batches.batch_sizes,
         scales=np.array([11 / 3]),
         gradient_noise=None,
         estimator_parameters=chain.state.estimator_parameters,

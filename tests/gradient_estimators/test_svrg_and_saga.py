@@ -35,10 +35,10 @@ def small_step(make_step, sampler, batch_size, backend="numba"):
 
 def run_loop(chain, position, start, remembered=None, leaves=None):
     """The estimate the compiled loop uses: a step of 1 without noise moves by it; and the fresh."""
-    windows = chain.windows
+    batches = chain.batches
     constants = loop_constants(
-        batch_sizes=windows.batch_sizes,
-        scales=windows.total_sizes / windows.batch_sizes,
+        batch_sizes=batches.batch_sizes,
+        scales=batches.total_sizes / batches.batch_sizes,
         gradient_noise=None,
         estimator_parameters=chain.state.estimator_parameters,
         metric_parameters=(),
@@ -53,7 +53,7 @@ def run_loop(chain, position, start, remembered=None, leaves=None):
 
 
 def leaves_of(chain):
-    return chain.windows.arrays("law", lambda group: np.random.default_rng(3).permutation(N_ROWS))
+    return chain.batches.arrays("law", lambda group: np.random.default_rng(3).permutation(N_ROWS))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_svrg_is_unbiased_for_any_anchor_and_exact_there(make_step, batch_size):
 
 
 def test_svrg_with_a_frozen_anchor_has_the_law_of_the_control_variate(make_step, regression):
-    """Gaussian with another curvature in each batch: mean and covariance over all windows."""
+    """Gaussian with another curvature in each batch: mean and covariance over all batches."""
     anchor = regression.mean + 0.1
     laws = []
     for sampler in ("svrg_ld", "sgld_cv"):

@@ -7,7 +7,7 @@ import pytest
 
 from pymc_sgld.chain.random_streams import RandomStreams
 from pymc_sgld.chain.scan_loop import loop_constants
-from pymc_sgld.row_sources import BlockLayout, Epochs, Replacement, Weighted, schemes, windows_of
+from pymc_sgld.row_sources import BlockLayout, Epochs, Replacement, Weighted, batches_of, schemes
 from pymc_sgld.tuning import local_gaussian
 from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean
@@ -16,22 +16,22 @@ from tests.targets import gaussian_mean
 def rows_read(scheme, totals, batches, n_steps):
     """The rows of each group that each step of a chain reads."""
     streams = RandomStreams((1, 2), 3, 1, np.array(totals), np.array(batches), scheme)
-    windows = windows_of(
+    shuffled = batches_of(
         [np.arange(total) for total in totals], range(len(totals)), totals, batches, scheme
     )
     read = []
     for step in range(n_steps):
-        numbers = streams.copy_numbers(step)
-        arrays = windows.arrays("key", lambda g: streams.order(numbers[g], g), numbers)  # noqa: B023
+        numbers = streams.shuffle_numbers(step)
+        arrays = shuffled.arrays("key", lambda g: streams.order(numbers[g], g), numbers)  # noqa: B023
         starts = streams.block(step, 1).starts[0]
         read.append([a[s : s + n] for a, s, n in zip(arrays, starts, batches, strict=True)])
     return read
 
 
-@pytest.mark.parametrize("rows_per_copy", [1, 40])
-def test_an_epoch_reads_every_row_once(monkeypatch, rows_per_copy):
+@pytest.mark.parametrize("rows_per_shuffle", [1, 40])
+def test_an_epoch_reads_every_row_once(monkeypatch, rows_per_shuffle):
     """Groups of 12, 11 and 4 rows have epochs of 4, 3 and 1 steps; the third is read whole."""
-    monkeypatch.setattr(schemes, "_ROWS_PER_COPY", rows_per_copy)
+    monkeypatch.setattr(schemes, "_ROWS_PER_SHUFFLE", rows_per_shuffle)
     read = rows_read(Epochs(), (12, 11, 4), (3, 3, 4), 24)
     for group, (total, epoch) in enumerate(((12, 4), (11, 3), (4, 1))):
         epochs = [
@@ -60,7 +60,7 @@ def test_steps_of_replacement_read_rows_alike_and_apart(monkeypatch):
 
 def test_weighted_rows_come_with_their_probabilities(monkeypatch):
     """In every place of a batch, whatever the place beside it has."""
-    monkeypatch.setattr(schemes, "_ROWS_PER_COPY", 1000)
+    monkeypatch.setattr(schemes, "_ROWS_PER_SHUFFLE", 1000)
     p = np.array([0.4, 0.05, 0.3, 0.15, 0.1])
     scheme = Weighted(p)
     np.testing.assert_allclose(scheme.weights * p, 1 / 5, rtol=1e-12)
@@ -134,13 +134,13 @@ def test_exact_law_of_epochs(make_step, temperature):
     step = make_step("gaussian-6", target.model(), step_size=0.1, batch_size=2, batches="epochs")
     chain, k = step.chain, 3
     h = 0.5 / target.precision
-    starts = chain.windows.scheme.starts(
+    starts = chain.batches.scheme.starts(
         np.random.default_rng(0), np.arange(k), np.array([6]), np.array([2])
     )
 
     def epoch(position, noise, order):
         constants = loop_constants(
-            batch_sizes=chain.windows.batch_sizes,
+            batch_sizes=chain.batches.batch_sizes,
             scales=np.array([3.0]),
             gradient_noise=None,
             estimator_parameters=(),

@@ -18,7 +18,7 @@ from pymc_sgld.tuning import (
     local_gaussian,
     smallest_batch,
 )
-from pymc_sgld.tuning.batch_choice import FEWEST_ROWS
+from pymc_sgld.tuning.batch_size import FEWEST_ROWS
 from pymc_sgld.tuning.mode_search import climb, sample_rows, unit_information_scales
 from pymc_sgld.tuning.row_curvature import is_hessian, low_rank_hessian
 

@@ -6,16 +6,16 @@ import pytensor
 
 from pytensor.graph.replace import graph_replace
 
-from pymc_sgld.model_graph import RowError, RowModel, row_model
+from pymc_sgld.model_graph import RowError, RowModel, read_rows
 
 
 def rows_or_whole(model: pm.Model) -> RowModel:
     """Return a model by rows; as one whole where its rows cannot be taken apart."""
     try:
-        return row_model(model, allow_no_rows=True)
+        return read_rows(model, allow_no_rows=True)
     except RowError:
         whole = {variable.name: None for variable in model.observed_RVs}
-        return row_model(model, rows=whole, allow_no_rows=True)
+        return read_rows(model, rows=whole, allow_no_rows=True)
 
 
 def batched_model(rows: RowModel, batch_size: int) -> pm.Model:

@@ -67,14 +67,14 @@ def run_laplace(
     """
     del tune, cores, progressbar
     start = time.perf_counter()
-    rows_model = rows_or_whole(model)
-    if rows_model.n_dim > _LARGEST:
+    row_model = rows_or_whole(model)
+    if row_model.n_dim > _LARGEST:
         raise SamplingError(
-            f"The Laplace approximation needs the Hessian, but there are {rows_model.n_dim:,} "
+            f"The Laplace approximation needs the Hessian, but there are {row_model.n_dim:,} "
             f"parameters; {_LARGEST:,} is the most. Compare with 'advi' instead."
         )
-    function = rows_model.block_function(chosen_mode(backend, compile_kwargs))
-    initial = rows_model.ravel(model.initial_point())
+    function = row_model.block_function(chosen_mode(backend, compile_kwargs))
+    initial = row_model.ravel(model.initial_point())
     function.full(initial)  # compiles
     compiled = time.perf_counter()
     generator = np.random.default_rng(random_seed)
@@ -95,9 +95,9 @@ def run_laplace(
             "does not fall along a parameter with a flat prior. Give it a proper prior."
         )
     fitted = time.perf_counter()
-    noise = generator.standard_normal((draws * chains, rows_model.n_dim))
+    noise = generator.standard_normal((draws * chains, row_model.n_dim))
     positions = found.position + noise @ np.linalg.cholesky(found.covariance).T
-    result = draws_of_positions(model, rows_model, positions)
+    result = draws_of_positions(model, row_model, positions)
     phases = (compiled - start, fitted - compiled, time.perf_counter() - fitted)
     attributes = {
         records.TUNE_PASSES: found.data_passes,

@@ -181,8 +181,8 @@ class _Finder:
         return first
 
     def _scales(self, ends: list[Path], walk: Walk) -> str:
-        told = [" * ".join(self._parents(_scale_of(path, walk))) or "none" for path in ends]
-        return ", ".join(dict.fromkeys(told))
+        words = [" * ".join(self._parents(_scale_of(path, walk))) or "none" for path in ends]
+        return ", ".join(dict.fromkeys(words))
 
     def _take(
         self,

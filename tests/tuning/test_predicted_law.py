@@ -75,13 +75,13 @@ def test_threshold_is_met_where_all_directions_are_alike(rule, temperature):
 
 def test_a_large_model_uses_its_directions_one_by_one(monkeypatch):
     """Beyond the limit noise that couples directions is left out: same diagonal, no more."""
-    from pymc_sgld.tuning import sampling_threshold
+    from pymc_sgld.tuning import predicted_law
 
     rng = np.random.default_rng(0)
     noise = np.diag(rng.uniform(1, 30, 6))
     chain = GaussianLaw(SGLD, np.diag(rng.uniform(0.5, 2, 6)), noise, np.eye(6))
     coupled = chain.stationary_covariance(0.1)
-    monkeypatch.setattr(sampling_threshold, "_LARGEST_COUPLED", 2)
+    monkeypatch.setattr(predicted_law, "_LARGEST_COUPLED", 2)
     np.testing.assert_allclose(chain.stationary_covariance(0.1), coupled, rtol=1e-12)
 
 

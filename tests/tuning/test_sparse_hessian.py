@@ -5,8 +5,8 @@ import pytest
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning import local_gaussian
-from pymc_sgld.tuning.coloured_differences import agrees, coloured, minus_hessian
 from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
+from pymc_sgld.tuning.sparse_hessian import agrees, coloured, minus_hessian
 
 RNG = np.random.default_rng(0)
 

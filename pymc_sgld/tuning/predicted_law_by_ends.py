@@ -9,7 +9,7 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
 from pymc_sgld.tuning.linear_law import LinearLaw
-from pymc_sgld.tuning.sampling_threshold import PredictedLaw
+from pymc_sgld.tuning.predicted_law import PredictedLaw
 from pymc_sgld.types import Array
 
 _PAIRS = 200  # of batches

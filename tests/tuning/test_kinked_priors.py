@@ -7,7 +7,7 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld.tuning import find_laplace, local_gaussian
-from pymc_sgld.tuning.prior_width import over_the_width, smoothed_slope
+from pymc_sgld.tuning.kinked_priors import over_the_width, smoothed_slope
 
 
 @pytest.fixture(scope="module")
