@@ -12,7 +12,7 @@ class AffineStep:
     def __init__(self, step, step_size, temperature):
         self.h, self.temperature = step_size, temperature
         self.chain = step.chain
-        rule = self.chain.settings.axes.rule
+        rule = self.chain.settings.kernel.rule
         self.names = ("position", *rule.extra_state)
         self.n_dim = self.chain.n_dim
         self.n_state = self.n_dim * len(self.names)

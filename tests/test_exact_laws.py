@@ -235,7 +235,7 @@ def test_compensated_noise_leaves_the_law_of_exact_gradients(
     noise = np.diag(window_noise(gaussian, law, 3)) * scale**2
     chain.state.gradient_noise = noise
     found = np.diag(law.stationary()[1])
-    rule = step.chain.settings.axes.rule
+    rule = step.chain.settings.kernel.rule
     exact = LinearLaw(rule).variance(h, 1.0, 0.0, temperature)
     np.testing.assert_allclose(found, exact, rtol=1e-9)
     chain.state.gradient_noise = np.zeros(2)

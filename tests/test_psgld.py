@@ -164,7 +164,7 @@ def test_chosen_step_and_start(make_step, regression):
     expected = temperature * np.diag(regression.precision) + np.diag(noise)
     squares = chain.state.extra_state["squares"]
     np.testing.assert_allclose(squares, expected, rtol=1e-3)
-    h, rule = chain.plan.step_size(0), chain.settings.axes.rule
+    h, rule = chain.plan.step_size(0), chain.settings.kernel.rule
     metric = np.diag(1 / ((1 + rule.damping) * np.sqrt(squares)))
     law = scipy.linalg.solve_discrete_lyapunov(
         np.eye(3) - h * metric @ regression.precision,

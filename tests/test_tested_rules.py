@@ -270,7 +270,7 @@ def test_mean_and_variance_are_right_and_wrong_without_the_test(
     def accept(self, before, after, *others):
         return {**after, "work": np.zeros_like(after["work"])}, {"acceptance_rate": 1.0}
 
-    monkeypatch.setattr(type(step.chain.settings.axes.rule), "accept", accept)
+    monkeypatch.setattr(type(step.chain.settings.kernel.rule), "accept", accept)
     draws, _ = draws_of(step, 1.0, step_size, every, n_draws=4000)
     variances = deviations(draws, laws(1.0))[1::2]
     assert variances.min() > 5, variances

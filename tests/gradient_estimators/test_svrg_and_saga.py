@@ -125,8 +125,8 @@ def draws_of(step, n_draws, steps_per_draw, gradient=None, key=(1, 2)):
     """Draws by the chain alone, from the origin, without tuning and measuring."""
     chain = step.chain
     settings = chain.settings
-    axes = settings.axes._replace(estimator=gradient or settings.axes.estimator)
-    chain.settings = replace(settings, steps_per_draw=steps_per_draw, axes=axes)
+    kernel = settings.kernel._replace(estimator=gradient or settings.kernel.estimator)
+    chain.settings = replace(settings, steps_per_draw=steps_per_draw, kernel=kernel)
     chain.restart(key, 0, n_draws)
     position, draws = chain.start(np.zeros(chain.n_dim)), []
     for _ in range(n_draws):

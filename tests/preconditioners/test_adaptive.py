@@ -154,7 +154,7 @@ def test_there_must_be_a_tune_phase_to_learn_in(make_step, gaussian):
     )
     with pytest.raises(ValueError, match=r"measured before sampling, but tune=0"):
         step.setup_chain(np.random.default_rng(0), 0, 10)
-    assert isinstance(step.chain.settings.axes.metric, DiagonalMetric)
+    assert isinstance(step.chain.settings.kernel.metric, DiagonalMetric)
 
 
 @pytest.mark.parametrize(
