@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import read_rows
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.printing import Printed
 from pymc_sgld.samplers import TestedRule
 from pymc_sgld.sampling import check_initvals, without_row_sized
@@ -22,7 +23,7 @@ from pymc_sgld.step_methods import StochasticGradientStep
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.tuning import find_mode
 from pymc_sgld.types import Array, Point
-from pymc_sgld.validate import check_integer, check_one_of
+from pymc_sgld.validate import check_arguments, check_integer, check_one_of
 
 _FIRST, _LAST = 10.0, 1e-3  # temperatures
 _SLOPE = 1e-4  # where polishing ends
@@ -169,12 +170,17 @@ def anneal(
     ...     result = anneal(temperature=psg.schedules.geometric_cooling(20, 0.01))
     """
     check_one_of("sampler", sampler, annealers())
-    check_integer("draws", draws, at_least=1)
     check_integer("chains", chains, at_least=1)
+    checked = check_arguments(
+        draws=draws, steps_per_draw=steps_per_draw, cores=cores, batch_size=batch_size,
+        polish=polish, random_seed=random_seed, initvals=initvals, progressbar=progressbar,
+        backend=backend, compile_kwargs=compile_kwargs,
+    )  # fmt: skip
+    initvals, random_seed = checked["initvals"], checked["random_seed"]
     cooling = geometric_cooling(_FIRST, _LAST) if temperature is None else temperature
     as_schedule("temperature", cooling)
-    model = pm.modelcontext(model)
-    check_initvals(model, initvals)
+    model = chosen_model(model)
+    check_initvals(model, initvals, chains)
     row_model = read_rows(model, rows=rows, allow_no_rows=True, jacobian=False)
     if not row_model.groups:
         arguments = {"gradient": "full", **arguments}

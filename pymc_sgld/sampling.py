@@ -3,7 +3,7 @@
 import inspect
 import logging
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -12,20 +12,31 @@ import numpy as np
 import pymc as pm
 import pytensor
 
+from pymc.backends.base import BaseTrace
+from pymc.backends.zarr import ZarrTrace
 from pymc.exceptions import SamplingError
 from pymc.sampling.parallel import ParallelSamplingError
 from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld import records
 from pymc_sgld.gradient_estimators import GradientEstimator
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto
 from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
+from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.types import Array, Schedule
-from pymc_sgld.validate import check_integer, check_one_of, did_you_mean
+from pymc_sgld.validate import (
+    check_arguments,
+    check_instance,
+    check_known,
+    check_one_of,
+    did_you_mean,
+    shown,
+)
 
 _log = logging.getLogger("pymc.sgld")
 
@@ -142,42 +153,43 @@ def sample(
     ...     idata = sample("sgld", batch_size=512)
     """
     _check_name(sampler)
-    step_method = REGISTRY[check_one_of("sampler", sampler, REGISTRY)]
-    check_integer("draws", draws, at_least=1)
+    check_one_of("sampler", sampler, REGISTRY)
     shared = {
         "batch_size": batch_size, "rows": rows, "recentre": recentre, "step_size": step_size,
         "temperature": temperature, "gradient": gradient, "batches": batches,
         "preconditioner": preconditioner, "noise_compensation": noise_compensation,
         "target_bias": target_bias, "steps_per_draw": steps_per_draw, "verify": verify,
     }  # fmt: skip
-    _check_rule_arguments(sampler, rule_arguments, step_method.own_arguments(), set(shared))
+    check_rule_arguments(sampler, rule_arguments)
     for_step = {name: value for name, value in shared.items() if not _is_default(name, value)}
     for_step |= rule_arguments
-    model = pm.modelcontext(model)
-    check_initvals(model, initvals)
-    for_pymc = {
-        "tune": tune, "chains": chains, "cores": cores, "random_seed": random_seed,
-        "progressbar": progressbar, "progressbar_theme": progressbar_theme, "quiet": quiet,
-        "initvals": initvals, "init": init, "n_init": n_init,
-        "jitter_max_retries": jitter_max_retries, "trace": trace,
-        "discard_tuned_samples": discard_tuned_samples,
-        "compute_convergence_checks": compute_convergence_checks,
-        "keep_warning_stat": keep_warning_stat, "return_inferencedata": return_inferencedata,
-        "idata_kwargs": idata_kwargs, "nuts_sampler": nuts_sampler,
-        "nuts_sampler_kwargs": nuts_sampler_kwargs, "mp_ctx": mp_ctx, "blas_cores": blas_cores,
-        "model": model,
-    }  # fmt: skip
-    for_pymc = {name: value for name, value in for_pymc.items() if value is not None}
-    of_run = _Run(draws, for_pymc, var_names, callback, backend, compile_kwargs, check)
+    for_pymc = check_arguments(
+        tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
+        quiet=quiet, initvals=initvals, init=init, n_init=n_init,
+        jitter_max_retries=jitter_max_retries, discard_tuned_samples=discard_tuned_samples,
+        compute_convergence_checks=compute_convergence_checks, keep_warning_stat=keep_warning_stat,
+        return_inferencedata=return_inferencedata, idata_kwargs=idata_kwargs,
+        nuts_sampler=nuts_sampler, nuts_sampler_kwargs=nuts_sampler_kwargs, mp_ctx=mp_ctx,
+        blas_cores=blas_cores,
+    )  # fmt: skip
+    of_run = _run_of(
+        check_arguments(
+            draws=draws, var_names=var_names, callback=callback, backend=backend,
+            compile_kwargs=compile_kwargs, check=check,
+        ),
+        for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace},
+        chosen_model(model),
+    )  # fmt: skip
+    model = of_run.for_pymc["model"]
     left_out = sampler == "auto" and not for_step
     if left_out:
-        reading = read_for_auto(model, draws=draws, tune=tune)
+        reading = read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts:
             _log.info(f"NUTS is taken: {reading.why_nuts}")
             return _nuts(of_run, reading.why_nuts)
         for_step["rows"] = reading.row_model
     if sampler == "auto":
-        for_step["rng"] = np.random.default_rng(_seed_of(random_seed))
+        for_step["rng"] = np.random.default_rng(_seed_of(for_pymc["random_seed"]))
     try:
         return _minibatches(sampler, for_step, of_run)
     except (SamplingError, ParallelSamplingError) as error:
@@ -193,11 +205,26 @@ class _Run(NamedTuple):
 
     draws: int
     for_pymc: dict[str, Any]  # holds the model
-    var_names: Sequence[str] | None
+    var_names: list[str] | None
     callback: Callable[..., Any] | None
     backend: str | None
     compile_kwargs: dict[str, Any] | None
     check: bool
+
+
+def _run_of(own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model) -> _Run:
+    """Check what depends on the model or on PyMC's types, and put the arguments together."""
+    if own["var_names"] is not None:
+        check_known("var_names", own["var_names"], [var.name for var in model.unobserved_RVs])
+    check_initvals(model, for_pymc["initvals"], for_pymc["chains"])
+    if for_pymc["trace"] is not None:
+        allowed = "a backend of PyMC, such as pymc.backends.zarr.ZarrTrace"
+        hint = "To keep a part of the variables, write var_names."
+        check_instance("trace", for_pymc["trace"], (BaseTrace, ZarrTrace), allowed, hint=hint)
+    known = set(inspect.signature(pm.to_inference_data).parameters) - {"trace", "model"}
+    check_known("idata_kwargs", for_pymc["idata_kwargs"] or {}, sorted(known), "argument of pymc's")
+    given = {name: value for name, value in for_pymc.items() if value is not None}
+    return _Run(**own, for_pymc=given | {"model": model})
 
 
 def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
@@ -279,23 +306,30 @@ class _Clock:
 def _is_default(name: str, value: Any) -> bool:
     """Whether an argument of ``sample`` is as it is where it is left out."""
     default = (sample.__kwdefaults__ or {})[name]
-    return value is default or (isinstance(value, str | bool | int | float) and value == default)
+    if value is default or isinstance(default, bool) or isinstance(value, bool):
+        return value is default
+    return isinstance(value, str | int | float) and value == default
 
 
 def _check_name(sampler: Any) -> None:
     """Refuse a number of draws where PyMC's ``sample`` has it."""
-    if isinstance(sampler, int):
+    if isinstance(sampler, int) and not isinstance(sampler, bool):
         raise TypeError(
             f"The first argument of sample is the name of a sampler, found {sampler!r}. Write "
             f"sample(draws={sampler!r}), or sample('auto', {sampler!r})."
         )
+    if isinstance(sampler, pm.Model):
+        raise TypeError(
+            "The first argument of sample is the name of a sampler, got a model. Write "
+            "sample(model=model), or sample('auto', model=model)."
+        )
 
 
-def _check_rule_arguments(
-    sampler: str, arguments: dict[str, Any], of_rule: set[str], shared: set[str]
-) -> None:
-    """Refuse arguments that the rule of a sampler does not have."""
-    own = of_rule | shared
+def check_rule_arguments(sampler: str, arguments: Iterable[str]) -> None:
+    """Refuse names of arguments that the rule of a sampler does not have."""
+    named = set(sample.__kwdefaults__ or {})
+    shared = named & set(inspect.signature(StochasticGradientStep.__init__).parameters)
+    own = (REGISTRY[sampler].own_arguments() | shared) - {"model", "backend", "compile_kwargs"}
     for name in arguments:
         if name == "step":
             raise TypeError(
@@ -303,32 +337,84 @@ def _check_rule_arguments(
                 "pm.sample(step=...)."
             )
         if name not in own:
-            hint = did_you_mean(name, own | set(sample.__kwdefaults__ or {}))
+            hint = did_you_mean(name, own | named)
             raise TypeError(
                 f"{name!r} is not an argument of sampler {sampler!r} or of pm.sample.{hint} "
                 f"{sampler!r} takes {', '.join(sorted(own))}."
             )
 
 
-def check_initvals(model: pm.Model, initvals: Any) -> None:
-    """Refuse initial values of variables that are not there, or of another shape."""
-    given = [initvals] if isinstance(initvals, dict) else [one for one in initvals or () if one]
+def check_options(sampler: str, options: Mapping[str, Any]) -> None:
+    """Refuse options, by name, that neither ``sample`` takes nor the rule of a sampler."""
+    named = inspect.signature(sample).parameters
+    check_rule_arguments(sampler, [name for name in options if name not in named])
+
+
+def check_initvals(model: pm.Model, initvals: Any, chains: int | None = None) -> None:
+    """Refuse initial values of variables that are not there, or that these cannot have."""
+    if initvals is None:
+        return
+    if not isinstance(initvals, dict) and chains is not None and len(initvals) != chains:
+        raise ValueError(
+            f"initvals has {len(initvals)} dictionaries for chains={chains}: give one for each "
+            "chain, or one dictionary for all."
+        )
+    given = [initvals] if isinstance(initvals, dict) else [one for one in initvals if one]
     if not given:
         return
     shapes = model.eval_rv_shapes()
-    for name, value in ((str(key), value) for one in given for key, value in one.items()):
+    for key, value in ((key, value) for one in given for key, value in one.items()):
+        name = str(getattr(key, "name", key))  # PyMC takes the variables themselves, too
         if name not in shapes:
             raise ValueError(
                 f"initvals name {name!r}, but the free variables are {', '.join(shapes)}."
                 + did_you_mean(name, shapes)
             )
-        if isinstance(value, str | pytensor.graph.basic.Variable):
+        if isinstance(value, pytensor.graph.basic.Variable):
             continue
-        if np.shape(value) != shapes[name]:
-            raise ValueError(
-                f"initvals of {name!r} have shape {np.shape(value)}, but the variable has shape "
-                f"{tuple(map(int, shapes[name]))}. Pass an array of that shape."
-            )
+        if isinstance(value, str):
+            check_one_of(f"initvals of {name!r}, as text,", value, ("support_point", "prior"))
+            continue
+        _check_initial_value(name, value, tuple(map(int, shapes[name])))
+        _check_in_support(model, name, value)
+
+
+def _check_initial_value(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    try:
+        numbers = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"initvals of {name!r} must be numbers of shape {shape}, got {shown(value)}."
+        ) from None
+    if numbers.shape != shape:
+        raise ValueError(
+            f"initvals of {name!r} have shape {numbers.shape}, but the variable has shape "
+            f"{shape}. Pass an array of that shape."
+        )
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"initvals of {name!r} hold {numbers[~np.isfinite(numbers)][0]}: pass finite numbers "
+            "within the support of the variable, or leave it out."
+        )
+
+
+def _check_in_support(model: pm.Model, name: str, value: Any) -> None:
+    """Refuse a value that has no place in unconstrained space."""
+    variable = model[name]
+    transform, inputs = model.rvs_to_transforms[variable], variable.owner.inputs
+    random = set(model.basic_RVs)
+    if transform is None or random & set(pytensor.graph.traversal.ancestors(inputs)):
+        return  # of bounds that are variables themselves the density at the start decides
+    numbers = np.asarray(value, dtype=variable.type.dtype)
+    with np.errstate(all="ignore"):
+        place = transform.forward(pytensor.tensor.constant(numbers), *inputs)
+        place = place.eval(mode="FAST_COMPILE")
+    if not np.isfinite(place).all():
+        raise ValueError(
+            f"initvals of {name!r} are outside of its support: {name} has the distribution "
+            f"{variable.owner.op.name or variable.owner.op}, got {shown(value)}. Pass values "
+            "inside, or leave it out."
+        )
 
 
 def without_row_sized(model: pm.Model, row_dims: set[str]) -> list[str] | None:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.types import Array, Schedule
-from pymc_sgld.validate import check_integer, check_positive
+from pymc_sgld.validate import check_integer, check_positive, shown
+
+_TRIED_STEPS, _TRIED_LENGTH = 3, 1000  # of a schedule when it is handed over
 
 
 @dataclass(frozen=True)
@@ -304,8 +306,21 @@ class logarithmic_cooling:
 
 
 def as_schedule(name: str, value: Any) -> Schedule:
-    """Return ``value`` as a schedule: a positive number is a constant one."""
+    """Return ``value`` as a schedule: a positive number is a constant one.
+
+    A function is tried at the first steps of a chain of a thousand.
+    """
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} is the class {value.__name__}, not a schedule: write {value.__name__}(...) "
+            "with its arguments."
+        )
     if callable(value):
+        try:
+            tried = bind(value, _TRIED_LENGTH)
+        except TypeError as error:
+            raise _no_schedule(name, f"bind({_TRIED_LENGTH}) of it fails: {error}") from error
+        evaluate(name, tried, np.arange(_TRIED_STEPS))
         return value  # type: ignore[no-any-return]
     check_positive(name, value, hint="Give a number, or a schedule such as polynomial_decay.")
     return constant(float(value))
@@ -319,7 +334,15 @@ def bind(schedule: Schedule, n_steps: int) -> Schedule:
 
 def evaluate(name: str, schedule: Schedule, step: Array) -> Array:
     """Return the schedule's values at the given steps, checked to be positive and finite."""
-    values = np.broadcast_to(np.asarray(schedule(step), dtype=float), np.shape(step))
+    try:
+        values = np.asarray(schedule(step), dtype=float)
+    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
+        raise _no_schedule(name, f"at steps {shown(step)} it fails: {error}") from error
+    if values.shape not in ((), np.shape(step)):
+        raise _no_schedule(
+            name, f"of {np.size(step)} steps it returns an array of shape {values.shape}"
+        )
+    values = np.broadcast_to(values, np.shape(step))
     wrong = ~(np.isfinite(values) & (values > 0))
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
@@ -330,6 +353,13 @@ def evaluate(name: str, schedule: Schedule, step: Array) -> Array:
     return values
 
 
+def _no_schedule(name: str, why: str) -> TypeError:
+    return TypeError(
+        f"The schedule of {name} must be a function that takes an array of step numbers and "
+        f"returns as many numbers > 0, such as schedules.polynomial_decay(0.1, 10); {why}."
+    )
+
+
 def _unbound(name: str) -> TypeError:
     return TypeError(
         f"{name} needs the length of the chain: call bind(n_steps) first, or hand it to a step "
@@ -338,7 +368,7 @@ def _unbound(name: str) -> TypeError:
 
 
 def _check_exponent(exponent: float) -> None:
-    if not 0.5 < exponent <= 1:
+    if not 0.5 < check_positive("exponent", exponent) <= 1:
         raise ValueError(
             f"exponent must be in (0.5, 1], got {exponent}. Outside it the step sizes either have "
             "a finite sum (the chain stops early) or squares with an infinite one (the noise of "

@@ -9,7 +9,7 @@ from xarray import DataTree
 
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.posterior import posterior_of
-from pymc_sgld.posterior.scores import check_draws_of
+from pymc_sgld.posterior.draws import check_draws_of
 
 
 def check_draws_of_model(label: str, result: DataTree, model: pm.Model | None) -> None:
@@ -23,15 +23,10 @@ def check_draws_of_model(label: str, result: DataTree, model: pm.Model | None) -
     model : pm.Model or None
         None: only that there are draws.
     """
-    if "posterior" not in result:
-        raise ValueError(
-            f"samplers[{label!r}] has no group 'posterior', but {', '.join(result.children)}. Pass "
-            "what sample() returned."
-        )
-    posterior = posterior_of(result)
-    if model is None:
-        return
     try:
+        posterior = posterior_of(result)
+        if model is None:
+            return
         check_draws_of(model, posterior)
     except RowError as error:
         raise ValueError(f"samplers[{label!r}]: {error}") from None

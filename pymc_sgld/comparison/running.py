@@ -2,14 +2,14 @@
 
 import inspect
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pymc as pm
 
 from pymc.exceptions import SamplingError
-from pymc.model import modelcontext
 from xarray import DataTree
 
 from pymc_sgld.comparison.agreement import TOLERANCE
@@ -21,10 +21,11 @@ from pymc_sgld.comparison.parameters import compare_parameters, flat_posterior
 from pymc_sgld.comparison.result import Comparison
 from pymc_sgld.comparison.stein import compare_stein
 from pymc_sgld.model_graph import RowError
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.posterior import NoScoreError
-from pymc_sgld.sampling import sample
+from pymc_sgld.sampling import check_options, sample
 from pymc_sgld.step_methods.registry import REGISTRY
-from pymc_sgld.validate import check_integer, check_one_of, check_positive
+from pymc_sgld.validate import ARGUMENTS, check_arguments, check_integer, check_one_of, shown
 
 
 def compare(
@@ -106,19 +107,17 @@ def compare(
     Draws of a chain whose step size changes are weighted by it (``step_size_weight``): means, sds,
     Wasserstein and Stein discrepancies take the weights; for the rest they are resampled.
     """
-    runs = _runs(samplers)
-    check_one_of("reference", reference, runs, hint="It is a label of `samplers`.")
-    check_positive("tolerance", tolerance)
-    to_run = [label for label, run in runs.items() if not isinstance(run, DataTree)]
-    model = modelcontext(model) if model is not None or to_run else _model_of_context()
     shared = {
         "draws": check_integer("draws", draws, at_least=4),
-        "tune": tune,
         "chains": check_integer("chains", chains, at_least=1),
-        "cores": cores,
-        "random_seed": random_seed,
-        "progressbar": progressbar,
+        **check_arguments(tune=tune, cores=cores, random_seed=random_seed, progressbar=progressbar),
     }
+    checked = check_arguments(elpd=elpd, stein=stein, tolerance=tolerance, var_names=var_names)
+    var_names = checked["var_names"]
+    runs = _runs(samplers)
+    check_one_of("reference", reference, runs, hint="It is a label of `samplers`.")
+    to_run = [label for label, run in runs.items() if not isinstance(run, DataTree)]
+    model = chosen_model(model) if model is not None or to_run else _model_of_context()
     for label, run in runs.items():
         if isinstance(run, DataTree):
             check_draws_of_model(label, run, model)
@@ -202,6 +201,18 @@ def _runs(samplers: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
     """Map each label to a DataTree or to options that hold the name of a sampler."""
     if isinstance(samplers, str):
         samplers = [samplers]
+    if not isinstance(samplers, Mapping):
+        if not isinstance(samplers, Sequence):
+            raise TypeError(
+                "samplers must be a list of names of samplers, or a mapping from labels to names, "
+                f"options or draws, got {shown(samplers)}."
+            )
+        for name in samplers:
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"samplers has {shown(name)} in its list, which may hold names alone. Give "
+                    "draws and options a label: {'label': ...}."
+                )
     named = samplers if isinstance(samplers, Mapping) else {name: name for name in samplers}
     if not named:
         raise ValueError("samplers is empty: name at least one, such as ['sgld', 'nuts'].")
@@ -216,10 +227,17 @@ def _one_run(label: str, what: Any) -> Any:
     if not isinstance(what, Mapping):
         raise TypeError(
             f"samplers[{label!r}] must be a sampler's name, a dictionary of options or a DataTree "
-            f"of draws, got {type(what).__name__}."
+            f"of draws, got {shown(what)}."
         )
     options = {"sampler": label, **what}
+    for option in options:
+        if option in ARGUMENTS:
+            with _of_run(label):
+                options[option] = ARGUMENTS[option](option, options[option])
     name = check_one_of(f"the sampler of {label!r}", options["sampler"], [*REGISTRY, *OUTSIDE])
+    if name in REGISTRY:
+        with _of_run(label):
+            check_options(name, options)
     if name in OUTSIDE and name != "nuts":
         known = set(inspect.signature(OUTSIDE[name]).parameters) - {"model", "method"}
         unknown = sorted(set(options) - known - {"sampler"})
@@ -229,6 +247,15 @@ def _one_run(label: str, what: Any) -> Any:
                 f"It takes {', '.join(sorted(known))}."
             )
     return options
+
+
+@contextmanager
+def _of_run(label: str) -> Iterator[None]:
+    """Say of which run the arguments are that an error is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"samplers[{label!r}]: {error}") from None
 
 
 def _run(options: dict[str, Any], model: pm.Model) -> DataTree:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pymc as pm
 
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.nonfinite_data import refuse_nonfinite
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.recentring.find_effects import Recentre, find_effects
@@ -14,6 +15,7 @@ from pymc_sgld.model_graph.rewrite.factors import read_factors
 from pymc_sgld.model_graph.rewrite.row_axes import MAX_FULL, RowsArgument, check_rows_argument
 from pymc_sgld.model_graph.rewrite.split import Options, split
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
+from pymc_sgld.validate import check_arguments
 
 
 def read_rows(
@@ -70,7 +72,13 @@ def read_rows(
     RowError
         If the model cannot be split; the message names the variable and says why.
     """
-    model = pm.modelcontext(model)
+    check_arguments(
+        max_full=max_full,
+        allow_full_terms=allow_full_terms,
+        allow_no_rows=allow_no_rows,
+        jacobian=jacobian,
+    )
+    model = chosen_model(model)
     factors = read_factors(model, jacobian=jacobian, rows=not allow_no_rows)
     check_rows_argument(rows, model, factors.observed)
     point = model.initial_point(random_seed=0)

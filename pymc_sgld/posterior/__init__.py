@@ -1,7 +1,8 @@
 """From draws back to the model: their scores, whether they can be trusted, what they weigh."""
 
 from pymc_sgld.posterior.checking import Check, check, check_others, check_run
-from pymc_sgld.posterior.log_likelihood import posterior_of, row_log_likelihood
+from pymc_sgld.posterior.draws import posterior_of
+from pymc_sgld.posterior.log_likelihood import row_log_likelihood
 from pymc_sgld.posterior.predictive import posterior_predictive
 from pymc_sgld.posterior.score_estimates import ScoreSource
 from pymc_sgld.posterior.scores import NoScoreError, PosteriorScores, posterior_scores

@@ -23,12 +23,12 @@ from pymc_sgld.diagnostics import (
 )
 from pymc_sgld.diagnostics.convergence import effective_draws, r_hat
 from pymc_sgld.model_graph import RowError
-from pymc_sgld.posterior.log_likelihood import posterior_of
+from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.posterior.draws import check_draws_of, posterior_of
 from pymc_sgld.posterior.score_estimates import FEWEST_SCORED, ScoreSource, affordable_scores
 from pymc_sgld.posterior.scores import (
     NoScoreError,
     PosteriorScores,
-    check_draws_of,
     posterior_scores,
 )
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
@@ -49,7 +49,7 @@ from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.printing import Printed
 from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
-from pymc_sgld.validate import check_number
+from pymc_sgld.validate import check_arguments, check_share
 
 _log = logging.getLogger("pymc.sgld")
 SHARE_OF_WORK = 0.1  # of the gradients of a run, for the check at its end
@@ -188,8 +188,12 @@ def check(
     A model without gradients, draws that are not finite, and one chain are no errors: the verdict
     says what could not be told. The standard errors hold for chains that mix.
     """
-    check_number("target_bias", target_bias, at_least=np.nextafter(0, 1), below=1.0)
-    model = pm.modelcontext(model)
+    check_share("target_bias", target_bias)
+    check_arguments(
+        n_scored=n_scored, backend=backend, compile_kwargs=compile_kwargs,
+        extend_inferencedata=extend_inferencedata,
+    )  # fmt: skip
+    model = chosen_model(model)
     posterior = posterior_of(idata)
     check_draws_of(model, posterior)
     scored, why = None, ""

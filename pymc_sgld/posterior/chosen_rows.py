@@ -14,7 +14,8 @@ from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_likelihood import RowFunction
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.split import Options
-from pymc_sgld.posterior.log_likelihood import constrained, positions_of, posterior_of
+from pymc_sgld.posterior.draws import posterior_of
+from pymc_sgld.posterior.log_likelihood import constrained, positions_of
 
 # PyTensor's Python linker: nothing to compile, and on blocks of rows as quick as NumPy
 _MODE = "FAST_COMPILE"

@@ -9,6 +9,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.modes import chosen_mode, compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
@@ -17,6 +18,8 @@ from pymc_sgld.model_graph.rewrite.naming import listed
 from pymc_sgld.model_graph.rewrite.row_axes import RowsArgument, check_rows_argument
 from pymc_sgld.model_graph.rewrite.split import Options, split
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
+from pymc_sgld.posterior.draws import check_draws_of, posterior_of, refuse_nonfinite_draws
+from pymc_sgld.validate import check_arguments
 
 _DRAWS = 2000  # evaluated on one block of rows before the next block is read
 
@@ -70,7 +73,12 @@ def row_log_likelihood(
     RowError
         If the likelihood cannot be evaluated by rows, or `idata` lacks a free variable.
     """
-    model = pm.modelcontext(model)
+    checked = check_arguments(
+        var_names=var_names, chunk=chunk, extend_inferencedata=extend_inferencedata,
+        backend=backend, compile_kwargs=compile_kwargs,
+    )  # fmt: skip
+    var_names = checked["var_names"]
+    model = chosen_model(model)
     posterior = posterior_of(idata)
     factors, row_model = constrained(model, posterior, Options(rows, total_size))
     names, mode = _checked_names(var_names, factors), chosen_mode(backend, compile_kwargs)
@@ -93,24 +101,6 @@ def row_log_likelihood(
     return idata
 
 
-def posterior_of(idata: Any) -> xr.Dataset:
-    """Return the posterior draws, with dimensions ``chain`` and ``draw`` first."""
-    try:
-        posterior = idata["posterior"]
-    except (KeyError, TypeError):
-        raise RowError(
-            f"idata has no group 'posterior' (it is a {type(idata).__name__}). Pass what sample() "
-            "returned."
-        ) from None
-    dataset: xr.Dataset = posterior.to_dataset() if hasattr(posterior, "to_dataset") else posterior
-    if not {"chain", "draw"} <= set(dataset.dims):
-        raise RowError(
-            f"posterior has dimensions {listed(map(str, dataset.dims))}, but 'chain' and 'draw' "
-            "are needed. Pass what sample() returned."
-        )
-    return dataset.transpose("chain", "draw", ...)
-
-
 def values_at_first_draw(
     factors: Factors, model: pm.Model, posterior: xr.Dataset
 ) -> dict[Any, np.ndarray]:
@@ -119,14 +109,10 @@ def values_at_first_draw(
     Raises
     ------
     RowError
-        If the posterior lacks one.
+        If the draws are not of this model, or not finite.
     """
-    missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
-    if missing:
-        raise RowError(
-            f"{listed(missing)} is a free variable of the model but not in the posterior. Sample "
-            "with var_names that include all free variables."
-        )
+    check_draws_of(model, posterior)
+    refuse_nonfinite_draws(model, posterior)
     return {
         var: np.asarray(posterior[name].to_numpy()[0, 0], dtype=var.type.dtype)
         for name, var in factors.values.items()

@@ -19,6 +19,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.block_function import OnRows
 from pymc_sgld.model_graph.density.modes import chosen_mode, strict_mode
 from pymc_sgld.model_graph.density.row_density import slices_of
@@ -39,12 +40,13 @@ from pymc_sgld.model_graph.rewrite.row_axes import (
 )
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
 from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, deep_recursion
+from pymc_sgld.posterior.draws import posterior_of
 from pymc_sgld.posterior.log_likelihood import (
     as_dataset,
     positions_of,
-    posterior_of,
     values_at_first_draw,
 )
+from pymc_sgld.validate import check_arguments
 
 _NUMBERS = 2_000_000  # of one block of draws
 
@@ -99,7 +101,12 @@ def posterior_predictive(
     RowError
         If an observed variable cannot be drawn by rows, or `idata` lacks a free variable.
     """
-    model = pm.modelcontext(model)
+    checked = check_arguments(
+        var_names=var_names, chunk=chunk, random_seed=random_seed, backend=backend,
+        extend_inferencedata=extend_inferencedata, compile_kwargs=compile_kwargs,
+    )  # fmt: skip
+    var_names, random_seed = checked["var_names"], checked["random_seed"]
+    model = chosen_model(model)
     posterior = posterior_of(idata)
     plan = _Plan.of(model, posterior, rows, total_size, var_names)
     function = plan.compiled(data, random_seed, chosen_mode(backend, compile_kwargs) or "NUMBA")

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
-import xarray as xr
 
 from pymc_sgld.model_graph import RowError, read_rows
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.modes import chosen_mode, strict_mode
-from pymc_sgld.posterior.log_likelihood import posterior_of
+from pymc_sgld.posterior.draws import check_draws_of, posterior_of
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.types import Array
-from pymc_sgld.validate import and_more, check_integer
+from pymc_sgld.validate import and_more, check_arguments
 
 # a position, shape (n_dim,), to the log-density of all rows and its gradient
 ScoreFunction = Callable[[Array], tuple[float, Array]]
@@ -78,8 +78,8 @@ def posterior_scores(
     NoScoreError
         If the model has no gradient, or it is not finite at the draws.
     """
-    check_integer("n_scored", n_scored, at_least=1)
-    model = pm.modelcontext(model)
+    check_arguments(n_scored=n_scored, backend=backend, compile_kwargs=compile_kwargs)
+    model = chosen_model(model)
     posterior = posterior_of(idata)
     check_draws_of(model, posterior)
     everything = unconstrained_positions(model, posterior)
@@ -131,34 +131,6 @@ def scores_at(positions: Array, function: ScoreFunction) -> tuple[Array, Array]:
     for place in np.ndindex(positions.shape[:2]):
         log_density[place], scores[place] = function(positions[place])
     return log_density, scores
-
-
-def check_draws_of(model: pm.Model, posterior: xr.Dataset) -> None:
-    """Refuse draws that lack a variable of the model, or have it with another shape.
-
-    Raises
-    ------
-    RowError
-    """
-    shapes = model.eval_rv_shapes()
-    names = [rv.name for rv in model.free_RVs]
-    missing = [name for name in names if name not in posterior]
-    if missing:
-        others = [str(name) for name in posterior.data_vars if name not in model.named_vars]
-        hint = (
-            f" The draws have {', '.join(map(repr, others))}: of another model?" if others else ""
-        )
-        raise RowError(
-            f"The draws lack {', '.join(map(repr, missing))}, free in the model. Sample with "
-            f"var_names that include all free variables.{hint}"
-        )
-    for name in names:
-        found, wanted = posterior[name].shape[2:], tuple(int(n) for n in shapes[name])
-        if found != wanted:
-            raise RowError(
-                f"'{name}' has shape {found} in the draws and {wanted} in the model: these are "
-                "draws of another model, or of other data. Pass the model that was sampled."
-            )
 
 
 def check_finite(what: str, values: Array, labels: list[str]) -> None:

@@ -13,8 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from pymc_sgld.model_graph.density.coordinates import Effect
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
-from pymc_sgld.model_graph.rewrite.errors import RowError
-from pymc_sgld.model_graph.rewrite.naming import listed
+from pymc_sgld.posterior.draws import check_draws_of
 
 
 def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarray:
@@ -34,14 +33,9 @@ def unconstrained_positions(model: pm.Model, posterior: xr.Dataset) -> np.ndarra
     Raises
     ------
     RowError
-        If the posterior lacks a free variable.
+        If the draws are not of this model.
     """
-    missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
-    if missing:
-        raise RowError(
-            f"{listed(missing)} is a free variable of the model but not in the posterior. Sample "
-            "with var_names that include all free variables."
-        )
+    check_draws_of(model, posterior)
     sizes = (posterior.sizes["chain"], posterior.sizes["draw"])
     n_draws = sizes[0] * sizes[1]
     draws = []

@@ -15,9 +15,10 @@ import numpy as np
 import xarray as xr
 
 from pymc_sgld.diagnostics import resampled_draws
-from pymc_sgld.posterior.log_likelihood import posterior_of
+from pymc_sgld.posterior.draws import posterior_of
 from pymc_sgld.records import STEP_SIZE_WEIGHT
 from pymc_sgld.types import Array
+from pymc_sgld.validate import check_arguments, shown
 
 # Relative difference of weights that count as equal: sums of steps differ by rounding, and no
 # expectation changes by more than this many sds.
@@ -53,6 +54,8 @@ def resample(idata: Any, weights: Any = None, *, seed: int = 0) -> xr.DataTree:
     .. [1] Welling, M. and Teh, Y. W. (2011). Bayesian learning via stochastic gradient Langevin
        dynamics. ICML. https://dl.acm.org/doi/10.5555/3104482.3104568
     """
+    check_arguments(seed=seed)
+    posterior = posterior_of(idata)
     if weights is None:
         weights = _recorded(idata)
         if weights is None:
@@ -60,14 +63,8 @@ def resample(idata: Any, weights: Any = None, *, seed: int = 0) -> xr.DataTree:
                 "idata has no statistic 'step_size_weight', so nothing says how to weight the "
                 "draws. Pass weights= of shape (n_chains, n_draws); draws of NUTS count alike."
             )
-    weights = np.asarray(weights, dtype=float)
-    posterior = posterior_of(idata)
     wanted = (posterior.sizes["chain"], posterior.sizes["draw"])
-    if weights.shape != wanted:
-        raise ValueError(
-            f"weights have shape {weights.shape}, but there are {wanted[0]} chains of {wanted[1]} "
-            "draws: pass one weight for each."
-        )
+    weights = _as_weights(weights, wanted)
     groups = {name: idata[name].to_dataset() for name in idata.children}
     if _count_alike(weights):
         return xr.DataTree.from_dict(groups)
@@ -96,6 +93,32 @@ def weights_of(idata: Any) -> Array | None:
 def plain_draws(idata: Any) -> Any:
     """Return draws that count alike: resampled where the step size changes, else as they are."""
     return idata if weights_of(idata) is None else resample(idata)
+
+
+def _as_weights(given: Any, wanted: tuple[int, int]) -> Array:
+    """Return weights of shape (n_chains, n_draws), or raise."""
+    if isinstance(given, xr.DataArray) and {"chain", "draw"} <= set(given.dims):
+        given = given.transpose("chain", "draw", ...)
+    try:
+        weights = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"weights must be numbers of shape {wanted}, one for each draw, got {shown(given)}."
+        ) from None
+    if weights.shape != wanted:
+        raise ValueError(
+            f"weights have shape {weights.shape}, but there are {wanted[0]} chains of {wanted[1]} "
+            "draws: pass one weight for each."
+        )
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
+        raise ValueError(f"weights must be >= 0 and finite, got {wrong[0]} among them.")
+    if not (weights.sum(axis=1) > 0).all():
+        chain = int(np.flatnonzero(weights.sum(axis=1) <= 0)[0])
+        raise ValueError(
+            f"All weights of chain {chain} are 0: leave the chain out, or give it weights."
+        )
+    return weights
 
 
 def _recorded(idata: Any) -> Array | None:

@@ -8,6 +8,7 @@ import numpy as np
 from pymc_sgld.preconditioners.base import Preconditioner
 from pymc_sgld.preconditioners.linear import DiagonalMetric, Metric, metric_from_covariance
 from pymc_sgld.types import Array
+from pymc_sgld.validate import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +26,17 @@ class FixedCovariance(Preconditioner):
 
     def __post_init__(self) -> None:
         """Check what can be checked without a model."""
-        matrix = np.asarray(self.covariance, dtype=float)
+        given = self.covariance
+        try:
+            matrix = np.asarray(given, dtype=float)
+        except (TypeError, ValueError):
+            matrix = np.full(0, np.nan)
         object.__setattr__(self, "covariance", matrix)
         square = matrix.ndim == 1 or (matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1])
-        if not square or not np.isfinite(matrix).all():
+        if not square or not matrix.size or not np.isfinite(matrix).all():
             raise ValueError(
                 "preconditioner must be finite variances of shape (n_dim,) or a covariance of "
-                f"shape (n_dim, n_dim), got shape {matrix.shape}."
+                f"shape (n_dim, n_dim), or a name such as 'dense', got {shown(given)}."
             )
         smallest = matrix.min() if matrix.ndim == 1 else np.linalg.eigvalsh(matrix)[0]
         if not smallest > 0 or (matrix.ndim == 2 and not np.allclose(matrix, matrix.T)):

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from pymc_sgld.samplers._base import ScaledRule
 from pymc_sgld.types import Array, Tensor
-from pymc_sgld.validate import check_positive
+from pymc_sgld.validate import check_flag, check_positive
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class PreconditionedLangevin(ScaledRule):
         if check_positive("decay", self.decay, hint=hint) >= 1:
             raise ValueError(f"decay must be below 1, got {self.decay!r}. {hint}")
         check_positive("damping", self.damping)
+        check_flag("correction", self.correction)
 
     @property
     def noise_vectors(self) -> int:

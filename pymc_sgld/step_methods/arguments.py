@@ -16,14 +16,23 @@ from pymc_sgld.chain import Cycles, Settings
 from pymc_sgld.chain.transition import Kernel
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import Recentre, RowError, RowModel, read_rows, recentred
+from pymc_sgld.model_graph.density.modes import chosen_mode
+from pymc_sgld.model_graph.rewrite.naming import listed
 from pymc_sgld.preconditioners import PRECONDITIONERS, FixedCovariance, Preconditioner
 from pymc_sgld.row_sources import SCHEMES, BlockLayout, FixedBlocks, SamplingScheme
 from pymc_sgld.samplers import Rule, ScaledRule, TestedRule
 from pymc_sgld.tuning import LARGEST_MEASURED, TARGET_BIAS
-from pymc_sgld.validate import check_integer, check_one_of
+from pymc_sgld.validate import check_arguments, check_integer, check_one_of, check_share
 
 _log = logging.getLogger("pymc.sgld")
 _DEFAULT_BATCH_SIZE = 256
+
+
+def check_step(*, purpose: str, **given: Any) -> Any:
+    """Check the arguments that need neither rule nor model; return the mode that is asked for."""
+    checked = check_arguments(**given)
+    check_one_of("purpose", purpose, ("sample", "anneal"))
+    return chosen_mode(None, checked["compile_kwargs"])
 
 
 def make_rule(
@@ -142,6 +151,7 @@ def choose_row_model(
     """Return the model by rows, in the coordinates that it is sampled in; say which these are."""
     if isinstance(rows, RowModel):
         found: RowModel = rows
+        _check_model_of(found, model)
     else:
         found = read_rows(model, rows=rows, allow_no_rows=allow_no_rows, recentre=recentre)
     if found is rows and recentre is not True:
@@ -150,7 +160,8 @@ def choose_row_model(
             "pymc_sgld.row_model(model, recentre=...)."
         )
     said = [f"'{effect.name}'" for effect in found.effects]
-    own = isinstance(preconditioner, FixedCovariance) or np.ndim(preconditioner) > 0
+    named = preconditioner is None or isinstance(preconditioner, str | Preconditioner)
+    own = isinstance(preconditioner, FixedCovariance) or not named
     if said and (own or not (np.isscalar(temperature) and temperature == 1)):
         why = "the preconditioner is given for it" if own else "at another temperature the target"
         why += "" if own else " would be another one in the effects"
@@ -161,6 +172,24 @@ def choose_row_model(
     for line in found.left:
         _log.info(f"{line}.")
     return recentred(found)
+
+
+def _check_model_of(row_model: RowModel, model: pm.Model) -> None:
+    """Refuse the rows of another model, and of this one as it was before it was changed."""
+    advice = "Pass rows=pymc_sgld.row_model(model) of the model that is sampled, or leave rows out."
+    if row_model.model is not model:
+        raise RowError(f"rows is the row model of another model than the one sampled. {advice}")
+    read, there = {var.name for var in row_model.value_vars}, {v.name for v in model.value_vars}
+    changed = sorted(read ^ there)
+    if not changed:
+        known = [term.name for term in row_model.terms]
+        known += [whole.name for whole in row_model.whole]
+        factors = [one.name for one in (*model.observed_RVs, *model.potentials)]
+        changed = [name for name in factors if not any(one.startswith(name) for one in known)]
+    if changed:
+        raise RowError(
+            f"The model was changed after row_model read it: {listed(changed)} differ. {advice}"
+        )
 
 
 def choose_batch_sizes(
@@ -179,6 +208,9 @@ def choose_batch_sizes(
                 "out: every step takes the whole gradient."
             )
         return []
+    if batch_size is not None:
+        hint = f"The data have {max(totals)} rows."
+        check_integer("batch_size", batch_size, at_least=1, at_most=max(totals), hint=hint)
     if estimator.whole:
         if batch_size is not None and batch_size < max(totals):
             which, instead = ("", why) if why else (" with gradient='full'", "")
@@ -190,13 +222,6 @@ def choose_batch_sizes(
         return totals
     if batch_size is None:
         batch_size = min(_DEFAULT_BATCH_SIZE, max(totals))
-    check_integer(
-        "batch_size",
-        batch_size,
-        at_least=1,
-        at_most=max(totals),
-        hint=f"The data have {max(totals)} rows.",
-    )
     return [min(batch_size, total) for total in totals]
 
 
@@ -315,22 +340,21 @@ def check_tune_phase(name: str, settings: Settings, tune: int) -> None:
         )
 
 
-def _choose_preconditioner(
-    name: str, rule: Rule, given: str | Preconditioner | None, step_given: bool
-) -> Preconditioner:
+def _choose_preconditioner(name: str, rule: Rule, given: Any, step_given: bool) -> Preconditioner:
     """Return the preconditioner asked for, if the rule works with it, or the default."""
     allowed = rule.preconditioners(step_given) or tuple(PRECONDITIONERS)
     if given is None:
         usual = "identity" if step_given else "dense"
         given = usual if len(allowed) == len(PRECONDITIONERS) else allowed[0]
-    elif isinstance(given, np.ndarray | list | tuple):
-        given = FixedCovariance(np.asarray(given))
+    elif not isinstance(given, str | Preconditioner | bool) and hasattr(given, "__len__"):
+        given = FixedCovariance(given)  # an array, a list, a data frame
     if isinstance(given, Preconditioner):
         # one of another name is made outside of this library: any rule without wishes takes it
         if given.name in PRECONDITIONERS or len(allowed) < len(PRECONDITIONERS):
             check_one_of(f"preconditioner of {name}", given.name, allowed)
         return given
-    check_one_of("preconditioner", given, PRECONDITIONERS)
+    arrays = "Or variances, shape (n_dim,), a covariance, shape (n_dim, n_dim), or an object."
+    check_one_of("preconditioner", given, PRECONDITIONERS, hint=arrays)
     hint = f"The others do not fit the rule: see {type(rule).__name__}."
     return PRECONDITIONERS[check_one_of(f"preconditioner of {name}", given, allowed, hint=hint)]
 
@@ -403,11 +427,11 @@ def _check_target_bias(target_bias: float | None, step_size: Any) -> float:
     """Return the largest tolerated relative excess of an sd."""
     if target_bias is None:
         return TARGET_BIAS
-    if not 0 < target_bias < 1:
-        raise ValueError(
-            f"target_bias must be in (0, 1), got {target_bias}. It is the largest relative excess "
-            f"of a posterior sd that is tolerated; {TARGET_BIAS} is 5 %."
-        )
+    meaning = (
+        f"It is the largest relative excess of a posterior sd that is tolerated; {TARGET_BIAS} is "
+        "5 %."
+    )
+    check_share("target_bias", target_bias, hint=meaning)
     if step_size is not None:
         _log.warning(
             "step_size and target_bias were both given: step_size is used as it is, and "

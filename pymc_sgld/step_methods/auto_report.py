@@ -11,7 +11,7 @@ import xarray as xr
 from rich import box
 
 from pymc_sgld import records
-from pymc_sgld.posterior import Check
+from pymc_sgld.posterior import Check, posterior_of
 from pymc_sgld.posterior.verdicts import CANNOT_TELL, NOT_MIXED, parameter_verdicts
 from pymc_sgld.printing import PrintedTable
 from pymc_sgld.step_methods.auto import PROMISE, Auto
@@ -105,6 +105,7 @@ def tuning_table(result: Any) -> PrintedTable:
     ValueError
         If the result has no group ``tuning``.
     """
+    posterior_of(result)
     if records.TUNING not in result:
         raise ValueError(
             "The result has no group 'tuning': only sample('auto') writes one, and not where it "

@@ -10,7 +10,7 @@ import numpy as np
 import pymc as pm
 
 from pymc.exceptions import SamplingError
-from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
+from pymc.step_methods.compound import BlockedStep, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator
 
@@ -26,6 +26,7 @@ from pymc_sgld.chain.random_streams import draw_key
 from pymc_sgld.chain.scan_loop import sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.posterior import ScoreSource, position_labels
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.row_sources import SamplingScheme
@@ -33,6 +34,7 @@ from pymc_sgld.samplers import Rule
 from pymc_sgld.step_methods.arguments import (
     check_all_variables,
     check_noise_left,
+    check_step,
     check_table,
     check_tune_phase,
     choose_batch_sizes,
@@ -44,6 +46,7 @@ from pymc_sgld.step_methods.arguments import (
     split_cycles,
 )
 from pymc_sgld.step_methods.errors import as_sampling_errors
+from pymc_sgld.step_methods.model_argument import ChecksModel
 from pymc_sgld.step_methods.points import PointMap
 from pymc_sgld.step_methods.processes import CrossesProcesses
 from pymc_sgld.step_methods.progress import ProgressColumns
@@ -60,7 +63,7 @@ class StochasticGradientState(StepMethodState):
     chain_state: ChainState
 
 
-class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
+class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, BlockedStep):
     """Base of the step methods: all but the update rule.
 
     Parameters
@@ -194,14 +197,18 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         **rule_arguments: float,
     ) -> None:
         started = time.perf_counter()
+        asked_mode = check_step(
+            noise_compensation=noise_compensation, target_bias=target_bias, verify=verify,
+            steps_per_draw=steps_per_draw, purpose=purpose, compile_kwargs=compile_kwargs,
+            backend=backend,
+        )  # fmt: skip
         cycles, of_rule = split_cycles(self.cycles_class, rule_arguments)
         rule = make_rule(self.name, self.rule_class, self.rule_defaults, of_rule)
-        estimator = choose_estimator(
-            self.name, gradient or self.default_gradient, self.gradients, self.why_all_rows
-        )
-        compensated = (
-            self.default_compensation if noise_compensation is None else noise_compensation
-        )
+        wanted = self.default_gradient if gradient is None else gradient
+        estimator = choose_estimator(self.name, wanted, self.gradients, self.why_all_rows)
+        if noise_compensation is None:
+            noise_compensation = self.default_compensation
+        compensated = bool(noise_compensation)
         settings = choose_settings(
             self.name,
             rule,
@@ -215,7 +222,7 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
             target_bias=target_bias,
         )
         scheme = choose_scheme(self.name, batches, rule, estimator, compensated)
-        model = pm.modelcontext(model)
+        model = chosen_model(model)
         check_all_variables(self.name, vars, model)
         row_model = choose_row_model(
             self.name, model, rows, recentre=recentre, allow_no_rows=estimator.whole,
@@ -226,7 +233,7 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         )
         check_table(self.name, estimator, row_model, batch_sizes)
         check_noise_left(self.name, rule, row_model, batch_sizes)
-        mode = sampling_mode(backend, (compile_kwargs or {}).get("mode"))
+        mode = sampling_mode(backend, asked_mode)
         self.vars = list(row_model.value_vars)
         self.rng = get_random_generator(rng)
         self.tune = True
@@ -287,11 +294,6 @@ class StochasticGradientStep(CrossesProcesses, ProgressColumns, BlockedStep):
         if self.points.coordinates is not None:
             state.handed_out = (self.points.flat(new_point), draw.position)
         return new_point, [self._stats(draw, time.perf_counter() - started)]
-
-    @staticmethod
-    def competence(var: Any, has_grad: bool = False) -> Competence:
-        """Be chosen for no model: whoever wants this sampler names it."""
-        return Competence.INCOMPATIBLE
 
     def score_source(self) -> ScoreSource:
         """Return what the scores of the draws are to be taken from."""

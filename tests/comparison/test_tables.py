@@ -191,7 +191,7 @@ def test_unknown_sampler():
 
 
 def test_neither_name_nor_draws():
-    with pytest.raises(TypeError, match=r"samplers\['nuts'\] must be a sampler's name.*got int"):
+    with pytest.raises(TypeError, match=r"samplers\['nuts'\] must be a sampler's name.*got 3"):
         compare({"nuts": 3})
 
 
@@ -259,9 +259,7 @@ def test_saved_draws_are_read_again(results, tmp_path):
 
 def test_a_tree_without_draws(results):
     results["other"] = DataTree.from_dict({"prior": results["other"]["posterior"].to_dataset()})
-    with pytest.raises(
-        ValueError, match=r"samplers\['other'\] has no group 'posterior', but prior"
-    ):
+    with pytest.raises(ValueError, match=r"samplers\['other'\]: .*no group 'posterior'.*'prior'"):
         compare(results)
 
 

@@ -270,7 +270,7 @@ def test_wrong_arguments_are_refused(function, as_kwargs):
     model = linear(X, Y)
     idata = draws_of(model)
     without = xr.DataTree.from_dict({"posterior": idata["posterior"].to_dataset()[["b"]]})
-    with pytest.raises(RowError, match=r"^'s' is a free variable of the model but not in the"):
+    with pytest.raises(RowError, match=r"^The draws lack 's', free in the model"):
         function(without, model, compile_kwargs=as_kwargs)
     with pytest.raises(RowError, match=r"^'z' in var_names is no observed variable; these are 'y'"):
         function(idata, model, ["z"], compile_kwargs=as_kwargs)

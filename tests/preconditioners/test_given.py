@@ -33,7 +33,7 @@ def test_law_in_parameters(make_step, regression, kind):
     [
         (np.ones(2), r"shape \(2,\), but the model has 3 parameters"),
         (np.eye(4), r"shape \(4, 4\), but the model has 3"),
-        (np.ones((3, 2)), r"got shape \(3, 2\)"),
+        (np.ones((3, 2)), r"got an? ndarray of shape \(3, 2\)"),
         ([1.0, -1.0, 1.0], "the smallest variance in any direction is -1"),
         (np.ones((3, 3)), "positive definite"),
     ],

@@ -10,6 +10,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf
 from pymc_sgld.model_graph.rewrite.naming import listed
+from pymc_sgld.validate import check_arguments
 
 _DEFAULT_BATCH = 256
 
@@ -23,6 +24,7 @@ def describe(row_model: RowDensity, batch_size: int | None = None) -> str:
     batch_size : int, optional
         Rows of a step, of each group; 256, or all if there are fewer, if not given.
     """
+    check_arguments(batch_size=batch_size)
     blocks = [
         [f"{row_model.n_dim} parameters: {listed(v.name for v in row_model.value_vars)}"],
         *(_group(row_model, index) for index in range(len(row_model.groups))),

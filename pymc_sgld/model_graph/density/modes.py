@@ -11,9 +11,7 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.link.jax import JAXLinker
 from pytensor.link.numba import NumbaLinker
 
-from pymc_sgld.validate import check_one_of
-
-BACKENDS = ("numba", "jax", "c")
+from pymc_sgld.validate import BACKENDS, check_one_of, shown
 
 
 def chosen_mode(backend: str | None, compile_kwargs: Mapping[str, Any] | None) -> Any:
@@ -25,10 +23,21 @@ def chosen_mode(backend: str | None, compile_kwargs: Mapping[str, Any] | None) -
     compile_kwargs : dict, optional
         ``mode``: a PyTensor mode, instead of a backend.
     """
-    other = sorted(set(compile_kwargs or {}) - {"mode"})
+    options = {} if compile_kwargs is None else compile_kwargs
+    other = sorted(set(options) - {"mode"})
     if other:
         raise TypeError(f"compile_kwargs may hold 'mode' alone, but has {', '.join(other)}.")
-    mode = (compile_kwargs or {}).get("mode")
+    mode = options.get("mode")
+    if mode is not None:
+        try:
+            known = isinstance(get_mode(mode), Mode)
+        except Exception:  # PyTensor's are of several kinds
+            known = False
+        if not known:
+            raise ValueError(
+                "compile_kwargs['mode'] must be a PyTensor mode or the name of one, such as "
+                f"'FAST_COMPILE', got {shown(mode)}."
+            )
     if mode is not None or backend is None:
         return mode
     return check_one_of("backend", backend, BACKENDS).upper()

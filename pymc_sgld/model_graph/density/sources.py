@@ -12,6 +12,7 @@ from pymc_sgld.model_graph.density.row_density import RowLeaf
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.naming import listed
 from pymc_sgld.row_sources import as_row_source
+from pymc_sgld.validate import check_instance
 
 
 def sources_of(
@@ -34,6 +35,7 @@ def sources_of(
     """
     names = {leaf.name for leaf in leaves if streamed[leaf.group]}
     if data is not None:
+        check_instance("data", data, Mapping, "a dictionary from names of pm.Data to row sources")
         _check_names(set(data), names)
     found = []
     for leaf in leaves:

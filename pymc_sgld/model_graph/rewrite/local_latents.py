@@ -21,6 +21,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf, WholeTerm, row_term
 from pymc_sgld.model_graph.density.sources import sources_of
@@ -209,7 +210,7 @@ def local_latent_model(
     RowError
         If the model has no local latents, or one of them also enters other than by rows.
     """
-    model = pm.modelcontext(model)
+    model = chosen_model(model)
     factors = read_factors(model)
     check_rows_argument(rows, model, factors.observed)
     point = model.initial_point(random_seed=0)

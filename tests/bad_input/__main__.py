@@ -1,0 +1,28 @@
+"""Count the outcomes of all lines: ``python -m tests.bad_input``; with -v every message."""
+
+import sys
+
+from collections import Counter
+
+from rich.console import Console
+
+from tests.bad_input.entries import call
+from tests.bad_input.table import CLEAR, judge
+from tests.bad_input.tables import LINES
+
+
+def main() -> int:
+    """Print what is not clear, and the count by outcome; return how many are not."""
+    show = Console(width=160, soft_wrap=True, markup=False, highlight=False).print
+    counts = Counter()
+    for line in LINES:
+        outcome = judge(line, call)
+        counts[outcome.kind] += 1
+        if outcome.kind != CLEAR or "-v" in sys.argv:
+            show(f"{outcome.kind:8}{line.label}\n        {outcome.message[:400]}")
+    show(f"{len(LINES)} bad inputs: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
+    return len(LINES) - counts[CLEAR]
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
