@@ -104,7 +104,8 @@ def _compare(options: argparse.Namespace) -> None:
     comparison = compare(options.model, _options(options), samplers, options.reference)
     comparison.print(Console(width=None if sys.stdout.isatty() else 140))
     folder = options.out or Path("results", options.model)
-    _say(comparison.write(folder, f"Samplers on {options.model}"), folder, start)
+    title = f"Samplers on {options.model}"
+    _say(comparison.write(folder, title, progressbar=not options.no_progress), folder, start)
 
 
 def _say(written: list[Path], folder: Path, start: float) -> None:

@@ -199,7 +199,7 @@ def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.C
         progressbar=options.progress,
     )
     with contextlib.suppress(psg.RowError):  # predictions are drawn where they can be by rows
-        found.predict(random_seed=options.seed)
+        found.predict(random_seed=options.seed, progressbar=options.progress)
     return found
 
 

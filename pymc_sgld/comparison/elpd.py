@@ -13,6 +13,7 @@ import xarray as xr
 
 from xarray import DataTree
 
+from pymc_sgld.comparison.progress import shown
 from pymc_sgld.posterior.chosen_rows import PointwiseLogLikelihood, thinned
 from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.types import Array
@@ -39,6 +40,7 @@ def compare_elpd(
     most_whole: int = MOST_WHOLE,
     sampled: int = SAMPLED,
     seed: int = 0,
+    progressbar: bool = False,
 ) -> pd.DataFrame:
     r"""Return the leave-one-out elpd of every method and observed variable.
 
@@ -66,6 +68,7 @@ def compare_elpd(
         Rows.
     seed : int
         Of the sample of rows.
+    progressbar : bool, default False
 
     Returns
     -------
@@ -87,7 +90,7 @@ def compare_elpd(
     rows = likelihood.function.random_rows(sizes, np.random.default_rng(seed))
     found = {
         label: pointwise(likelihood, thinned(plain_draws(result), draws), rows)
-        for label, result in results.items()
+        for label, result in shown(results.items(), "Leave-one-out", progressbar)
     }
     table = {
         (label, name): _figures(one, found[reference][name])

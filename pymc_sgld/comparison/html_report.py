@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib.metadata
-import io
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -260,9 +259,7 @@ def _pictures(figures: list[Figure]) -> list[tuple[str, str]]:
     """Return the parts of the report that show pictures, each with all of its own."""
     parts: dict[str, str] = {}
     for figure in figures:
-        stream = io.BytesIO()
-        figure.plot.viz["figure"].item().savefig(stream, format="png", dpi=110)
-        data = base64.b64encode(stream.getvalue()).decode()
+        data = base64.b64encode(figure.png).decode()
         shown = (
             f'<figure><h3>{escape(figure.title)}</h3><img alt="{escape(figure.title)}" '
             f'src="data:image/png;base64,{data}"><figcaption>{escape(figure.caption)}</figcaption>'

@@ -1,11 +1,14 @@
 """ArviZ plots of several methods side by side, laid out to be read, on any of its backends."""
 
 import importlib.util
+import io
 import warnings
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import arviz_plots
 import numpy as np
@@ -25,9 +28,11 @@ Flat = Mapping[str, Dataset]
 
 
 AGREEMENT, CHAINS, SIMULATED = "Agreement", "Chains and noise", "Simulated data"
+_DOTS_PER_INCH = 110
 
 
-class Figure(NamedTuple):
+@dataclass(frozen=True)
+class Figure:
     """A plot with the words that go with it."""
 
     name: str  # of the file, without its ending
@@ -35,6 +40,13 @@ class Figure(NamedTuple):
     caption: str
     plot: Any  # arviz_plots.PlotCollection
     part: str = AGREEMENT
+
+    @cached_property
+    def png(self) -> bytes:
+        """The picture as matplotlib draws it: once, for the report and for the file."""
+        stream = io.BytesIO()
+        self.plot.viz["figure"].item().savefig(stream, format="png", dpi=_DOTS_PER_INCH)
+        return stream.getvalue()
 
 
 def all_figures(
@@ -67,10 +79,12 @@ def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
     """Write figures into a folder, and close them."""
     paths = []
     for figure in figures:
-        suffix = "png" if figure.plot.backend == "matplotlib" else "html"
-        paths.append(folder / f"{figure.name}.{suffix}")
-        options = {"dpi": 120} if suffix == "png" else {}
-        figure.plot.savefig(paths[-1], **options)
+        if figure.plot.backend == "matplotlib":
+            paths.append(folder / f"{figure.name}.png")
+            paths[-1].write_bytes(figure.png)
+        else:
+            paths.append(folder / f"{figure.name}.html")
+            figure.plot.savefig(paths[-1])
     close(figures)
     return paths
 

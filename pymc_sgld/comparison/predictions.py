@@ -8,6 +8,7 @@ import xarray as xr
 
 from xarray import DataTree
 
+from pymc_sgld.comparison.progress import shown
 from pymc_sgld.posterior import posterior_predictive
 from pymc_sgld.posterior.chosen_rows import thinned
 from pymc_sgld.posterior.weighted_draws import plain_draws
@@ -17,7 +18,11 @@ _NUMBERS = 20_000_000  # of one method
 
 
 def add(
-    results: Mapping[str, DataTree], model: pm.Model | None, draws: int, random_seed: int | None
+    results: Mapping[str, DataTree],
+    model: pm.Model | None,
+    draws: int,
+    random_seed: int | None,
+    progressbar: bool = False,
 ) -> None:
     """Add the groups ``posterior_predictive`` and ``observed_data``; see `Comparison.predict`."""
     check_integer("draws", draws, at_least=1)
@@ -28,15 +33,15 @@ def add(
         )
     observed = {var.name: np.asarray(model.rvs_to_values[var].eval()) for var in model.observed_RVs}
     most = max(1, _NUMBERS // max(1, sum(values.size for values in observed.values())))
-    for result in results.values():
+    for result in shown(results.values(), "Predictions", progressbar):
         few = thinned(plain_draws(result), min(draws, most))
         found = posterior_predictive(
             few, model, random_seed=random_seed, extend_inferencedata=False
         )
         result["posterior_predictive"] = xr.DataTree(dataset=found)
-        shown = {
+        data = {
             name: (found[name].dims[2:], values)
             for name, values in observed.items()
             if name in found and found[name].shape[2:] == values.shape
         }
-        result["observed_data"] = xr.DataTree(dataset=xr.Dataset(shown))
+        result["observed_data"] = xr.DataTree(dataset=xr.Dataset(data))

@@ -17,6 +17,7 @@ from pymc_sgld.comparison.agreement import CLOSE, OFF, TOLERANCE, UNSURE
 from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.files import folder_at, save_draws
 from pymc_sgld.comparison.parameters import flat_posterior
+from pymc_sgld.comparison.progress import shown
 from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.printing import Printed
 
@@ -113,7 +114,9 @@ class Comparison(Printed):
         """Write the plots of :meth:`figures`: as PNG, or as HTML with plotly and bokeh."""
         return plots.save_figures(self.figures(backend), folder_at(directory))
 
-    def predict(self, draws: int = 100, random_seed: int | None = 0) -> None:
+    def predict(
+        self, draws: int = 100, random_seed: int | None = 0, *, progressbar: bool = False
+    ) -> None:
         """Draw from the posterior predictive of every method, in chunks of rows.
 
         Adds the groups ``posterior_predictive`` and ``observed_data`` to each of the results,
@@ -124,6 +127,7 @@ class Comparison(Printed):
         ----------
         draws : int
         random_seed : int, optional
+        progressbar : bool, default False
 
         Raises
         ------
@@ -132,7 +136,7 @@ class Comparison(Printed):
         RowError
             If an observed variable cannot be drawn by rows.
         """
-        predictions.add(self.results, self.model, draws, random_seed)
+        predictions.add(self.results, self.model, draws, random_seed, progressbar)
 
     def to_html(self, path: str | Path, title: str = "Comparison of samplers") -> Path:
         """Write a report in one file, with tables, pictures and what every column means.
@@ -151,9 +155,25 @@ class Comparison(Printed):
         plots.close(figures)
         return target
 
-    def write(self, directory: str | Path, title: str = "Comparison of samplers") -> list[Path]:
-        """Write all there is: the report, ``report.html``, the plots as PNG, and the draws."""
+    def write(
+        self,
+        directory: str | Path,
+        title: str = "Comparison of samplers",
+        *,
+        progressbar: bool = False,
+    ) -> list[Path]:
+        """Write all there is: the report, ``report.html``, the plots as PNG, and the draws.
+
+        Parameters
+        ----------
+        directory : str or Path
+        title : str
+            Of the report.
+        progressbar : bool, default False
+        """
         folder, figures = folder_at(directory), self.figures()
+        for figure in shown(figures, "Plots", progressbar):
+            _ = figure.png  # drawn here, for the report and for the file
         report = html_report.write(self, folder / "report.html", title, figures)
         return [report, *plots.save_figures(figures, folder), *self.save(folder)]
 

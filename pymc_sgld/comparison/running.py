@@ -141,6 +141,7 @@ def compare(
         elpd=elpd,
         stein=stein,
         notes=failures,
+        progressbar=progressbar,
     )
 
 
@@ -154,6 +155,7 @@ def summarise(
     elpd: bool = True,
     stein: bool = True,
     notes: Sequence[str] = (),
+    progressbar: bool = False,
 ) -> Comparison:
     """Return the comparison of draws that exist already; see :func:`compare`."""
     names, left_out = _common_variables(results, var_names)
@@ -163,13 +165,13 @@ def summarise(
     found_elpd, found_stein, why_not = None, None, []
     if elpd and model is not None and model.observed_RVs:
         try:
-            found_elpd = compare_elpd(results, model, reference)
+            found_elpd = compare_elpd(results, model, reference, progressbar=progressbar)
         except RowError as error:
             why_not.append(f"No elpd: {error}")
     if stein and model is not None and model.free_RVs:
         n_rows = 0 if found_elpd is None else int(found_elpd["rows"].max())
         try:
-            found_stein = compare_stein(results, model, reference, n_rows)
+            found_stein = compare_stein(results, model, reference, n_rows, progressbar)
         except (RowError, NoScoreError) as error:
             why_not.append(f"No Stein discrepancy: {error}")
     table = figures_of(results, parameters, found_elpd, reference, tolerance)

@@ -8,6 +8,8 @@ import pymc as pm
 
 from xarray import DataTree
 
+from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.comparison.progress import shown
 from pymc_sgld.diagnostics import kernel_stein_discrepancy
 from pymc_sgld.posterior import posterior_of, unconstrained_positions
 from pymc_sgld.posterior.scores import (
@@ -22,10 +24,16 @@ from pymc_sgld.posterior.weighted_draws import weights_of
 LARGEST = 500  # parameters, whose covariance must be estimated
 _DRAWS, _FEWEST, _ROW_GRADIENTS = 400, 100, 40_000_000  # a method
 _FOR_COVARIANCE = 2_000
+# Row gradients beyond which numba pays, and what samplers of this library have compiled is at hand.
+_WORTH_NUMBA = 5_000_000
 
 
 def compare_stein(
-    results: Mapping[str, DataTree], model: pm.Model, reference: str, n_rows: int
+    results: Mapping[str, DataTree],
+    model: pm.Model,
+    reference: str,
+    n_rows: int,
+    progressbar: bool = False,
 ) -> pd.DataFrame:
     """Return the kernel Stein discrepancy of every method.
 
@@ -39,6 +47,7 @@ def compare_stein(
     reference : str
     n_rows : int
         Of the data.
+    progressbar : bool, default False
 
     Returns
     -------
@@ -59,10 +68,11 @@ def compare_stein(
     if n_dim > LARGEST:
         raise NoScoreError(f"{n_dim:,} parameters are too many for it; {LARGEST} is the most.")
     covariance = np.atleast_2d(np.cov(positions.reshape(-1, n_dim), rowvar=False))
-    function = score_function(model)
     n_draws = int(np.clip(_ROW_GRADIENTS / max(n_rows, 1), _FEWEST, _DRAWS))
+    compiled = n_draws * len(results) * n_rows > _WORTH_NUMBA
+    function = score_function(model, sampling_mode() if compiled else None)
     rows = {}
-    for label, result in results.items():
+    for label, result in shown(results.items(), "Stein discrepancies", progressbar):
         posterior = posterior_of(result)
         kept = evenly_spaced(posterior.sizes["draw"], -(-n_draws // posterior.sizes["chain"]))
         positions = unconstrained_positions(model, posterior.isel(draw=kept))

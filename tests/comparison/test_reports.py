@@ -1,5 +1,6 @@
 """Pictures and the HTML report: every figure of the tables is in it, and nothing from outside."""
 
+import base64
 import re
 
 from html.parser import HTMLParser
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from matplotlib.figure import Figure
 from xarray import DataTree
 
 from pymc_sgld.comparison import summarise
@@ -111,15 +113,22 @@ def test_verdicts_are_coloured_by_what_they_say(found, html):
         assert by_label[label.replace("&", "&amp;")] == classes[row["verdict"]]
 
 
-def test_pictures_are_written_and_each_has_a_caption(found, tmp_path, html):
-    report, *written = found.write(tmp_path, "A title & more")
+def test_pictures_are_written_and_each_has_a_caption(found, tmp_path, html, capsys, monkeypatch):
+    drawn = []
+    draw = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda *a, **k: (drawn.append(a), draw(*a, **k)))
+    report, *written = found.write(tmp_path, "A title & more", progressbar=True)
+    assert "Plots" in capsys.readouterr().out
     assert Page(report.read_text(encoding="utf-8")).words == Page(html).words
     names = [path.name for path in written if path.suffix == ".png"]
     assert names == [
         "forest.png", "densities.png", "ecdf_difference.png", "rank_nuts.png", "trace_nuts.png",
         "rank_sgld_co.png", "trace_sgld_co.png", "noise_phases.png",
     ]  # fmt: skip
-    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
+    assert len(drawn) == len(names), "each once, for the file and for the report"
+    pictures = [(tmp_path / name).read_bytes() for name in names]
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+    assert all(base64.b64encode(one).decode() in report.read_text() for one in pictures)
     draws = [path.name for path in written if path.name not in names]
     assert draws == ["nuts.nc", "sgld_co.nc", "advi.nc"]
     assert html.count("<figcaption>") == html.count("<img") == len(names)
