@@ -87,6 +87,11 @@ class Batches:
         return np.array([group.total_size for group in self.groups], dtype=np.int64)
 
     @cached_property
+    def rows_per_step(self) -> int:
+        """Rows of a batch, of all groups together."""
+        return int(self.batch_sizes.sum())
+
+    @cached_property
     def steps_per_pass(self) -> int:
         """Steps that read as many rows as the largest group has."""
         return int(np.max(-(-self.total_sizes // self.batch_sizes), initial=1))
@@ -99,7 +104,7 @@ class Batches:
         return float(self.batch_sizes.sum() / self.total_sizes.sum())
 
     def arrays(
-        self, key: object, order: Callable[[int], Array], numbers: Sequence[int] | None = None
+        self, key: object, order: Callable[[int], Array], numbers: Sequence[object] | None = None
     ) -> list[Array]:
         """Return the array of every leaf, in the order of the leaves.
 
@@ -109,10 +114,10 @@ class Batches:
             Names the orders.
         order : callable
             Group number to the rows of its order.
-        numbers : sequence of int, optional
+        numbers : sequence of hashable, optional
             Which order of that name a group is at, where groups change at different steps.
         """
-        at = [0] * len(self.groups) if numbers is None else numbers
+        at = numbers or [0] * len(self.groups)
         by_group = [
             iter(group.arrays((key, at[number]), lambda number=number: order(number)))  # type: ignore[misc]
             for number, group in enumerate(self.groups)

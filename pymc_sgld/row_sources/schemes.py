@@ -35,6 +35,8 @@ class SamplingScheme(ABC):
     name: ClassVar[str]
     independent: ClassVar[bool] = True  # whether batches of different steps are
     with_replacement: ClassVar[bool] = False
+    # whether chains may share the orders of the rows: where the batches have random numbers beside
+    shares_orders: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Refuse class attributes that no scheme has."""
@@ -79,6 +81,7 @@ class Independent(SamplingScheme):
     """
 
     name: ClassVar[str] = "independent"
+    shares_orders: ClassVar[bool] = True
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
@@ -111,6 +114,7 @@ class Epochs(Independent):
 
     name: ClassVar[str] = "epochs"
     independent: ClassVar[bool] = False
+    shares_orders: ClassVar[bool] = False
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy: one epoch after the other."""
