@@ -9,7 +9,7 @@ from pymc_sgld.chain.cooling import follow
 from pymc_sgld.chain.cycles import EXPLORING_BIAS, CyclePlan, cyclical
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.tuning import PredictedLaw
-from pymc_sgld.types import Array, Schedule
+from pymc_sgld.types import Schedule
 
 _MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
 _STEPS_ON_BATCHES = 3  # of a draw in whitened coordinates: it has then forgotten half of the last
@@ -42,11 +42,6 @@ class StepPlan:
         exploring = 0 if self.cycles is None else self.cycles.exploring_before(draw_number)
         return exploring + self.steps_per_draw
 
-    def at(self, steps: Array, factor: float) -> tuple[Array, Array]:
-        """Return the step sizes, times a factor, and the temperatures of steps."""
-        step_sizes = schedules.evaluate("step_size", self.step_size, steps) * factor
-        return step_sizes, schedules.evaluate("temperature", self.temperature, steps)
-
     def temperature_at(self, step: int) -> float:
         """Return the temperature of a step."""
         return float(schedules.evaluate("temperature", self.temperature, np.array([step]))[0])
@@ -59,6 +54,7 @@ def plan_steps(
     draws: int,
     *,
     passes_per_step: float,
+    steps_per_sweep: int = 1,
     step: int = 0,
 ) -> StepPlan:
     """Choose what was left out of step size and steps of a draw, for the law of the chain.
@@ -75,6 +71,8 @@ def plan_steps(
     tune, draws : int
     passes_per_step : float
         Data passes of a step.
+    steps_per_sweep : int, default 1
+        A draw is at the end of a sweep, where the noise of its batches has added up to almost none.
     step : int, default 0
         At which this is chosen; a preconditioner that is learned changes the law later on.
 
@@ -96,7 +94,7 @@ def plan_steps(
             predicted_law.threshold_step_size(temperature, settings.target_bias)
         )
     steps_per_draw = settings.steps_per_draw or _steps_to_forget(
-        settings, predicted_law, step_size, temperature, passes_per_step
+        settings, predicted_law, step_size, temperature, passes_per_step, steps_per_sweep
     )
     horizon = _horizon(settings, tune, draws, steps_per_draw)
     bound = schedules.bind(settings.temperature, horizon)
@@ -136,11 +134,14 @@ def _steps_to_forget(
     step_size: Schedule,
     temperature: float,
     passes_per_step: float,
+    steps_per_sweep: int,
 ) -> int:
     """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
     enough = _MOST_PASSES_PER_DRAW / passes_per_step
     if predicted_law is not None and isinstance(step_size, schedules.constant):
         enough = min(enough, predicted_law.memory(step_size.value, temperature))
+    if steps_per_sweep > 1:
+        return steps_per_sweep * max(1, round(enough / steps_per_sweep))
     trajectory = settings.trajectory
     return trajectory * max(1, int(np.ceil(enough / trajectory)))
 

@@ -10,10 +10,13 @@ from pymc_sgld.row_sources.schemes import (
     Independent,
     Replacement,
     SamplingScheme,
+    SymmetricEpochs,
     Weighted,
 )
+from pymc_sgld.row_sources.sweep import INDEPENDENT, Sweep
 
 __all__ = [
+    "INDEPENDENT",
     "SCHEMES",
     "Batches",
     "BlockLayout",
@@ -25,6 +28,8 @@ __all__ = [
     "RowsOnDisk",
     "SamplingScheme",
     "ShuffledRows",
+    "Sweep",
+    "SymmetricEpochs",
     "Weighted",
     "as_row_source",
     "batches_of",

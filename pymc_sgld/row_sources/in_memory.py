@@ -12,6 +12,7 @@ import numpy as np
 
 from pymc_sgld.row_sources.on_disk import RowSource
 from pymc_sgld.row_sources.schemes import Independent, SamplingScheme
+from pymc_sgld.row_sources.sweep import Sweep
 from pymc_sgld.types import Array
 
 
@@ -50,7 +51,7 @@ class ShuffledRows:
         key : hashable
             Names the order.
         order : callable
-            Returns the rows of the order of that name; for all schemes but epochs and replacement
+            Returns the rows of the order of that name; for all schemes but those with replacement
             a permutation, shape (total_size,).
         """
         if self.whole:
@@ -87,9 +88,15 @@ class Batches:
         return np.array([group.total_size for group in self.groups], dtype=np.int64)
 
     @cached_property
-    def rows_per_step(self) -> int:
-        """Rows of a batch, of all groups together."""
-        return int(self.batch_sizes.sum())
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """How the batches of successive steps are tied together, by group."""
+        sizes = zip(self.total_sizes.tolist(), self.batch_sizes.tolist(), strict=True)
+        return tuple(self.scheme.sweep(total, batch) for total, batch in sizes)
+
+    @cached_property
+    def steps_per_sweep(self) -> int:
+        """Steps of the longest sweep of a group of rows; 1 where batches are independent."""
+        return max((sweep.n_steps for sweep in self.sweeps), default=1)
 
     @cached_property
     def steps_per_pass(self) -> int:
@@ -104,7 +111,7 @@ class Batches:
         return float(self.batch_sizes.sum() / self.total_sizes.sum())
 
     def arrays(
-        self, key: object, order: Callable[[int], Array], numbers: Sequence[object] | None = None
+        self, key: object, order: Callable[[int], Array], numbers: Sequence[int] | None = None
     ) -> list[Array]:
         """Return the array of every leaf, in the order of the leaves.
 
@@ -114,10 +121,10 @@ class Batches:
             Names the orders.
         order : callable
             Group number to the rows of its order.
-        numbers : sequence of hashable, optional
+        numbers : sequence of int, optional
             Which order of that name a group is at, where groups change at different steps.
         """
-        at = numbers or [0] * len(self.groups)
+        at = [0] * len(self.groups) if numbers is None else numbers
         by_group = [
             iter(group.arrays((key, at[number]), lambda number=number: order(number)))  # type: ignore[misc]
             for number, group in enumerate(self.groups)

@@ -227,25 +227,36 @@ def choose_batch_sizes(
 
 def choose_scheme(
     name: str,
-    batches: str | SamplingScheme,
+    batches: str | SamplingScheme | None,
     rule: Rule,
     estimator: GradientEstimator,
     noise_compensation: bool,
+    settles: bool = True,
 ) -> SamplingScheme:
     """Return how the rows of a batch are drawn.
+
+    Where that is left out, plain gradients take sweeps without replacement: draws at their ends
+    have a fraction of the noise. What counts on batches that are independent of each other does
+    not, nor does what leaves little noise, or one that is not the same at every step.
 
     Parameters
     ----------
     name : str
         Of the sampler.
     batches : str or SamplingScheme
-        A key of ``SCHEMES``, or a scheme of your own.
+        A key of ``SCHEMES``, or a scheme of your own. None: chosen.
     rule : Rule
     estimator : GradientEstimator
     noise_compensation : bool
         Whether known noise is taken out of the injected noise.
+    settles : bool, default True
+        Whether one law is sampled: no cycles, no annealing.
     """
     compensated = noise_compensation or rule.needs_gradient_noise
+    if batches is None:
+        tied = estimator.name == "minibatch" and settles
+        counts_on_it = compensated or rule.needs_independent_batches
+        batches = "epochs" if tied and not counts_on_it else "independent"
     if isinstance(batches, SamplingScheme):
         scheme = batches
     else:
@@ -262,7 +273,14 @@ def choose_scheme(
             "of an epoch adds up to none, so it would be taken out a second time. Use "
             "batches='independent', or leave noise_compensation out."
         )
-    if not scheme.independent and isinstance(rule, TestedRule):
+    tested = isinstance(rule, TestedRule)
+    if not scheme.independent and rule.needs_independent_batches and not tested:
+        raise ValueError(
+            f"{name} measures the noise of the gradient by the kinetic energy that it leaves, and "
+            f"takes it out. With batches={scheme.name!r} that noise adds up to none over an epoch, "
+            "so it would be taken out a second time. Use batches='independent'."
+        )
+    if not scheme.independent and tested:
         raise ValueError(
             f"{name} weighs a sequence of batches against its reverse, which must be as likely; "
             f"with batches={scheme.name!r} it is not. Use batches='independent'."

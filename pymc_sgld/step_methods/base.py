@@ -20,11 +20,10 @@ from pymc_sgld.chain import (
     ChainState,
     Cycles,
     Draw,
-    DrawsAhead,
 )
-from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.chain.parts import Parts, build_chain
 from pymc_sgld.chain.random_streams import draw_key
+from pymc_sgld.chain.scan_loop import sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.context import chosen_model
@@ -54,7 +53,6 @@ from pymc_sgld.step_methods.progress import ProgressColumns
 from pymc_sgld.types import Point
 
 _REFUSALS_BEFORE_ERROR = 20
-_ANY_RUN = (0, 0)  # where no seed is given: with any order of the rows the batches are right
 
 
 @dataclass_state
@@ -93,14 +91,13 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         is centred at a mode found in the tune phase. An estimator with options of its own may be
         given instead of a name, such as ``Svrg(anchor_steps=500)``. With "full" the model may have
         no rows at all, such as one of a `pm.Potential` alone.
-    batches : {"independent", "epochs", "replacement"}, default "independent"
-        Which rows a step reads: a random window of the shuffled rows; windows one after the other,
-        so that no row comes twice in an epoch of floor(N / n) steps, and a new order for each
-        epoch; or each row drawn from all. A group of rows that is read whole is read as it is. With
-        epochs the noise of the steps of an epoch cancels, and the statistic
-        ``predicted_sd_inflation``, made for independent batches, says too much. "auto" draws rows
-        that have much of the noise more often, and weighs them less, where that saves half of the
-        rows of a batch.
+    batches : {"epochs", "independent", "symmetric_epochs", "replacement"}, optional
+        Which rows a step reads. "epochs": no row comes twice in a sweep of floor(N / n) steps, at
+        whose end the noise of the gradients has added up to almost none and a draw is taken.
+        "symmetric_epochs": each sweep followed by its reverse. "independent": a window at a random
+        place. "replacement": each row drawn from all. Default "epochs" where the gradient is plain,
+        and "independent" where its noise is compensated, measured or tested, or steps come in
+        cycles. "auto" draws rows that have much of the noise more often, and weighs them less.
     noise_compensation : bool, optional
         Take the variance of the gradient, measured at the mode, out of the injected noise. For the
         rules that can. Default False, except for "auto".
@@ -116,7 +113,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         that is left out is chosen for (with "auto" also the batch size).
     steps_per_draw : int, optional
         Compiled steps between two draws. Default: five passes through the data, or fewer where
-        the chain forgets sooner.
+        the chain forgets sooner; whole sweeps where batches come in epochs.
     purpose : {"sample", "anneal"}, default "sample"
         "anneal" is set by :func:`pymc_sgld.anneal`: the chains start away from the mode.
     verify : bool, default True
@@ -183,7 +180,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         step_size: Any = None,
         temperature: Any = 1.0,
         gradient: str | GradientEstimator | None = None,
-        batches: str | SamplingScheme = "independent",
+        batches: str | SamplingScheme | None = None,
         preconditioner: str | Preconditioner | None = None,
         noise_compensation: bool | None = None,
         target_bias: float | None = None,
@@ -208,9 +205,9 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         rule = make_rule(self.name, self.rule_class, self.rule_defaults, of_rule)
         wanted = self.default_gradient if gradient is None else gradient
         estimator = choose_estimator(self.name, wanted, self.gradients, self.why_all_rows)
-        compensated = bool(
-            self.default_compensation if noise_compensation is None else noise_compensation
-        )
+        if noise_compensation is None:
+            noise_compensation = self.default_compensation
+        compensated = bool(noise_compensation)
         settings = choose_settings(
             self.name,
             rule,
@@ -223,7 +220,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
             cycles=cycles,
             target_bias=target_bias,
         )
-        scheme = choose_scheme(self.name, batches, rule, estimator, compensated)
+        settles = cycles is None and purpose == "sample"
+        scheme = choose_scheme(self.name, batches, rule, estimator, compensated, settles)
         model = chosen_model(model)
         check_all_variables(self.name, vars, model)
         row_model = choose_row_model(
@@ -238,7 +236,6 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         mode = sampling_mode(backend, asked_mode)
         self.vars = list(row_model.value_vars)
         self.rng = get_random_generator(rng)
-        self.run_key = draw_key(self.rng.spawn(1)[0]) if rng is not None else _ANY_RUN
         self.tune = True
         self.row_dims = {group.name for group in row_model.groups}
         self.labels = position_labels(row_model)
@@ -248,8 +245,9 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         parts = Parts(asked, row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
-        self.draws = DrawsAhead(self.chain)
-        self.points = PointMap.of(row_model)
+        self.points = PointMap(
+            row_model.layout, row_model.coordinates, self.chain.block_function.dtype
+        )
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
 
@@ -265,7 +263,6 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
     @chain_state.setter
     def chain_state(self, state: ChainState) -> None:
         self.chain.state = state
-        self.draws.forget()
 
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
         """Start a chain: its random numbers and its length come from PyMC."""
@@ -274,8 +271,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         check_tune_phase(self.name, self.chain.settings, tune)
         self.check_draws(draws)
         self.tune = tune > 0
-        self.draws.forget()
-        self.chain.restart(draw_key(self.rng), tune, draws, self.run_key)
+        self.chain.restart(draw_key(self.rng), tune, draws)
 
     def check_draws(self, draws: int) -> None:
         """Refuse a number of draws that the cycles of the sampler do not divide."""
@@ -284,26 +280,26 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
 
     def step(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
         """Run the steps of one draw from a point."""
+        started = time.perf_counter()
         chain, state = self.chain, self.chain.state
-        position = self.points.position(point, state.handed_out, self.draws.last)
+        position = self.points.position(point, state.handed_out)
         if not state.started:
             with as_sampling_errors():
                 position = chain.start(position)
         if not self.tune:
             chain.measure(position)
-        draw, seconds = self.draws.next(position)
+        draw = chain.draw(position)
         _count_refusal(state, draw)
-        values = self.points.point(draw.position)
-        new_point = {**point, **values}
-        self.draws.last = values, draw.position
+        new_point = {**point, **self.points.point(draw.position)}
         if self.points.coordinates is not None:
             state.handed_out = (self.points.flat(new_point), draw.position)
-        return new_point, [self._stats(draw, seconds)]
+        return new_point, [self._stats(draw, time.perf_counter() - started)]
 
     def score_source(self) -> ScoreSource:
         """Return what the scores of the draws are to be taken from."""
-        chain, labels, bias = self.chain, list(self.labels), self.chain.settings.target_bias
+        chain = self.chain
         centre = None if chain.prepared is None else chain.prepared.centre
+        labels, bias = list(self.labels), chain.settings.target_bias
         return ScoreSource(chain.block_function, labels, self.points.positions, centre, bias)
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
@@ -311,8 +307,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         if self.cycles_class is not None:
             own[records.CYCLE] = draw.cycle
         if self.has_momentum():
-            momentum = self.chain.state.extra_state["momentum"]
-            own[records.KINETIC_TEMPERATURE] = float(momentum @ momentum) / len(momentum)
+            momentum = self.chain.state.extra_state.get("momentum", np.nan)
+            own[records.KINETIC_TEMPERATURE] = float(np.mean(np.square(momentum)))
         return {**_of_every_sampler(draw, self.chain, seconds), **own}
 
 
@@ -338,7 +334,7 @@ def _of_every_sampler(draw: Draw, chain: Chain, seconds: float) -> dict[str, Any
         records.STEP_SIZE: draw.step_size,
         records.TEMPERATURE: draw.temperature,
         records.STEP_SIZE_WEIGHT: draw.step_size_weight,
-        records.BATCH_SIZE: chain.batches.rows_per_step,
+        records.BATCH_SIZE: int(chain.batches.batch_sizes.sum()),
         records.DATA_PASSES: draw.data_passes,
         records.GRADIENT_NOISE_RATIO: ratio,
         records.PREDICTED_SD_INFLATION: inflation,
