@@ -16,6 +16,7 @@ from pymc_sgld.posterior import (
     resample,
     row_log_likelihood,
 )
+from pymc_sgld.row_sources import columns
 from pymc_sgld.sampling import sample, samplers
 from pymc_sgld.step_methods.auto_report import tuning_table
 from pymc_sgld.step_methods.registry import *  # noqa: F403  every step method by its name
@@ -37,6 +38,7 @@ __all__ = [
     "RowModel",
     "anneal",
     "check",
+    "columns",
     "compare",
     "comparison",
     "gradient_estimators",

@@ -5,6 +5,7 @@ import logging
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld import records
 from pymc_sgld.gradient_estimators import GradientEstimator
+from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
@@ -55,11 +57,13 @@ def sample(
     *,
     batch_size: int | None = None,
     rows: Any = "auto",
+    data: Any = None,
+    scratch: bool | str | Path = True,
     recentre: bool | Mapping[str, str | None] = True,
     step_size: float | Schedule | None = None,
     temperature: float | Schedule = 1.0,
     gradient: str | GradientEstimator | None = None,
-    batches: str | None = None,
+    batches: str = "independent",
     preconditioner: str | Preconditioner | Array | None = None,
     noise_compensation: bool | None = None,
     target_bias: float | None = None,
@@ -110,6 +114,19 @@ def sample(
         Of the sampler, as are the next four: see
         :class:`pymc_sgld.step_methods.StochasticGradientStep`.
     noise_compensation, target_bias, steps_per_draw, verify
+    data : dict of str to source, or a table, optional
+        Rows that are not in the model: it is written on `pm.Data` of a row or two, whose values
+        mean nothing, and these are their rows, by name. A source is an array or memory map; the
+        path of a .npy, Parquet, Zarr or HDF5 file or folder; a frame of pandas or polars, an Arrow
+        table or dataset; columns of one of these (:func:`pymc_sgld.columns`); an open Zarr or HDF5
+        array; or an iterable of blocks of rows with an attribute ``n_rows``. A table alone gives
+        the columns that are named as a `pm.Data`. All rows of a group count: their number is N.
+        NUTS is not taken then.
+    scratch : bool or path, default True
+        Where rows that are not in memory are written once in random order, so that batches are
+        windows of a memory map; a run with the same data takes them from there. True: a folder of
+        yours among the temporary files, and rows of up to 256 MB are read into memory instead. A
+        path: that folder, whatever their size.
     check : bool, default True
         At the end measure how wide the draws are, for at most a tenth of the run's gradients (four
         tenths more where that leaves a width in doubt), and warn where they are wider or narrower
@@ -181,14 +198,17 @@ def sample(
         chosen_model(model),
     )  # fmt: skip
     model = of_run.for_pymc["model"]
+    if data is not None:
+        for_step["rows"] = rows_of_data(
+            sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
+        )
+        for_step.pop("recentre", None)
     left_out = sampler == "auto" and not for_step
     if left_out:
         reading = read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts:
             _log.info(f"NUTS is taken: {reading.why_nuts}")
             return _nuts(of_run, reading.why_nuts)
-        if reading.why_batches:
-            _log.info(f"Minibatches are taken: {reading.why_batches}")
         for_step["rows"] = reading.row_model
     if sampler == "auto":
         for_step["rng"] = np.random.default_rng(_seed_of(for_pymc["random_seed"]))
@@ -200,6 +220,33 @@ def sample(
             raise
         _log.warning(f"NUTS on all rows is taken, which may be slow: {reason}")
         return _nuts(of_run, reason)
+
+
+def rows_of_data(
+    sampler: str,
+    model: pm.Model,
+    data: Any,
+    rows: Any,
+    recentre: Any,
+    *,
+    scratch: bool | str | Path,
+    progressbar: Any,
+) -> RowModel:
+    """Return the model by rows that come from elsewhere."""
+    if isinstance(rows, RowModel):
+        raise TypeError(
+            f"sample({sampler!r}) got data beside a row model. Give data where that is made: "
+            "rows=pymc_sgld.row_model(model, data=...)."
+        )
+    return read_rows(
+        model,
+        rows=rows,
+        data=data,
+        scratch=scratch,
+        recentre=recentre,
+        progressbar=progressbar,
+        allow_no_rows=sampler != "auto",
+    )
 
 
 class _Run(NamedTuple):

@@ -76,3 +76,24 @@ def test_modules_that_are_to_be_run_exist():
     for module in modules:
         place = ROOT / module.replace(".", "/")
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+
+
+@pytest.mark.filterwarnings("ignore:PyTensor could not link to a BLAS")
+def test_the_example_of_data_that_are_not_in_the_model_runs(monkeypatch, tmp_path):
+    """On PyTensor's Python linker, in this process, with fewer draws."""
+    pytest.importorskip("pyarrow")
+    [example] = blocks(ROOT / "docs/big-data.md", "python")
+    sample, results = psg.sample, []
+
+    def here(*arguments, **options):
+        options |= {"cores": 1, "chains": 1, "progressbar": False, "verify": False, "check": False}
+        options |= {"draws": 100, "tune": 50, "compute_convergence_checks": False}
+        results.append(sample(*arguments, compile_kwargs={"mode": "FAST_COMPILE"}, **options))
+        return results[-1]
+
+    monkeypatch.setattr(psg, "sample", here)
+    monkeypatch.chdir(tmp_path)
+    exec(example, {"__name__": "example"})
+    effects = results[0].posterior.a.mean(("chain", "draw")).to_numpy()
+    # three groups of 6,667 rows: an sd of .015 each
+    assert abs(effects - [0.0, 1.0, -1.0]).max() < 0.1

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pymc as pm
 
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.density.bound_data import (
+    ScratchArgument,
+    opened,
+    placed,
+    sizes_of,
+    with_own_types,
+)
 from pymc_sgld.model_graph.density.nonfinite_data import refuse_nonfinite
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.recentring.find_effects import Recentre, find_effects
@@ -23,6 +31,9 @@ def read_rows(
     *,
     rows: RowsArgument = "auto",
     total_size: TotalSize = None,
+    data: Any = None,
+    scratch: ScratchArgument = True,
+    progressbar: Any = True,
     max_full: int = MAX_FULL,
     allow_full_terms: bool = False,
     allow_no_rows: bool = False,
@@ -45,6 +56,14 @@ def read_rows(
         A number for all observed variables, or a mapping from the name of a dimension or
         of an observed variable to its number. An observed variable that already has this
         many rows is not streamed.
+    data : dict of str to source, or a table, optional
+        Rows of the placeholders, by the name of their `pm.Data`: see :func:`pymc_sgld.sample`.
+        ``total_size`` follows from it. Whatever then evaluates the row model reads them. Rows that
+        were written in random order are numbered in that order.
+    scratch : bool or path, default True
+        Of rows that are not in memory: see :func:`pymc_sgld.sample`.
+    progressbar : bool, default True
+        While rows are written to the scratch folder.
     max_full : int, default 32
         Observed variables with at most this many rows are kept whole, unless all are.
     allow_full_terms : bool, default False
@@ -81,11 +100,17 @@ def read_rows(
     model = chosen_model(model)
     factors = read_factors(model, jacobian=jacobian, rows=not allow_no_rows)
     check_rows_argument(rows, model, factors.observed)
+    sources = None if data is None else opened(model, data)
+    if sources is not None and total_size is None:
+        total_size = sizes_of(sources, factors)
     point = model.initial_point(random_seed=0)
     values = {v: np.asarray(point[v.name]) for v in model.value_vars}
     options = Options(rows, total_size, max_full, allow_full_terms, allow_no_rows)
     result = split(model, factors, values, options)
     refuse_nonfinite(result)
+    if sources is not None:
+        result = with_own_types(result, sources)
+        result = replace(result, data=placed(result, sources, scratch, progressbar))
     if jacobian:
         effects, left = find_effects(result, recentre)
         result = replace(result, effects=effects, left=left)

@@ -1,9 +1,7 @@
 """Rows that stay on disk: .npy files and memory maps, read where they are asked for.
 
 An `np.memmap` can be sliced like an array, but it is pickled whole, and a block of it is no
-plain array. `RowsOnDisk` is pickled as paths and hands out plain arrays. Any other object
-with ``shape``, ``dtype`` and ``__getitem__`` for slices and for arrays of row numbers is a
-row source as it is, for example an HDF5 or Zarr array.
+plain array. `RowsOnDisk` is pickled as paths and hands out plain arrays.
 """
 
 from __future__ import annotations
@@ -13,30 +11,13 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
+from pymc_sgld.row_sources.errors import RowSourceError
+from pymc_sgld.row_sources.in_pieces import of_file, row_numbers
 from pymc_sgld.types import Array
-
-
-@runtime_checkable
-class RowSource(Protocol):
-    """What rows can be read from: an array, or anything that is indexed like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows on axis 0."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """NumPy type of the entries."""
-        ...
-
-    def __getitem__(self, rows: Any) -> Any:
-        """Return the rows of a slice or of an array of row numbers."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +34,20 @@ class _File:
         return np.memmap(
             self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape, order=self.order
         )
+
+    def read(self, start: int, stop: int) -> Array:
+        """Read rows that lie together, without mapping them: a file cut short is no crash then."""
+        count = (stop - start) * int(np.prod(self.shape[1:], dtype=np.int64))
+        offset = self.offset + start * int(
+            self.dtype.itemsize * np.prod(self.shape[1:], dtype=np.int64)
+        )
+        numbers = np.fromfile(self.path, self.dtype, count, offset=offset)
+        if len(numbers) != count:
+            raise RowSourceError(
+                f"{self.path} was cut short while it was read: rows {start} to {stop - 1} of "
+                f"{self.shape[0]} are not there any more."
+            )
+        return numbers.reshape(stop - start, *self.shape[1:])
 
 
 @dataclass(eq=False)
@@ -84,6 +79,16 @@ class RowsOnDisk:
         """Return the number of rows."""
         return self.shape[0]
 
+    def fingerprint(self) -> list[Any]:
+        """Return path, size and time of change of every file, and what is read of it."""
+        return [
+            "files",
+            [
+                [*of_file(file.path), file.offset, list(file.shape), str(file.dtype), file.order]
+                for file in self.files
+            ],
+        ]
+
     def __getitem__(self, rows: slice | Array) -> Array:
         """Read rows into a new, contiguous array.
 
@@ -106,26 +111,18 @@ class RowsOnDisk:
     def _read_range(self, start: int, stop: int) -> Array:
         result = np.empty((stop - start, *self.shape[1:]), self.dtype)
         first = 0
-        for end, file in zip(self._ends(), self._open(), strict=True):
+        for number, (end, file) in enumerate(zip(self._ends(), self.files, strict=True)):
             low, high = max(start, first), min(stop, int(end))
-            if low < high:
-                result[low - start : high - start] = file[low - first : high - first]
+            if low < high and file.order == "C":
+                result[low - start : high - start] = file.read(low - first, high - first)
+            elif low < high:
+                mapped = self._open()[number]
+                result[low - start : high - start] = mapped[low - first : high - first]
             first = int(end)
         return result
 
     def _read_scattered(self, rows: Array) -> Array:
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise IndexError(
-                f"Rows on disk are read by a slice or a vector of row numbers, got an array of "
-                f"shape {rows.shape} and type {rows.dtype}."
-            )
-        rows = rows.astype(np.int64)
-        rows = np.where(rows < 0, rows + len(self), rows)
-        if rows.size and not (0 <= rows.min() and rows.max() < len(self)):
-            raise IndexError(
-                f"Row numbers from {rows.min()} to {rows.max()} were asked for, but there are "
-                f"{len(self)} rows."
-            )
+        rows = row_numbers(rows, len(self))
         result = np.empty((len(rows), *self.shape[1:]), self.dtype)
         # In the order of the file: neighbouring rows share a page.
         order = np.argsort(rows, kind="stable")
@@ -185,35 +182,8 @@ def rows_on_disk(source: str | Path | np.memmap | Sequence[str | Path]) -> RowsO
     return RowsOnDisk(files)
 
 
-def as_row_source(name: str, source: Any) -> Any:
-    """Return what rows of ``source`` can be read from.
-
-    Parameters
-    ----------
-    name : str
-        Of the data, for messages.
-    source : array, np.memmap, path, sequence of paths, or another row source
-
-    Raises
-    ------
-    TypeError
-        If rows cannot be read from it.
-    """
-    if _is_whole_map(source):
-        return rows_on_disk(source)
-    paths = [source] if isinstance(source, str | Path) else source
-    if isinstance(paths, list | tuple) and paths and isinstance(paths[0], str | Path):
-        return rows_on_disk(paths)
-    if isinstance(source, RowSource) and len(source.shape) > 0:
-        return source
-    raise TypeError(
-        f"{name!r} is a {type(source).__name__}, from which no rows can be read. Pass a NumPy "
-        "array or memory map, the path of a .npy file or a list of such paths, or an object with "
-        "shape, dtype and __getitem__."
-    )
-
-
-def _is_whole_map(source: Any) -> bool:
+def is_whole_map(source: Any) -> bool:
+    """Whether an array is a memory map that knows where in its file it lies."""
     return (
         isinstance(source, np.memmap)
         and isinstance(getattr(source, "base", None), mmap.mmap)
@@ -223,7 +193,7 @@ def _is_whole_map(source: Any) -> bool:
 
 
 def _file_of_map(source: np.memmap) -> _File:
-    if not _is_whole_map(source):
+    if not is_whole_map(source):
         raise ValueError(
             "A slice of a memory map does not know where in its file it begins. Pass the whole "
             "map, or make one with np.memmap(path, offset=...)."

@@ -196,6 +196,8 @@ class RowDensity:
         in a recentred row model.
     log_jacobian : TensorVariable or None
         Of a recentred row model, what its log-density has beside that of the model.
+    data : dict of str to row source, or None
+        What the rows of streamed leaves are read from, by the name of their `pm.Data`.
     """
 
     model: Model
@@ -219,6 +221,7 @@ class RowDensity:
     coordinates: Coordinates | None = field(default=None, repr=False)
     values: tuple[Variable, ...] = field(default=(), repr=False)
     log_jacobian: Variable | None = field(default=None, repr=False)
+    data: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def n_dim(self) -> int:

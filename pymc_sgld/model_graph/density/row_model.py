@@ -234,7 +234,9 @@ class RowModel(RowDensity):
     def _sources(self, data: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return what a function of blocks of rows is made with, beside the function."""
         return {
-            "arrays": tuple(sources_of(self.leaves, self.streamed, data)),
+            "arrays": tuple(
+                sources_of(self.leaves, self.streamed, self.data if data is None else data)
+            ),
             "array_groups": tuple(leaf.group for leaf in self.leaves),
             "total_sizes": tuple(group.total_size for group in self.groups),
             "dtype": self.position.type.dtype,

@@ -37,15 +37,15 @@ def sources_of(
     if data is not None:
         check_instance("data", data, Mapping, "a dictionary from names of pm.Data to row sources")
         _check_names(set(data), names)
-    found = []
+    arrays = []
     for leaf in leaves:
         if not streamed[leaf.group]:
-            found.append(_plain(leaf.values()))
+            arrays.append(_plain(leaf.values()))
         elif data is None:
-            found.append(None)
+            arrays.append(None)
         else:
-            found.append(_source(leaf, data[leaf.name]))
-    return found
+            arrays.append(_source(leaf, data[leaf.name]))
+    return arrays
 
 
 def _check_names(given: set[str], streamed: set[str]) -> None:

@@ -149,7 +149,7 @@ def _sampled(
             block = np.asarray(source[chosen[leaf.group]])
         block = block.astype(leaf.block.type.dtype)
         arrays.append(block)
-        rows[leaf.source] = np.moveaxis(block, 0, leaf.axis)
+        rows[leaf.source] = np.moveaxis(block.astype(leaf.source.type.dtype), 0, leaf.axis)
     sizes = [
         len(picked) if streamed else total
         for picked, streamed, total in zip(

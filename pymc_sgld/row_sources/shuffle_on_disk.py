@@ -1,0 +1,267 @@
+"""Rows written once in random order to a file, of which batches are contiguous windows.
+
+Two passes of :class:`RandomOrder` over one file: the rows are scattered to their buckets as they
+come, then every bucket is read, permuted, and written back. The disk holds the rows once, memory a
+block and a bucket of them. The first rows are written again behind the last ones, so that a window
+that starts near the end is contiguous too.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pymc_sgld.row_sources.errors import RowSourceError
+from pymc_sgld.row_sources.in_pieces import blocks_of, row_bytes
+from pymc_sgld.row_sources.random_order import RandomOrder
+from pymc_sgld.types import Array
+
+_BYTES_AT_ONCE = 2**27  # of rows that are scattered together: the more, the fewer writes
+_SHARE_AGAIN = 16  # the first of so many parts of the rows are written again behind the last
+_FEWEST_AGAIN = 2**16
+
+type Progress = Callable[[int], None]
+
+
+@dataclass(eq=False)
+class ShuffledFile:
+    """Rows in random order: a file, or an array, with the first rows again behind the last.
+
+    A row source of ``total_size`` rows. Pickled as a path, where it is a file.
+
+    Attributes
+    ----------
+    path : str or None
+    total_size : int
+    shape_with_more : tuple of int
+        Of the array with the rows that come again.
+    dtype : numpy.dtype
+    """
+
+    path: str | None
+    total_size: int
+    shape_with_more: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int = 0
+    _array: Array | None = field(default=None, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, and shape of a row."""
+        return (self.total_size, *self.shape_with_more[1:])
+
+    @property
+    def largest_window(self) -> int:
+        """Rows of the longest window that may start anywhere."""
+        return self.shape_with_more[0] - self.total_size + 1
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.total_size
+
+    def __getitem__(self, rows: Any) -> Array:
+        """Return rows: those of a slice without a copy."""
+        return np.asarray(self.windows()[: self.total_size][rows])
+
+    def of_windows(self, batch_size: int) -> Array:
+        """Return all rows with those that come again, for windows of so many rows."""
+        if batch_size > self.largest_window:
+            raise RowSourceError(
+                f"batch_size={batch_size} is more than the {self.largest_window} rows that windows "
+                f"of {self.total_size} rows from a scratch folder can have. Give fewer."
+            )
+        return self.windows()
+
+    def windows(self) -> Array:
+        """Return all rows with those that come again, mapped and not read.
+
+        Pages are this process's own where they are written to, which nothing does: compiled
+        functions take arrays that can be written to.
+        """
+        if self._array is None:
+            if self.path is None:
+                raise RowSourceError("Rows in memory were not sent along.")
+            with open(self.path, "rb") as file:
+                # not reserved: a private map of a file larger than memory would be refused
+                flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
+                prot = mmap.PROT_READ | mmap.PROT_WRITE
+                pages = mmap.mmap(file.fileno(), 0, flags=flags, prot=prot)
+            count = int(np.prod(self.shape_with_more))
+            flat = np.frombuffer(pages, self.dtype, count, self.offset)
+            self._array = flat.reshape(self.shape_with_more)
+        return self._array
+
+    def fingerprint(self) -> list[Any]:
+        """Return what tells these rows from others."""
+        return ["shuffled", self.path, list(self.shape_with_more), str(self.dtype)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the map out of a pickle."""
+        return {**self.__dict__, "_array": None if self.path else self._array}
+
+
+def in_random_order(source: Any, order: RandomOrder) -> ShuffledFile:
+    """Return rows in memory in an order, in memory."""
+    rows = order.rows()
+    rows = np.concatenate([rows, rows[: rows_again(order.total)]])
+    array = np.ascontiguousarray(np.asarray(source[:])[rows])
+    return ShuffledFile(None, order.total, array.shape, array.dtype, _array=array)
+
+
+def rows_again(total: int) -> int:
+    """Return how many of the first rows are written again behind the last."""
+    return min(total - 1, max(_FEWEST_AGAIN, total // _SHARE_AGAIN))
+
+
+def size_of_file(source: Any) -> int:
+    """Return the bytes of the file of a source."""
+    rows = int(source.shape[0])
+    return (rows + rows_again(rows)) * row_bytes(source) + 128
+
+
+def shuffled_file(
+    source: Any, order: RandomOrder, path: Path, progress: Progress | None = None
+) -> ShuffledFile:
+    """Write the rows of a source in an order, and return the file; one that is there is taken.
+
+    Parameters
+    ----------
+    source : row source
+    order : RandomOrder
+    path : Path
+        A .npy file. It gets this name when it is whole.
+    progress : callable, optional
+        Told the bytes that were written, as they are: twice those of the rows.
+
+    Raises
+    ------
+    RowSourceError
+        Where the source fails, or the disk is full; nothing is left on it then.
+    """
+    total, shape = order.total, (order.total + rows_again(order.total), *source.shape[1:])
+    dtype = np.dtype(source.dtype).newbyteorder("=")
+    if path.exists():
+        return _opened(path, total, shape, dtype)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "w+b") as file:
+            descr = np.lib.format.dtype_to_descr(dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_2_0(file, header)
+            writer = _Writer(file.fileno(), file.tell(), dtype, source.shape[1:], progress)
+            _scatter(source, order, writer)
+            _permute(order, writer)
+            for start, stop in _ranges(rows_again(total), writer.rows_at_once):
+                writer.write(total + start, writer.read(start, stop))
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RowSourceError(
+                f"No space is left in {path.parent} for {size_of_file(source) / 1e9:.3g} GB of "
+                "rows in random order. Give scratch=<a folder on another disk>, or scratch=False."
+            ) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+    return _opened(path, total, shape, dtype)
+
+
+def _opened(path: Path, total: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ShuffledFile:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        mapped = None
+    if not isinstance(mapped, np.memmap) or mapped.shape != shape or mapped.dtype != dtype:
+        raise RowSourceError(
+            f"{path} should hold rows in random order, of shape {shape} and type {dtype}, but was "
+            "changed or cut short. Delete it."
+        )
+    return ShuffledFile(str(path), total, shape, dtype, mapped.offset)
+
+
+def _scatter(source: Any, order: RandomOrder, writer: _Writer) -> None:
+    """Write every row to a place in its bucket, in the order in which they come."""
+    free = order.starts[:-1].copy()
+    at = 0
+    for block in _joined(blocks_of(source), writer.rows_at_once):
+        buckets = order.buckets(at, at + len(block))
+        first = np.argsort(buckets, kind="stable")
+        block, counts = block[first], np.bincount(buckets, minlength=len(free))
+        low = 0
+        for bucket in np.flatnonzero(counts).tolist():
+            high = low + int(counts[bucket])
+            writer.write(int(free[bucket]), block[low:high])
+            low = high
+        free += counts
+        at += len(block)
+
+
+def _permute(order: RandomOrder, writer: _Writer) -> None:
+    """Permute the rows of each bucket."""
+    for bucket, (start, stop) in enumerate(order.ranges()):
+        writer.write(start, writer.read(start, stop)[order.within(bucket)])
+
+
+def _joined(blocks: Iterator[Array], rows: int) -> Iterator[Array]:
+    """Yield blocks of about so many rows, however long those are that come."""
+    waiting: list[Array] = []
+    for block in blocks:
+        for start, stop in _ranges(len(block), rows):
+            waiting.append(block[start:stop])
+            if sum(map(len, waiting)) >= rows:
+                yield np.concatenate(waiting)
+                waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _ranges(total: int, rows: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + rows, total)) for start in range(0, total, rows))
+
+
+@dataclass
+class _Writer:
+    """Rows of a file that is written by plain writes: no page of it is mapped."""
+
+    file: int
+    offset: int
+    dtype: np.dtype[Any]
+    row_shape: tuple[int, ...]
+    progress: Progress | None
+
+    @property
+    def row_bytes(self) -> int:
+        return int(self.dtype.itemsize * np.prod(self.row_shape, dtype=np.int64))
+
+    @property
+    def rows_at_once(self) -> int:
+        return max(1, _BYTES_AT_ONCE // max(1, self.row_bytes))
+
+    def write(self, row: int, block: Array) -> None:
+        left = memoryview(np.ascontiguousarray(block, self.dtype).reshape(-1).view(np.uint8))
+        at = self.offset + row * self.row_bytes
+        if self.progress is not None:
+            self.progress(len(left))
+        while len(left):
+            written = os.pwrite(self.file, left, at)
+            at, left = at + written, left[written:]
+
+    def read(self, start: int, stop: int) -> Array:
+        result = np.empty((stop - start, *self.row_shape), self.dtype)
+        into = memoryview(result.reshape(-1).view(np.uint8))
+        at = self.offset + start * self.row_bytes
+        while len(into):
+            read = os.preadv(self.file, [into], at)
+            if not read:
+                raise OSError(errno.EIO, "the file of rows in random order was cut short")
+            at, into = at + read, into[read:]
+        return result
