@@ -10,6 +10,8 @@ import xarray as xr
 import pymc_sgld as psg
 
 from pymc_sgld import records
+from pymc_sgld.hierarchical_gibbs import sparse_prior
+from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature
 from pymc_sgld.model_graph import row_model
 from pymc_sgld.step_methods import arguments, auto_gibbs, auto_report
 from tests.gaussian_hierarchy import gaussian_hierarchy
@@ -81,13 +83,34 @@ def test_information_of_rows_is_apart_from_a_prior_that_ties_neighbours():
     )  # what is tied to its neighbours has no scale of its own
 
 
+@pytest.fixture(scope="module")
+def field():
+    """Effects that are all tied in the prior: a Gaussian field over 12 places."""
+    rng, place = np.random.default_rng(3), np.arange(12.0)
+    near = np.exp(-((place[:, None] - place) ** 2) / 20) + 1e-3 * np.eye(12)
+    with pm.Model() as model:
+        scale = pm.HalfNormal("scale", 1)
+        u = pm.MvNormal("u", np.zeros(12), cov=scale**2 * near)
+        pm.Normal("y", u[rng.integers(0, 12, 400)], 3, observed=rng.normal(size=400))
+    return model
+
+
+@pytest.mark.parametrize("limit", ["LARGEST_DENSE", "LARGEST_SPLIT"])
+def test_many_effects_of_a_known_pattern_are_split_by_sparse_matrices(model, monkeypatch, limit):
+    monkeypatch.setattr(auto_gibbs, limit, 1)
+    tuned = psg.Auto(model=model, rng=0, verify=False).chain.tuner.tuned
+    assert tuned.covariance is None and isinstance(tuned.curvature, SparseCurvature)
+
+
 @pytest.mark.parametrize("enough", [True, False])
-def test_number_of_parameters_that_is_split(model, monkeypatch, enough):
+def test_number_of_parameters_that_is_split(field, monkeypatch, enough):
+    model = field
+    monkeypatch.setattr(sparse_prior, "_LARGEST_APART", 3)
     monkeypatch.setattr(auto_gibbs, "LARGEST_SPLIT", row_model(model).n_dim - (not enough))
     if enough:
         assert psg.Auto(model=model, rng=0, verify=False).choice.hyperparameters
     else:
-        with pytest.raises(ValueError, match="the model has more than"):
+        with pytest.raises(ValueError, match="the prior ties effects that are not neighbours"):
             psg.Auto(model=model, rng=0, verify=False, hyperparameters="gibbs")
 
 
@@ -99,16 +122,18 @@ def test_preconditioner_chosen_for_the_number_of_parameters_is_not_one_given(mod
 
 
 @pytest.mark.parametrize("enough", [True, False])
-def test_run_says_whose_scales_are_not_to_be_trusted(model, monkeypatch, enough):
+def test_run_says_whose_scales_are_not_to_be_trusted(field, monkeypatch, enough):
+    model = field
+    monkeypatch.setattr(sparse_prior, "_LARGEST_APART", 3)
     monkeypatch.setattr(auto_gibbs, "LARGEST_SPLIT", row_model(model).n_dim - (not enough))
     step = psg.Auto(model=model, rng=0, verify=False)
     at_mode = {records.MODE_DISTANCE: (("chain", "draw"), np.zeros((2, 1)))}
     result = {"sample_stats": xr.Dataset(at_mode), "posterior": xr.Dataset(at_mode)}
     doubts = auto_report.warnings(step, result, None)
     said = auto_report.summary(step, doubts)
-    in_doubt = [one for one in doubts if "draws of mu, tau are not to be trusted" in one]
+    in_doubt = [one for one in doubts if "draws of scale are not to be trusted" in one]
     assert bool(in_doubt) == (not enough)
-    assert ("mu, tau and the widths of the effects" in said) == (not enough)
+    assert ("scale and the widths of the effects" in said) == (not enough)
     assert enough or "keep every sd" not in said
     assert bool(step.choice.hyperparameters) == enough
 

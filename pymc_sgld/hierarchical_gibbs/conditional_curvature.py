@@ -121,7 +121,7 @@ class ConditionalCurvature:
         The entries of the position, in two parts.
     single, border : array of int
         Positions within ``moving`` of parameters that have no row in common, and of the others.
-    information : array, shape (n_moving, n_moving)
+    information : array or sparse array, shape (n_moving, n_moving)
         Of the rows.
     directions : array, shape (n_directions, n_dim)
         Sums of unit vectors from which the entries of the prior's Hessian can be read.
@@ -135,7 +135,7 @@ class ConditionalCurvature:
     hyperparameters: Array
     single: Array
     border: Array
-    information: Array
+    information: Any
     directions: Array
     entries: Colouring
 
@@ -161,6 +161,23 @@ class ConditionalCurvature:
             centre, self.moving[self.single], self.moving[self.border], own, cross, inner
         )
 
+    def draw(self, position: Array, slope: Array, normal: Array) -> Array:
+        """Return a draw from the Gaussian with this slope at the position.
+
+        Parameters
+        ----------
+        position, slope, normal : array, shape (n_dim,)
+            Of which the moving entries count, and the hyperparameters of the position.
+        """
+        metric = self.metric(position)
+        drawn = metric.to_position(metric.whitened(slope) + normal, *metric.parameters())
+        return np.asarray(drawn)
+
+    @property
+    def information_diagonal(self) -> Array:
+        """Information of the rows on each parameter alone."""
+        return np.diag(self.information)
+
     @cached_property
     def of_rows(self) -> tuple[Array, Array, Array]:
         """Information of the rows, in the parts of an arrowhead: see the metric."""
@@ -170,6 +187,11 @@ class ConditionalCurvature:
             whole[np.ix_(single, border)],
             whole[np.ix_(border, border)],
         )
+
+    @property
+    def all_of_rows(self) -> tuple[Array, ...]:
+        """The same with nothing left out, as a quadratic takes it."""
+        return self.of_rows
 
     @cached_property
     def _places(self) -> "_Places":
@@ -195,7 +217,7 @@ class ConditionalCurvature:
         row, column = self.entries.row, self.entries.column
         values, diagonal = self.of_prior(position), np.zeros(len(self.moving))
         diagonal[row[row == column]] = values[row == column]
-        information = np.diag(self.information)
+        information = self.information_diagonal
         return np.asarray(information / np.maximum(information + diagonal, 1e-300))
 
 
@@ -329,12 +351,11 @@ def pilot(
     moving, nothing = curvature.moving, np.zeros_like(position)
     draws = np.empty((n_draws, len(position)))
     for number in range(n_draws):
-        metric = curvature.metric(position)
         slope = np.array(curvature.prior(position, nothing)[0], dtype=float)
         apart = position[moving] - centre[moving]
         slope[moving] += score - curvature.information @ apart
         normal = generator.standard_normal(len(position))
-        moved = metric.to_position(metric.whitened(slope) + normal, *metric.parameters())
+        moved = curvature.draw(position, slope, normal)
         if not np.isfinite(moved).all():
             raise TuningError(
                 "Given the hyperparameters, the effects have no Gaussian picture at their mode: "

@@ -10,7 +10,7 @@ from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
 from pymc_sgld.hierarchical_gibbs.hyperparameter_step import HyperparameterStep
 from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
-from pymc_sgld.tuning import GaussianLaw, Laplace, Tuned
+from pymc_sgld.tuning import Laplace, PredictedLaw, Tuned
 from pymc_sgld.types import Array
 
 _NO_SPREAD = 1e-9
@@ -55,13 +55,13 @@ class TunedHierarchy:
     """What is worked out before the first step of a Gibbs split."""
 
     mode: Array  # (n_dim,), the mean of the draws
-    covariance: Array  # (n_dim, n_dim)
+    covariance: Array | None  # (n_dim, n_dim); none where too large
     metric: ConditionalMetric
-    predicted_law: GaussianLaw
+    predicted_law: PredictedLaw
     score: float
     data_passes: float
     curvature: ConditionalCurvature
-    laplace: Laplace  # of what moves, at typical hyperparameters
+    laplace: Laplace | None  # of what moves, at typical hyperparameters; none where too large
     draws: Array  # (n_draws, n_dim), of the run without data
     slope: Array  # (n_dim,), of the rows' log-likelihood at the curvature's reference
     estimator_parameters: tuple[Array, ...] = ()
@@ -79,6 +79,13 @@ class TunedHierarchy:
             score=self.score,
             data_passes=self.data_passes,
         )
+
+    @property
+    def sds(self) -> Array:
+        """Posterior sds of all parameters, as far as they are known."""
+        if self.covariance is None:
+            return np.asarray(self.draws.std(axis=0))
+        return np.sqrt(np.diag(self.covariance))
 
     @property
     def log_scale_sd(self) -> float:
@@ -103,7 +110,7 @@ class TunedHierarchy:
         score[curvature.moving] = self.slope[curvature.moving]
         single, border = curvature.moving[curvature.single], curvature.moving[curvature.border]
         return QuadraticRows(
-            curvature.reference.astype(float), score, single, border, *curvature.of_rows
+            curvature.reference.astype(float), score, single, border, *curvature.all_of_rows
         )
 
     @cached_property

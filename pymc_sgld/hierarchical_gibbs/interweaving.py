@@ -143,7 +143,7 @@ def interweaving(
     if not numbers or not len(acted_on):
         return None
     model, shift, scale = standardised_model(row_model, list(shapes), acted_on, tuned.mode, rows)
-    spread = np.sqrt(np.diag(tuned.covariance))
+    spread = tuned.sds
     with model:
         slices = [
             pm.Slice(

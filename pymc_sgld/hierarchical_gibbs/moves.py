@@ -9,6 +9,7 @@ from pymc_sgld.chain import Conditions
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
 from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise, Hierarchy
 from pymc_sgld.hierarchical_gibbs.interweaving import Interweaving
+from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.samplers import RestartedLangevin
 from pymc_sgld.types import Array
@@ -49,6 +50,11 @@ class HierarchicalMoves:
     hierarchy: Hierarchy
     curvature: ConditionalCurvature
     interweaving: Interweaving | None = None
+
+    @property
+    def knows_all_rows(self) -> bool:
+        """Whether the curvature of the coordinates is that of all rows, by their own Hessians."""
+        return isinstance(self.curvature, SparseCurvature)
 
     def before_draw(
         self,

@@ -18,10 +18,14 @@ from pymc_sgld.model_graph.density.row_model import RowModel
 
 STANDARDISED = "standardised effects"
 STANDARDISED_ENTRIES = "which effects are standardised"
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 class QuadraticRows(NamedTuple):
-    """Log-likelihood of the rows near a centre: s'd - (own d^2)/2 - d'C e - e'B e / 2."""
+    """Log-likelihood of the rows near a centre: s'd - (own d^2)/2 - d'C e - e'B e / 2.
+
+    Less, for pairs of d that have a row in common, their product times their entry.
+    """
 
     centre: np.ndarray  # (n_dim,)
     score: np.ndarray  # (n_dim,), zero for hyperparameters
@@ -30,6 +34,9 @@ class QuadraticRows(NamedTuple):
     own: np.ndarray  # (n_single,)
     cross: np.ndarray  # (n_single, n_border)
     inner: np.ndarray  # (n_border, n_border)
+    first: np.ndarray = _NONE  # (n_pairs,), places in ``single``
+    second: np.ndarray = _NONE
+    between: np.ndarray = _NONE  # (n_pairs,)
 
     def value(self, position: Any) -> Any:
         """Return it at a position, numbers or a graph, but for a constant."""
@@ -38,6 +45,8 @@ class QuadraticRows(NamedTuple):
         across = (alone * (self.cross * along).sum(axis=1)).sum()
         inside = (along * (self.inner * along).sum(axis=1)).sum()
         square = (self.own * alone**2).sum() + inside
+        if len(self.first):
+            across = across + (self.between * alone[self.first] * alone[self.second]).sum()
         return (self.score * apart).sum() - across - square / 2
 
 

@@ -122,6 +122,7 @@ class HierarchySearch:
         """
         at, moving = tuned.curvature.reference, self.hierarchy.moving
         conditional = given_the_rest(self.problem.function, at, moving)
+        assert tuned.laplace is not None
         known = Tuned(at[moving], tuned.laplace.covariance, tuned.metric, None)
         start = start.astype(at.dtype)[moving]
         return other_mode(conditional, start, known, self.generator)
@@ -149,6 +150,7 @@ class HierarchySearch:
     def with_batches(self, tuned: TunedHierarchy) -> TunedHierarchy:
         """Return what was found, with the noise of the batches as they are."""
         moving, n_dim = self.hierarchy.moving, len(tuned.mode)
+        assert tuned.laplace is not None
         noise = self.problem.noise_of_batches(tuned.laplace.gaussian)
         factor = tuned.metric.matrix()[np.ix_(moving, moving)]
         predicted_law = self._law(tuned.laplace, factor)
@@ -279,6 +281,7 @@ class HierarchicalWarmup:
         problem, tuned, moving = self.problem, self.tuned, self.hierarchy.moving
         if not isinstance(centre.predicted_law, GaussianLaw) or len(draws) < FEWEST_DRAWS:
             return None, 0.0
+        assert tuned.laplace is not None and tuned.covariance is not None
         new = draws.mean(axis=0).astype(problem.function.dtype)
         spread = np.linalg.inv(tuned.covariance[np.ix_(moving, moving)])
         left, passes = better_centre(

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction
 from pymc_sgld.model_graph.density.coordinates import Coordinates, Effect
+from pymc_sgld.model_graph.density.gathered_rows import (
+    GatheredGroup,
+    GatheredRows,
+    RowDerivatives,
+    gathered_rows,
+)
 from pymc_sgld.model_graph.density.layout import Layout
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowGroup, RowLeaf, RowTerm
 from pymc_sgld.model_graph.density.row_gradients import RowGradients
@@ -22,9 +28,12 @@ __all__ = [
     "CannotTakeRows",
     "Coordinates",
     "Effect",
+    "GatheredGroup",
+    "GatheredRows",
     "Layout",
     "Recentre",
     "RowDensity",
+    "RowDerivatives",
     "RowError",
     "RowGradients",
     "RowGroup",
@@ -32,6 +41,7 @@ __all__ = [
     "RowModel",
     "RowRequest",
     "RowTerm",
+    "gathered_rows",
     "read_rows",
     "recentred",
     "register_row_rule",

@@ -11,9 +11,6 @@ so that :math:`L L^\top = P^{-1}`, and what is left, the Schur complement, is of
 the other parameters and dense. Of two crossed groupings the larger is eliminated. Where nothing
 can be, as in a long random walk, a general sparse factorisation is taken.
 
-No sampler uses it yet: the split into hyperparameters and effects makes dense matrices, up to 3,000
-parameters.
-
 References
 ----------
 .. [1] Papaspiliopoulos, O., Stumpf-Fetizon, T. and Zanella, G. (2023). Scalable Bayesian

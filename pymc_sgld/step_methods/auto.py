@@ -10,6 +10,7 @@ from pymc_sgld.chain import (
     Draw,
     Parts,
 )
+from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
@@ -139,10 +140,12 @@ def _reason(parts: Parts, doubtful: tuple[str, ...]) -> str:
         promise = "keep the sds of parameters with a Gaussian posterior within"
         also = (
             f"; {names} and the widths of the effects that they act on are not to be trusted, for "
-            f"beyond {LARGEST_SPLIT:,} parameters they are not drawn apart"
+            f"beyond {LARGEST_SPLIT:,} parameters they are drawn apart only where rows take their "
+            "effects by an index"
         )
     total = sum(parts.block_function.total_sizes)
-    if parts.row_model.n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
+    exact = isinstance(parts.moves, HierarchicalMoves) and parts.moves.knows_all_rows
+    if not exact and parts.row_model.n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
         also += (
             f"; beyond {LARGEST_MATRIX} parameters the curvature is that of a sample of the rows, "
             "and was not tested on all of them"

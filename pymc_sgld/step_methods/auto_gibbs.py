@@ -11,11 +11,13 @@ from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy, TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.hyperparameter_step import hyperparameter_step
 from pymc_sgld.hierarchical_gibbs.interweaving import Interweaving, interweaving, judged
+from pymc_sgld.hierarchical_gibbs.large_search import LargeHierarchySearch
 from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
 from pymc_sgld.hierarchical_gibbs.warmup import HierarchicalWarmup, HierarchySearch
 from pymc_sgld.samplers import RestartedLangevin
 from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows
+from pymc_sgld.step_methods.auto_large_gibbs import large_search, rows_of_many
 from pymc_sgld.tuning import TuningError
 from pymc_sgld.types import Array
 
@@ -29,9 +31,11 @@ LEAST_SHARE = 0.5
 # Predicted distance of that mode from the posterior mean of a hyperparameter, in its posterior sds:
 # beyond, the mode is not where the posterior is, if there is one at all.
 LARGEST_SHIFT = 1.0
-# Parameters of a split: effects and coefficients have dense matrices while it is tuned. Of 2,100
-# that takes a minute, of 4,100 in two crossed factors at least two.
+# Parameters of a split whose effects and coefficients have dense matrices while it is tuned: of
+# 2,100 that takes a minute. Beyond, the pattern of the matrices must be known.
 LARGEST_SPLIT = 3000
+# Parameters beyond which sparse matrices are taken, where their pattern is known.
+LARGEST_DENSE = 500
 _DRAWS_LOOKED_AT = 50
 _TESTS_PAY = 0.25  # rows' share of the precision of effects, below which moves are worth a test
 
@@ -46,6 +50,7 @@ class GibbsPlan(NamedTuple):
     names: tuple[str, ...]  # of the hyperparameters, as written
     log_scale_sd: float
     share: float
+    search: HierarchySearch | LargeHierarchySearch
     other_mode: float = 0.0  # how far another mode was found, in posterior sds; 0: none
 
     def in_words(self) -> str:
@@ -70,8 +75,6 @@ def why_not(parts: Parts, names: tuple[str, ...]) -> str | None:
             "no hyperparameters that enter through the prior alone. Write group effects centred, "
             "u ~ Normal(mu, tau)"
         )
-    if parts.row_model.n_dim > LARGEST_SPLIT:
-        return f"the model has more than {LARGEST_SPLIT:,} parameters"
     temperature = settings.temperature
     if not (isinstance(temperature, schedules.constant) and temperature.value == 1):
         return "the temperature is not 1"
@@ -125,10 +128,15 @@ def in_two_blocks(
     settings = replace(parts.settings, kernel=kernel, steps_per_draw=steps)
     parts = parts._replace(settings=settings)
     hierarchy = _hierarchy(parts, names)
-    search = _search(parts, hierarchy, rng, labels)
     start = parts.row_model.ravel(parts.row_model.model.initial_point())
+    start = start.astype(parts.block_function.dtype)
+    search = _search(parts, hierarchy, rng, start, labels)
+    if isinstance(search, str):
+        if wanted == "gibbs":
+            raise ValueError(_too_many(parts, search))
+        return None, None
     try:
-        tuned = search.find(start.astype(parts.block_function.dtype), 1.0)
+        tuned = search.find(start, 1.0)
     except TuningError:
         if wanted == "gibbs":
             raise
@@ -136,13 +144,23 @@ def in_two_blocks(
     share = _share(tuned)
     log_scale_sd = _log_scale_sd(parts, names, tuned)
     known = log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE
+    known &= isinstance(search, HierarchySearch)
     if wanted == "auto" and known and _shift_of_mode(tuned) < LARGEST_SHIFT:
         return None, tuned.mode
     moves, passes = _interwoven(parts, names, hierarchy, tuned, rng)
     far, also = search.other_mode(start, tuned)
     tuned = replace(tuned, data_passes=tuned.data_passes + passes + also)
     written = _as_written(parts, names)
-    return GibbsPlan(parts, hierarchy, tuned, moves, written, log_scale_sd, share, far), None
+    known_by = log_scale_sd, share, search
+    return GibbsPlan(parts, hierarchy, tuned, moves, written, *known_by, far), None
+
+
+def _too_many(parts: Parts, reason: str) -> str:
+    return (
+        f"hyperparameters='gibbs' is not possible here: the model has {parts.row_model.n_dim:,} "
+        f"parameters, and beyond {LARGEST_SPLIT:,} effects must have a precision that is known to "
+        f"be sparse, but {reason}. Leave hyperparameters out, or give 'joint'."
+    )
 
 
 def moved_with_too_many(parts: Parts, wanted: str) -> tuple[str, ...]:
@@ -196,32 +214,52 @@ def split_rows(
         Whether the batch size was left out.
     rng : numpy.random.Generator
     """
-    parts, tuned, hierarchy = split.parts, split.tuned, split.hierarchy
-    moving = hierarchy.moving
-    factor = tuned.metric.matrix()[np.ix_(moving, moving)]
-    scale = np.sqrt(np.diag(tuned.covariance)[moving])
-    parts, gaussian, requirement = choose_rows(parts, tuned.laplace.gaussian, factor, scale, 1.0)
-    tuned = replace(tuned, laplace=tuned.laplace._replace(gaussian=gaussian))
-    if chooses_batch_size:
-        parts = parts._replace(batch_sizes=requirement.batch_sizes)
+    choose = _rows_of_few if isinstance(split.search, HierarchySearch) else _rows_of_many
+    parts, tuned, requirement = choose(split, chooses_batch_size)
+    hierarchy = split.hierarchy
     kernel = parts.settings.kernel._replace(metric=tuned.metric)
     if list(parts.block_function.total_sizes) == parts.batch_sizes:
         kernel = kernel._replace(estimator=ESTIMATORS["full"])
         tuned = replace(tuned, estimator_parameters=())
     parts = parts._replace(settings=replace(parts.settings, kernel=kernel))
-    direction = np.zeros(len(tuned.mode))
-    direction[moving] = requirement.direction
-    search = _search(parts, hierarchy, rng)
-    tuned, rule = search.with_batches(tuned), parts.settings.kernel.rule
+    problem = problem_of(parts.settings, parts.block_function, parts.batches)
+    if isinstance(split.search, HierarchySearch):
+        tuned = HierarchySearch(problem, hierarchy, rng).with_batches(tuned)
+    rule = parts.settings.kernel.rule
     assert isinstance(rule, RestartedLangevin)
     parts = parts._replace(
         prepared=tuned.joint,
-        tuner=HierarchicalWarmup(search.problem, hierarchy, tuned),
+        tuner=HierarchicalWarmup(problem, hierarchy, tuned),
         moves=HierarchicalMoves(
             parts.block_function, rule, hierarchy, tuned.curvature, split.interweaving
         ),
     )
-    return parts, requirement._replace(direction=direction)
+    return parts, requirement
+
+
+def _rows_of_few(
+    split: GibbsPlan, chooses_batch_size: bool
+) -> tuple[Parts, TunedHierarchy, BatchRequirement]:
+    """Choose the rows of a batch by dense matrices."""
+    parts, tuned, moving = split.parts, split.tuned, split.hierarchy.moving
+    assert tuned.laplace is not None
+    factor = tuned.metric.matrix()[np.ix_(moving, moving)]
+    scale = tuned.sds[moving]
+    parts, gaussian, requirement = choose_rows(parts, tuned.laplace.gaussian, factor, scale, 1.0)
+    tuned = replace(tuned, laplace=tuned.laplace._replace(gaussian=gaussian))
+    if chooses_batch_size:
+        parts = parts._replace(batch_sizes=requirement.batch_sizes)
+    direction = np.zeros(len(tuned.mode))
+    direction[moving] = requirement.direction
+    return parts, tuned, requirement._replace(direction=direction)
+
+
+def _rows_of_many(
+    split: GibbsPlan, chooses_batch_size: bool
+) -> tuple[Parts, TunedHierarchy, BatchRequirement]:
+    """Choose them by sparse matrices."""
+    assert isinstance(split.search, LargeHierarchySearch)
+    return rows_of_many(split.parts, split.tuned, split.search, chooses_batch_size)
 
 
 def _interwoven(
@@ -261,9 +299,15 @@ def _search(
     parts: Parts,
     hierarchy: Hierarchy,
     rng: np.random.Generator,
-    labels: tuple[str, ...] = (),
-) -> HierarchySearch:
+    start: Array,
+    labels: tuple[str, ...],
+) -> HierarchySearch | LargeHierarchySearch | str:
+    """Return the search for the number of parameters, or why there is none."""
     problem = problem_of(parts.settings, parts.block_function, parts.batches, labels)
+    if len(start) > min(LARGEST_DENSE, LARGEST_SPLIT):
+        large = large_search(parts, problem, hierarchy, start, rng)
+        if isinstance(large, LargeHierarchySearch) or len(start) > LARGEST_SPLIT:
+            return large
     return HierarchySearch(problem, hierarchy, rng)
 
 

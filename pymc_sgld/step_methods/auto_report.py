@@ -183,7 +183,8 @@ def warnings(step: Auto, result: Any, checked: Check | None) -> list[str]:
     if step.doubtful:
         found.append(
             f"The draws of {and_more(list(step.doubtful))} are not to be trusted: scales and means "
-            f"of groups are drawn apart from the effects up to {LARGEST_SPLIT:,} parameters, and "
+            f"of groups are drawn apart from the effects up to {LARGEST_SPLIT:,} parameters, "
+            "beyond only where rows take effects by index and the prior ties neighbours alone, and "
             f"this model has {len(step.labels):,}. Moved with so many effects at once a scale "
             "stays near where the search for a mode ended. Give a part of the groups, whose scale "
             "is the same, or fix the scale at what such a part gives."

@@ -16,8 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scipy.sparse import csr_array, eye_array
+
 from pymc_sgld.types import Array
 
+_DENSE_COLUMN = 30  # entries of a column that gets a product of its own
 _TOLERANCE = 1e-3  # of the product with a random direction: a few entries in a hundred are noticed
 
 
@@ -91,6 +94,46 @@ def coloured(pattern: Array, most: int | None = None) -> Colouring:
     by_column = members[best[column], row] == 1
     product = np.where(by_column, best[column], best[row])
     return Colouring(best, row, column, product, np.where(by_column, row, column))
+
+
+def coloured_sparse(pattern: csr_array) -> Colouring:
+    """Find few products from which a sparse symmetric matrix can be read.
+
+    Columns with many entries get a product each; the others, one after the other, the first in
+    which no column has a row in common with them.
+
+    Parameters
+    ----------
+    pattern : sparse array, shape (n_dim, n_dim)
+        Its stored entries are those that may be other than zero.
+    """
+    n_dim = pattern.shape[0]
+    pattern = csr_array(pattern + eye_array(n_dim))
+    counts = np.diff(pattern.indptr)
+    dense = counts > _DENSE_COLUMN
+    colour = np.full(n_dim, -1)
+    last: list[Array] = []  # by colour, which rows are taken
+    starts, indices = pattern.indptr, pattern.indices
+    for column in np.flatnonzero(~dense) if (counts > 1).any() else ():
+        rows = indices[starts[column] : starts[column + 1]]
+        rows = rows[~dense[rows]]
+        number = next((k for k, taken in enumerate(last) if not taken[rows].any()), len(last))
+        if number == len(last):
+            last.append(np.zeros(n_dim, dtype=bool))
+        last[number][rows] = True
+        colour[column] = number
+    if not last:  # a diagonal
+        colour[~dense] = 0
+    n_shared = int(colour.max(initial=-1)) + 1
+    colour[dense] = n_shared + np.arange(dense.sum())
+    row = np.repeat(np.arange(n_dim), counts)
+    column = indices.astype(np.int64)
+    # in the product of a column's colour, does another column of the colour have this row?
+    key = colour[column] * n_dim + row
+    _, place, members = np.unique(key, return_inverse=True, return_counts=True)
+    by_column = members[place] == 1
+    product = np.where(by_column, colour[column], colour[row])
+    return Colouring(colour, row, column, product, np.where(by_column, row, column))
 
 
 def _greedy(pattern: Array, fewer_than: int) -> Array | None:

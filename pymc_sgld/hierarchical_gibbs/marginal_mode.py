@@ -1,0 +1,205 @@
+r"""Where the hyperparameters of thousands of effects are, the effects integrated out.
+
+The joint density of a scale and its effects has no bound where the scale is zero. What has a mode
+near the posterior is the density of the hyperparameters alone, by Laplace's approximation
+
+.. math:: \log p(\phi \mid y) \approx \log p(\hat u(\phi), \phi, y) - \tfrac12 \log |P(\phi)|,
+
+with :math:`\hat u` the best effects and P their precision given :math:`\phi`. Rows do not depend on
+hyperparameters: with a quadratic in their place no row is read while :math:`\phi` is looked for.
+
+References
+----------
+.. [1] Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects
+   models using lme4. Journal of Statistical Software 67. https://doi.org/10.18637/jss.v067.i01
+.. [2] Rue, H., Martino, S. and Chopin, N. (2009). Approximate Bayesian inference for latent
+   Gaussian models by using integrated nested Laplace approximations. JRSS B 71.
+   https://doi.org/10.1111/j.1467-9868.2008.00700.x
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.optimize
+
+from scipy.sparse import csr_array, diags_array
+
+from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature
+from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.preconditioners.sparse_factor import SparseFactor
+from pymc_sgld.tuning import TuningError
+from pymc_sgld.types import Array
+
+_MOST_NEWTON_STEPS = 30
+_MOST_HALVINGS = 15
+_RIDGES = 0.0, 0.1, 1.0, 10.0, 100.0  # of the diagonal, where the precision is not positive
+_ARRIVED = 0.03  # root mean square of a step, in sds; of each parameter ten times that
+_DIFFERENCE = 0.05  # sds of a hyperparameter given the effects
+_SLOPE = 0.05
+_MOST_ITERATIONS = 60
+_REFUSED = 1e100
+
+
+class ConditionalMode(NamedTuple):
+    """The best effects and coefficients at some hyperparameters."""
+
+    position: Array  # (n_dim,)
+    data_passes: float
+    distance: float  # root mean square of the last step, in sds
+
+
+def conditional_mode(
+    function: BlockFunction,
+    precision: Callable[[Array], csr_array],
+    factor: Callable[[csr_array], SparseFactor],
+    position: Array,
+    moving: Array,
+    offset: Array,
+    passes_of_precision: float,
+) -> ConditionalMode:
+    """Climb by Newton steps on all rows, shortened where they overshoot.
+
+    Parameters
+    ----------
+    function : BlockFunction
+    precision : callable
+        Position to minus the Hessian of what moves.
+    factor : callable
+    position : array, shape (n_dim,)
+        Where to begin; has the hyperparameters.
+    moving : array of int, shape (n_moving,)
+    offset : array, shape (n_moving,)
+        A slope that is taken off the log-density.
+    passes_of_precision : float
+        Passes through the data that it takes.
+
+    Raises
+    ------
+    TuningError
+        Where the log-density is not finite to begin with.
+    """
+
+    def density(at: Array) -> tuple[float, Array]:
+        with np.errstate(all="ignore"):
+            value, gradient = function.full(at)
+        return float(value - offset @ at[moving]), np.asarray(gradient, float)[moving] - offset
+
+    value, slope = density(position)
+    if not (np.isfinite(value) and np.isfinite(slope).all()):
+        raise TuningError(
+            f"At its initial point the log-density of the model is {value:.4g}. Give initvals "
+            "where it is finite, or stronger priors.",
+            model_at_fault=True,
+        )
+    passes, distance = 1.0, np.inf
+    for _ in range(_MOST_NEWTON_STEPS):
+        matrix = precision(position)
+        passes += passes_of_precision
+        step = _positive(matrix, factor).solve(slope)
+        distance = float(np.sqrt(max(float(step @ slope), 0.0) / len(step)))
+        each = np.abs(step) * np.sqrt(np.maximum(matrix.diagonal(), 0.0))
+        arrived = distance < _ARRIVED and each.max(initial=0.0) < 10 * _ARRIVED
+        for shorter in 0.5 ** np.arange(_MOST_HALVINGS):
+            ahead = position.copy()
+            ahead[moving] += (shorter * step).astype(position.dtype)
+            tried, there = density(ahead)
+            passes += 1
+            if tried > value and np.isfinite(there).all():
+                position, value, slope = ahead, tried, there
+                break
+        else:
+            break
+        if arrived:
+            break
+    return ConditionalMode(position, passes, distance)
+
+
+def _positive(matrix: csr_array, factor: Callable[[csr_array], SparseFactor]) -> SparseFactor:
+    """Return the factor, with so much added to the diagonal that there is one."""
+    diagonal = np.abs(matrix.diagonal())
+    diagonal = np.where(diagonal > 0, diagonal, max(float(np.mean(diagonal)), 1e-12))
+    for ridge in _RIDGES:
+        try:
+            return factor(csr_array(matrix + diags_array(ridge * diagonal)))
+        except np.linalg.LinAlgError:
+            continue
+    raise TuningError(
+        "Given the hyperparameters, the effects have no positive curvature where they were looked "
+        "for. Give hyperparameters='joint', initvals, or stronger priors."
+    )
+
+
+@dataclass(frozen=True)
+class MarginalDensity:
+    """The log-density of the hyperparameters, with a quadratic in place of the rows.
+
+    Parameters
+    ----------
+    curvature : SparseCurvature
+        Has the quadratic's curvature, and the place it was taken at.
+    value : callable
+        Log-density of the prior part at a position.
+    slope : array, shape (n_moving,)
+        Of the rows' log-likelihood there.
+    """
+
+    curvature: SparseCurvature
+    value: Callable[[Array], float]
+    slope: Array
+
+    def at(self, hyperparameters: Array) -> tuple[float, Array]:
+        """Return the log-density, and the position with the best effects; -inf where it is none."""
+        curvature, moving = self.curvature, self.curvature.moving
+        position = np.array(curvature.reference)
+        position[curvature.hyperparameters] = hyperparameters
+        with np.errstate(all="ignore"):
+            gradient = curvature.prior(position, np.zeros_like(position))[0]
+            slope = np.asarray(gradient, dtype=float)[moving] + self.slope
+        if not np.isfinite(slope).all():
+            return -np.inf, position
+        try:
+            factor = curvature.factor(position)
+        except np.linalg.LinAlgError:
+            return -np.inf, position
+        step = factor.solve(slope)
+        position[moving] += step.astype(position.dtype)
+        of_rows = self.slope @ step - step @ (curvature.information @ step) / 2
+        found = self.value(position) + of_rows - factor.log_determinant / 2
+        return (float(found) if np.isfinite(found) else -np.inf), position
+
+    def units(self) -> Array:
+        """Return the sds of the hyperparameters given the effects; 1 where there is none."""
+        curvature, found = self.curvature, []
+        for entry in curvature.hyperparameters:
+            unit = np.zeros_like(curvature.reference)
+            unit[entry] = 1
+            curved = float(curvature.prior(curvature.reference, unit)[1][entry])
+            found.append(1 / np.sqrt(curved) if curved > 0 else 1.0)
+        return np.minimum(found, 1.0)
+
+    def maximum(self) -> tuple[Array, Array]:
+        """Return the position with the best hyperparameters and effects, and the units."""
+        start = self.curvature.reference[self.curvature.hyperparameters].astype(float)
+        units = self.units()
+
+        def objective(offset: Array) -> float:
+            value = self.at(start + units * offset)[0]
+            return -value if np.isfinite(value) else _REFUSED
+
+        def slope(offset: Array) -> Array:
+            ways = _DIFFERENCE * np.eye(len(offset))
+            pairs = [(objective(offset + way), objective(offset - way)) for way in ways]
+            ahead, behind = np.array(pairs).T
+            usable = (ahead < _REFUSED) & (behind < _REFUSED)
+            return np.where(usable, (ahead - behind) / (2 * _DIFFERENCE), 0.0)
+
+        result = scipy.optimize.minimize(
+            objective,
+            np.zeros(len(start)),
+            jac=slope,
+            method="L-BFGS-B",
+            options={"maxiter": _MOST_ITERATIONS, "gtol": _SLOPE, "ftol": 1e-12},
+        )
+        return self.at(start + units * result.x)[1], units
