@@ -14,7 +14,7 @@ help:
 	@echo "make test         the tests"
 	@echo "make statistical  the slow and the statistical tests; a skip is a failure"
 	@echo "make lint         ruff and mypy"
-	@echo "make benchmark    speed of the compiled loop"
+	@echo "make benchmark    speed beside loops by hand and other libraries; docs/benchmarks.md"
 	@echo "make clean        remove .venv, caches and results"
 
 compare: $(VENV)/.installed
@@ -32,10 +32,10 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 benchmark: $(VENV)/.installed
-	$(BIN)/python -m tests.benchmarks.loop_speed
+	$(BIN)/python -m tests.benchmarks.speed
 
 clean:
-	rm -rf $(VENV) results build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers results build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find models pymc_sgld tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml
