@@ -61,7 +61,8 @@ OF_EVERY_SAMPLER = {
         "Welling & Teh's alpha = h v / (2T), with v the largest eigenvalue of the covariance of "
         "the batch gradient, in the coordinates of the preconditioner. Below 0.1: the noise of the "
         "batches is small beside the injected noise of SGLD at that step. For samplers with "
-        "momentum it is not comparable: read the next line. `inf` for `constant_sgd`, which "
+        "momentum, and where batches come in epochs, over which the noise adds up to almost none, "
+        "it is not comparable: read the next line. `inf` for `constant_sgd`, which "
         "injects none",
     ),
     PREDICTED_SD_INFLATION: Record(

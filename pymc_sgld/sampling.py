@@ -63,7 +63,7 @@ def sample(
     step_size: float | Schedule | None = None,
     temperature: float | Schedule = 1.0,
     gradient: str | GradientEstimator | None = None,
-    batches: str = "independent",
+    batches: str | None = None,
     preconditioner: str | Preconditioner | Array | None = None,
     noise_compensation: bool | None = None,
     target_bias: float | None = None,
@@ -209,6 +209,8 @@ def sample(
         if reading.why_nuts:
             _log.info(f"NUTS is taken: {reading.why_nuts}")
             return _nuts(of_run, reading.why_nuts)
+        if reading.why_batches:
+            _log.info(f"Minibatches are taken: {reading.why_batches}")
         for_step["rows"] = reading.row_model
     if sampler == "auto":
         for_step["rng"] = np.random.default_rng(_seed_of(for_pymc["random_seed"]))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pymc_sgld.tuning import LinearLaw
-from pymc_sgld.tuning.linear_law import solve_lyapunov
+from pymc_sgld.tuning.sweep_law import solve_lyapunov
 
 
 class SettledChain:

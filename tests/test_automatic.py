@@ -35,8 +35,10 @@ def target():
 
 @pytest.fixture(scope="module")
 def run(target):
+    """Nothing given, of a model that NUTS would take two seconds for."""
     model = target.model()
-    with model:
+    with model, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auto_nuts, "NUTS_SECONDS", 0.0)
         return model, psg.sample(draws=1500, tune=50, chains=4, **QUIET)
 
 
@@ -141,8 +143,8 @@ def test_a_curvature_that_was_not_tested_on_all_rows_is_said(target, monkeypatch
         assert (untested in step.choice.reason) == said
 
 
-def test_few_rows_are_left_to_nuts_and_many_are_not(target):
-    many = read_for_auto(target.model(), draws=1000, tune=None)
+def test_few_rows_are_left_to_nuts_and_many_are_not():
+    many = read_for_auto(linear_regression(n_rows=60_000).model(), draws=1000, tune=None)
     assert not many.why_nuts and many.row_model.groups
     small = linear_regression(n_rows=300).model()
     assert "300 rows" in read_for_auto(small, draws=1000, tune=None).why_nuts
@@ -227,7 +229,8 @@ def test_rare_rows_come_more_often_and_the_posterior_is_right():
     with pm.Model() as model:
         beta = pm.Normal("beta", 0, 1, shape=3)
         pm.Normal("y", (x * beta).sum(axis=1), 1, observed=y)
-    idata = psg.sample(model=model, draws=1500, tune=50, chains=4, **QUIET)
+    arguments = {"target_bias": 0.05, **QUIET}  # else NUTS is quicker
+    idata = psg.sample(model=model, draws=1500, tune=50, chains=4, **arguments)
     tuning = idata["tuning"].attrs
     assert tuning["batches"] == "weighted" and "more often" in tuning["reason"]
     covariance = np.linalg.inv(x.T @ x + np.eye(3))
@@ -325,7 +328,7 @@ def test_a_default_run_that_cannot_be_tuned_is_left_to_nuts(monkeypatch, caplog)
     def fails(*arguments):
         raise refused(model_at_fault=at_fault)
 
-    monkeypatch.setattr(auto_nuts, "NUTS_SECONDS", 0.0)
+    monkeypatch.setattr(auto_nuts, "NUTS_SECONDS_OF_FEW_ROWS", 0.0)
     monkeypatch.setattr(sampling, "_minibatches", fails)
     arguments = {"draws": 20, "tune": 20, "chains": 1, "check": False, **QUIET}
     with linear_regression(n_rows=50).model():

@@ -145,7 +145,7 @@ def test_statistics_say_what_was_done():
     with logistic_model(n_rows=500):
         idata = psg.sample(
             "sgld", 20, tune=2, chains=1, random_seed=1, batch_size=50, steps_per_draw=4,
-            temperature=4.0, **QUIET,
+            batches="independent", temperature=4.0, **QUIET,
         )  # fmt: skip
     stats = idata.sample_stats
     assert (stats["temperature"] == 4).all() and (stats["batch_size"] == 50).all()

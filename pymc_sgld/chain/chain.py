@@ -266,5 +266,6 @@ class Chain:
             state.tune,
             state.draws,
             passes_per_step=self.steps.passes_per_step,
+            steps_per_sweep=self.batches.steps_per_sweep,
             step=state.step_number,
         )

@@ -71,4 +71,7 @@ class MetricLearning:
             predicted_law.noise * np.outer(ratio, ratio),
             factor,
             known_noise=None if known is None else known * ratio**2,
+            tied=tuple(
+                one._replace(noise=one.noise * np.outer(ratio, ratio)) for one in predicted_law.tied
+            ),
         )

@@ -85,4 +85,5 @@ def problem_of(
         settings.step_size is None,
         settings.purpose,
         labels,
+        1 if settings.cycles is not None else settings.steps_per_draw,
     )

@@ -11,10 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from pymc_sgld.row_sources import Independent, SamplingScheme
+from pymc_sgld.row_sources import INDEPENDENT, Independent, SamplingScheme
 from pymc_sgld.types import Array, Randomness
 
-_NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS = range(6)
+_NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS, _SWEEPS = range(7)
 _NUMBERS_PER_BLOCK = 2**18
 _NEVER = 2**62  # steps, until rows that a model does not have are in another order
 
@@ -54,6 +54,7 @@ class RandomStreams:
     dtype: str = "float64"
     trajectory: int = 1
     _cached: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)
+    _swept: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def block_length(self) -> int:
@@ -121,7 +122,27 @@ class RandomStreams:
     def _make_starts(self, number: int) -> Array:
         steps = number * self.block_length + np.arange(self.block_length)
         generator = self._generator(_WINDOWS, number)
-        return self.scheme.starts(generator, steps, self.total_sizes, self.batch_sizes)
+        starts = self.scheme.starts(generator, steps, self.total_sizes, self.batch_sizes)
+        for group, (total, batch) in enumerate(
+            zip(self.total_sizes, self.batch_sizes, strict=True)
+        ):
+            sweep = self.scheme.sweep(int(total), int(batch))
+            if sweep != INDEPENDENT:
+                starts[:, group] = self._in_sweeps(group, steps, sweep.n_steps)
+        return starts
+
+    def _in_sweeps(self, group: int, steps: Array, length: int) -> Array:
+        """Return the starts of a group whose batches are drawn a sweep at a time."""
+        total, batch = int(self.total_sizes[group]), int(self.batch_sizes[group])
+        starts = np.empty(len(steps), dtype=np.int64)
+        for number in range(steps[0] // length, steps[-1] // length + 1):
+            if self._swept.get(group, (-1, starts))[0] != number:
+                generator = self._generator(_SWEEPS, number, group)
+                made = self.scheme.starts_of_sweep(generator, total, batch)
+                self._swept[group] = (number, made)
+            here = steps // length == number
+            starts[here] = self._swept[group][1][steps[here] % length]
+        return starts
 
     def _generator(self, stream: int, number: int, group: int = 0) -> np.random.Generator:
         counter = np.array([0, group, number, stream], dtype=np.uint64)

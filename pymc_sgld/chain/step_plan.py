@@ -54,6 +54,7 @@ def plan_steps(
     draws: int,
     *,
     passes_per_step: float,
+    steps_per_sweep: int = 1,
     step: int = 0,
 ) -> StepPlan:
     """Choose what was left out of step size and steps of a draw, for the law of the chain.
@@ -70,6 +71,8 @@ def plan_steps(
     tune, draws : int
     passes_per_step : float
         Data passes of a step.
+    steps_per_sweep : int, default 1
+        A draw is at the end of a sweep, where the noise of its batches has added up to almost none.
     step : int, default 0
         At which this is chosen; a preconditioner that is learned changes the law later on.
 
@@ -91,7 +94,7 @@ def plan_steps(
             predicted_law.threshold_step_size(temperature, settings.target_bias)
         )
     steps_per_draw = settings.steps_per_draw or _steps_to_forget(
-        settings, predicted_law, step_size, temperature, passes_per_step
+        settings, predicted_law, step_size, temperature, passes_per_step, steps_per_sweep
     )
     horizon = _horizon(settings, tune, draws, steps_per_draw)
     bound = schedules.bind(settings.temperature, horizon)
@@ -131,11 +134,14 @@ def _steps_to_forget(
     step_size: Schedule,
     temperature: float,
     passes_per_step: float,
+    steps_per_sweep: int,
 ) -> int:
     """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
     enough = _MOST_PASSES_PER_DRAW / passes_per_step
     if predicted_law is not None and isinstance(step_size, schedules.constant):
         enough = min(enough, predicted_law.memory(step_size.value, temperature))
+    if steps_per_sweep > 1:
+        return steps_per_sweep * max(1, round(enough / steps_per_sweep))
     trajectory = settings.trajectory
     return trajectory * max(1, int(np.ceil(enough / trajectory)))
 

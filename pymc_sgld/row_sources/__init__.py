@@ -15,13 +15,16 @@ from pymc_sgld.row_sources.schemes import (
     Replacement,
     SamplingScheme,
     ShuffledBefore,
+    SymmetricEpochs,
     Weighted,
 )
 from pymc_sgld.row_sources.scratch import Scratch
 from pymc_sgld.row_sources.shuffle_on_disk import ShuffledFile, in_random_order, size_of_file
+from pymc_sgld.row_sources.sweep import INDEPENDENT, Sweep
 from pymc_sgld.row_sources.tables import Columns, column_names, columns, is_table
 
 __all__ = [
+    "INDEPENDENT",
     "SCHEMES",
     "Batches",
     "BlockLayout",
@@ -40,6 +43,8 @@ __all__ = [
     "ShuffledBefore",
     "ShuffledFile",
     "ShuffledRows",
+    "Sweep",
+    "SymmetricEpochs",
     "Weighted",
     "as_row_source",
     "batches_of",

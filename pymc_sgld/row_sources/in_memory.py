@@ -13,6 +13,7 @@ import numpy as np
 from pymc_sgld.row_sources.open_rows import RowSource
 from pymc_sgld.row_sources.schemes import Independent, SamplingScheme
 from pymc_sgld.row_sources.shuffle_on_disk import ShuffledFile
+from pymc_sgld.row_sources.sweep import Sweep
 from pymc_sgld.types import Array
 
 
@@ -51,7 +52,7 @@ class ShuffledRows:
         key : hashable
             Names the order.
         order : callable
-            Returns the rows of the order of that name; for all schemes but epochs and replacement
+            Returns the rows of the order of that name; for all schemes but those with replacement
             a permutation, shape (total_size,).
         """
         if self.whole:
@@ -88,6 +89,17 @@ class Batches:
     def total_sizes(self) -> Array:
         """All rows, by group."""
         return np.array([group.total_size for group in self.groups], dtype=np.int64)
+
+    @cached_property
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """How the batches of successive steps are tied together, by group."""
+        sizes = zip(self.total_sizes.tolist(), self.batch_sizes.tolist(), strict=True)
+        return tuple(self.scheme.sweep(total, batch) for total, batch in sizes)
+
+    @cached_property
+    def steps_per_sweep(self) -> int:
+        """Steps of the longest sweep of a group of rows; 1 where batches are independent."""
+        return max((sweep.n_steps for sweep in self.sweeps), default=1)
 
     @cached_property
     def steps_per_pass(self) -> int:

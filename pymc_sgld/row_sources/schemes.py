@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from pymc_sgld.row_sources.sweep import INDEPENDENT, Sweep
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_class_attributes
 
@@ -19,7 +20,8 @@ from pymc_sgld.validate import check_class_attributes
 # permutation the windows overlap, so the covariance of the gradients' noise is off by a relative
 # sqrt(n / N) or so; shuffling averages that out.
 PASSES_PER_SHUFFLE = 100
-# Rows of a copy made of several epochs, where there are few rows: a step then seldom waits for one.
+# Rows of a copy of rows drawn with replacement: where rows are few, of several passes, so that a
+# step seldom waits for one.
 _ROWS_PER_SHUFFLE = 20_000
 _FOREVER = 2**62  # steps, of a group whose batches are all its rows
 
@@ -50,6 +52,14 @@ class SamplingScheme(ABC):
     def weights(self) -> Array | None:
         """Factor of each row in a batch, shape (total_size,); None where all are alike."""
         return None
+
+    def sweep(self, total: int, batch: int) -> Sweep:
+        """Return how the batches of successive steps are tied together, of a group of rows."""
+        return INDEPENDENT
+
+    def starts_of_sweep(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return where the windows of one sweep of a group start, where there are sweeps."""
+        raise NotImplementedError(f"{type(self).__name__} has no sweeps.")
 
     @abstractmethod
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
@@ -103,20 +113,74 @@ class Independent(SamplingScheme):
 
 @dataclass(frozen=True)
 class Epochs(Independent):
-    """Every row at most once in an epoch of floor(N / n) steps, in a new order each epoch.
+    r"""Every row at most once in a sweep of floor(N / n) steps, in a new order each sweep.
 
-    The ``N - n floor(N / n)`` rows at the end of an order are left out of its epoch. A group of
-    rows has epochs of its own length.
+    Over a sweep the noise of the gradient adds up to almost none: a chain whose draws are those at
+    the ends of sweeps [1]_ takes larger steps at the same bias. The windows of a sweep lie side by
+    side on the shuffled copy, from a place drawn for each sweep, and are taken in a random order;
+    the ``N - n floor(N / n)`` rows that none of them has are others each time. A group of rows has
+    sweeps of its own length.
+
+    References
+    ----------
+    .. [1] Shaw, L. and Whalley, P. A. (2025). Random reshuffling for stochastic gradient Langevin
+       dynamics. https://doi.org/10.48550/arXiv.2501.16055
     """
 
     name: ClassVar[str] = "epochs"
     independent: ClassVar[bool] = False
+    _symmetric: ClassVar[bool] = False
+
+    def sweep(self, total: int, batch: int) -> Sweep:
+        """Return how the batches of successive steps are tied together, of a group of rows."""
+        if batch >= total:
+            return INDEPENDENT
+        return Sweep(total // batch, -batch / (total - batch), self._symmetric)
+
+    def starts_of_sweep(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return where the windows of one sweep start: beside each other, in a random order."""
+        if batch >= total:
+            return np.zeros(1, dtype=np.int64)
+        first = generator.integers(0, total)
+        starts = (first + batch * generator.permutation(total // batch)) % total
+        return np.concatenate([starts, starts[::-1]]) if self._symmetric else starts
+
+    def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
+        """Return how many steps a copy serves, by group: whole sweeps; ``whole`` is not heeded."""
+        sweeps = [self.sweep(int(n), int(b)).n_steps for n, b in zip(totals, batches, strict=True)]
+        return np.where(batches < totals, PASSES_PER_SHUFFLE * np.array(sweeps, int), _FOREVER)
+
+
+@dataclass(frozen=True)
+class SymmetricEpochs(Epochs):
+    """As :class:`Epochs`, each sweep followed by its batches in the reverse order [1]_.
+
+    What the order of a sweep leaves of its noise, its reverse takes away to first order of the
+    step size.
+
+    References
+    ----------
+    .. [1] Paulin, D., Whalley, P. A., Chada, N. K. and Leimkuhler, B. J. (2025). Sampling from
+       Bayesian neural network posteriors with symmetric minibatch splitting Langevin dynamics.
+       AISTATS. https://doi.org/10.48550/arXiv.2410.19780
+    """
+
+    name: ClassVar[str] = "symmetric_epochs"
+    _symmetric: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Replacement(Independent):
+    """Each row of a batch drawn from all rows, whatever the others are."""
+
+    name: ClassVar[str] = "replacement"
+    with_replacement: ClassVar[bool] = True
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
-        """Return the rows of a copy: one epoch after the other."""
-        used = total - total % batch
-        epochs = _epochs_per_shuffle(total)
-        return np.concatenate([generator.permutation(total)[:used] for _ in range(epochs)])
+        """Return the rows of a copy."""
+        return generator.integers(
+            0, total, size=(total - total % batch) * _passes_per_shuffle(total)
+        )
 
     def extended(self, order: Array, batch: int) -> Array:
         """Return the rows as they are: the last window ends with them."""
@@ -124,8 +188,8 @@ class Epochs(Independent):
 
     def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
         """Return how many steps a copy serves, by group; ``whole`` is not heeded."""
-        epochs = [_epochs_per_shuffle(int(total)) for total in totals]
-        return np.where(batches < totals, totals // batches * epochs, _FOREVER)
+        passes = [_passes_per_shuffle(int(total)) for total in totals]
+        return np.where(batches < totals, totals // batches * passes, _FOREVER)
 
     def starts(
         self, generator: np.random.Generator, steps: Array, totals: Array, batches: Array
@@ -133,21 +197,6 @@ class Epochs(Independent):
         """Return where the windows start: one follows the other."""
         places = steps[:, None] % self.steps_per_shuffle(totals, batches) * batches
         return np.where(batches < totals, places, 0)
-
-
-@dataclass(frozen=True)
-class Replacement(Epochs):
-    """Each row of a batch drawn from all rows, whatever the others are."""
-
-    name: ClassVar[str] = "replacement"
-    independent: ClassVar[bool] = True
-    with_replacement: ClassVar[bool] = True
-
-    def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
-        """Return the rows of a copy."""
-        return generator.integers(
-            0, total, size=(total - total % batch) * _epochs_per_shuffle(total)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +238,7 @@ class Weighted(Replacement):
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
-        size = (total - total % batch) * _epochs_per_shuffle(total)
+        size = (total - total % batch) * _passes_per_shuffle(total)
         places = self._ends[-1] * generator.random(size)
         return np.asarray(np.searchsorted(self._ends[:-1], places, side="right"))
 
@@ -290,9 +339,9 @@ class ShuffledBefore(Independent):
 
 
 SCHEMES: dict[str, SamplingScheme] = {
-    scheme.name: scheme for scheme in (Independent(), Epochs(), Replacement())
+    scheme.name: scheme for scheme in (Independent(), Epochs(), SymmetricEpochs(), Replacement())
 }
 
 
-def _epochs_per_shuffle(total: int) -> int:
+def _passes_per_shuffle(total: int) -> int:
     return max(1, _ROWS_PER_SHUFFLE // total)

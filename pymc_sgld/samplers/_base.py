@@ -40,6 +40,8 @@ class Rule(ABC):
         Whether ``update`` has an argument ``gradient_noise``.
     needs_gradient_noise, step_replaces_noise : bool
         Whether it must be given that variance; whether not if a step size is given.
+    needs_independent_batches : bool
+        Whether it counts on batches of different steps that are independent of each other.
     """
 
     name: ClassVar[str]
@@ -51,6 +53,7 @@ class Rule(ABC):
     compensates: ClassVar[bool] = False
     needs_gradient_noise: ClassVar[bool] = False
     step_replaces_noise: ClassVar[bool] = False
+    needs_independent_batches: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, extends: bool = False) -> None:
         """Refuse class attributes that no rule has; ``extends``: it adds to what rules have."""
@@ -152,6 +155,7 @@ class TestedRule(Rule, extends=True):
 
     __test__ = False  # for pytest, which takes classes of this name for its own
 
+    needs_independent_batches: ClassVar[bool] = True
     target_acceptance: ClassVar[float | None] = None
 
     @abstractmethod

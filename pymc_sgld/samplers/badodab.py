@@ -44,6 +44,7 @@ class Badodab(MomentumRule):
     name: ClassVar[str] = "badodab"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "thermostat")
     nonlinear_state: ClassVar[tuple[str, ...]] = ("thermostat",)
+    needs_independent_batches: ClassVar[bool] = True  # it measures their noise
     gradients_per_step: ClassVar[int] = 2
     largest_step: ClassVar[float] = 0.4
 

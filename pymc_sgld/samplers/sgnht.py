@@ -48,6 +48,7 @@ class NoseHooverThermostat(MomentumRule):
     name: ClassVar[str] = "sgnht"
     extra_state: ClassVar[tuple[str, ...]] = ("momentum", "thermostat")
     nonlinear_state: ClassVar[tuple[str, ...]] = ("thermostat",)
+    needs_independent_batches: ClassVar[bool] = True  # it measures their noise
     largest_step: ClassVar[float] = 0.05
 
     per_dimension: bool = False

@@ -24,8 +24,6 @@ from pymc_sgld.row_sources import (
     BlockLayout,
     FixedBlocks,
     SamplingScheme,
-    ShuffledBefore,
-    ShuffledFile,
 )
 from pymc_sgld.samplers import Rule, ScaledRule, TestedRule
 from pymc_sgld.tuning import LARGEST_MEASURED, TARGET_BIAS
@@ -234,25 +232,36 @@ def choose_batch_sizes(
 
 def choose_scheme(
     name: str,
-    batches: str | SamplingScheme,
+    batches: str | SamplingScheme | None,
     rule: Rule,
     estimator: GradientEstimator,
     noise_compensation: bool,
+    settles: bool = True,
 ) -> SamplingScheme:
     """Return how the rows of a batch are drawn.
+
+    Where that is left out, plain gradients take sweeps without replacement: draws at their ends
+    have a fraction of the noise. What counts on batches that are independent of each other does
+    not, nor does what leaves little noise, or one that is not the same at every step.
 
     Parameters
     ----------
     name : str
         Of the sampler.
     batches : str or SamplingScheme
-        A key of ``SCHEMES``, or a scheme of your own.
+        A key of ``SCHEMES``, or a scheme of your own. None: chosen.
     rule : Rule
     estimator : GradientEstimator
     noise_compensation : bool
         Whether known noise is taken out of the injected noise.
+    settles : bool, default True
+        Whether one law is sampled: no cycles, no annealing.
     """
     compensated = noise_compensation or rule.needs_gradient_noise
+    if batches is None:
+        tied = estimator.name == "minibatch" and settles
+        counts_on_it = compensated or rule.needs_independent_batches
+        batches = "epochs" if tied and not counts_on_it else "independent"
     if isinstance(batches, SamplingScheme):
         scheme = batches
     else:
@@ -269,7 +278,14 @@ def choose_scheme(
             "of an epoch adds up to none, so it would be taken out a second time. Use "
             "batches='independent', or leave noise_compensation out."
         )
-    if not scheme.independent and isinstance(rule, TestedRule):
+    tested = isinstance(rule, TestedRule)
+    if not scheme.independent and rule.needs_independent_batches and not tested:
+        raise ValueError(
+            f"{name} measures the noise of the gradient by the kinetic energy that it leaves, and "
+            f"takes it out. With batches={scheme.name!r} that noise adds up to none over an epoch, "
+            "so it would be taken out a second time. Use batches='independent'."
+        )
+    if not scheme.independent and tested:
         raise ValueError(
             f"{name} weighs a sequence of batches against its reverse, which must be as likely; "
             f"with batches={scheme.name!r} it is not. Use batches='independent'."
@@ -283,41 +299,6 @@ def choose_scheme(
             "batches='independent', or gradient='svrg'."
         )
     return FixedBlocks()
-
-
-def scheme_of_rows(name: str, scheme: SamplingScheme, row_model: RowModel) -> SamplingScheme:
-    """Return the scheme for rows that lie in random order in a scratch folder, if there are some.
-
-    Parameters
-    ----------
-    name : str
-        Of the sampler.
-    scheme : SamplingScheme
-        What was asked for.
-    row_model : RowModel
-    """
-    data = row_model.data or {}
-    missing = [
-        leaf.name for leaf in row_model.leaves if row_model.streamed[leaf.group] and not data
-    ]
-    if missing:
-        raise RowError(
-            f"{', '.join(map(repr, missing))} of {name} is streamed, but no rows were given. Write "
-            "pymc_sgld.sample(data={...}), or rows=pymc_sgld.row_model(model, data={...})."
-        )
-    shuffled = {
-        leaf.group for leaf in row_model.leaves if isinstance(data.get(leaf.name), ShuffledFile)
-    }
-    if not shuffled or isinstance(scheme, ShuffledBefore):
-        return scheme
-    if scheme.name != "independent":
-        raise ValueError(
-            f"{name} with batches={scheme.name!r} would gather all rows anew, but those of "
-            f"{', '.join(row_model.groups[group].name for group in sorted(shuffled))} are on "
-            "disk, in random order. Leave batches out; for a table of gradients take "
-            "gradient='svrg' or 'control_variate'."
-        )
-    return ShuffledBefore(tuple(group in shuffled for group in range(len(row_model.groups))))
 
 
 def check_table(

@@ -1,5 +1,6 @@
 """When "auto" leaves a model to NUTS."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,15 +9,29 @@ import pymc as pm
 from pymc.exceptions import SamplingError
 
 from pymc_sgld.model_graph import RowError, RowModel, read_rows, uses_minibatch
+from pymc_sgld.step_methods.nuts_cost import NutsCost, measured_cost, probe_of
 from pymc_sgld.tuning import TuningError
 
-# Below, NUTS is quick, and it is exact.
+# Seconds of a chain of NUTS: below, it is quick, and it is exact.
 NUTS_SECONDS = 10.0
-_GRADIENTS_PER_DRAW = 16  # of NUTS: leapfrog steps of a trajectory of a well-scaled model
+# Where batches of the rows can save nothing, for there are as few as this.
+NUTS_SECONDS_OF_FEW_ROWS = 300.0
+FEW_ROWS = 1280
+_TUNING_PASSES = 100  # through the data, that tuning to minibatches takes at most, about
+# A guess, where rows are so many that it need not be measured.
+_FEWEST_GRADIENTS = 3  # of a draw
 _SECONDS_PER_GRADIENT = 2e-5
 _SECONDS_PER_NUMBER = 2e-9  # of data read
 _NUMBERS_OF_A_ROW = 10  # besides its data: link and log-density
 _TUNE = 1000
+
+# a model, the draws of a chain and the bound of its seconds to what NUTS costs
+Measure = Callable[[pm.Model, int, float], NutsCost]
+
+
+def measure_nuts(model: pm.Model, n_draws: int, bound: float) -> NutsCost:
+    """Return what a chain of NUTS costs, measured by a short run."""
+    return measured_cost(probe_of(model), n_draws, bound=bound)
 
 
 class Reading(NamedTuple):
@@ -24,16 +39,24 @@ class Reading(NamedTuple):
 
     why_nuts: str
     row_model: RowModel | None = None
+    why_batches: str = ""
 
 
-def read_for_auto(model: pm.Model, *, draws: int, tune: int | None) -> Reading:
+def read_for_auto(
+    model: pm.Model, *, draws: int, tune: int | None, measure: Measure = measure_nuts
+) -> Reading:
     """Read a model, and say why NUTS is the better sampler for it, where it is.
+
+    NUTS is taken where a chain should take less than ten seconds, or less than tuning to
+    minibatches; with so few rows that batches save nothing, less than five minutes.
 
     Parameters
     ----------
     model : pm.Model
     draws, tune : int
         Of a chain; with None for ``tune``, what NUTS takes.
+    measure : callable, optional
+        What tells the cost of NUTS.
 
     Raises
     ------
@@ -54,15 +77,22 @@ def read_for_auto(model: pm.Model, *, draws: int, tune: int | None) -> Reading:
         return Reading("it has no observed rows.")
     if on_minibatches:
         return Reading("", read)
-    seconds = nuts_seconds(read, draws + (_TUNE if tune is None else tune))
-    if seconds > NUTS_SECONDS:
-        return Reading("", read)
+    n_draws = draws + (_TUNE if tune is None else tune)
     total = sum(group.total_size for group in read.groups)
-    return Reading(
-        f"with {total:,} rows a chain should take about {max(seconds, 0.1):.1f} s, and its draws "
-        f"are exact. Name a sampler, such as 'baoa', to have minibatches (the bound is "
-        f"{NUTS_SECONDS:g} s)."
-    )
+    bound = NUTS_SECONDS_OF_FEW_ROWS if total <= FEW_ROWS else NUTS_SECONDS
+    if least_seconds(read, n_draws) > bound:
+        return Reading("", read)
+    try:
+        cost = measure(model, n_draws, bound)
+    except SamplingError:  # what is wrong with the model, the sampler will say
+        return Reading("", read)
+    told = f"with {total:,} rows a chain should take {cost.in_words()}"
+    if cost.seconds <= max(bound, _TUNING_PASSES * cost.gradient_seconds):
+        return Reading(
+            f"{told}, and its draws are exact. Name a sampler, such as 'baoa', to have minibatches "
+            f"(the bound is {bound:g} s)."
+        )
+    return Reading("", read, f"of NUTS {told} (the bound is {bound:g} s).")
 
 
 def why_not_tuned(error: BaseException, model: pm.Model) -> str | None:
@@ -93,9 +123,9 @@ def why_not_tuned(error: BaseException, model: pm.Model) -> str | None:
     return f"the sampler could not be tuned to the model. {messages[-1].split('. ')[0]}."
 
 
-def nuts_seconds(rows: RowModel, n_draws: int) -> float:
-    """Return a rough guess of the seconds that a chain of NUTS takes, from the size of the data."""
+def least_seconds(rows: RowModel, n_draws: int) -> float:
+    """Return what a chain of NUTS takes at least, guessed from the size of the data."""
     numbers = sum(int(np.prod(np.shape(leaf.values()))) for leaf in rows.leaves)
     numbers += sum(_NUMBERS_OF_A_ROW * group.total_size for group in rows.groups)
     gradient = _SECONDS_PER_GRADIENT + _SECONDS_PER_NUMBER * numbers
-    return n_draws * _GRADIENTS_PER_DRAW * gradient
+    return n_draws * _FEWEST_GRADIENTS * gradient

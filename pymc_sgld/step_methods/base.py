@@ -43,7 +43,6 @@ from pymc_sgld.step_methods.arguments import (
     choose_scheme,
     choose_settings,
     make_rule,
-    scheme_of_rows,
     split_cycles,
 )
 from pymc_sgld.step_methods.errors import as_sampling_errors
@@ -51,6 +50,7 @@ from pymc_sgld.step_methods.model_argument import ChecksModel
 from pymc_sgld.step_methods.points import PointMap
 from pymc_sgld.step_methods.processes import CrossesProcesses
 from pymc_sgld.step_methods.progress import ProgressColumns
+from pymc_sgld.step_methods.rows_on_disk import scheme_of_rows
 from pymc_sgld.types import Point
 
 _REFUSALS_BEFORE_ERROR = 20
@@ -92,14 +92,13 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         is centred at a mode found in the tune phase. An estimator with options of its own may be
         given instead of a name, such as ``Svrg(anchor_steps=500)``. With "full" the model may have
         no rows at all, such as one of a `pm.Potential` alone.
-    batches : {"independent", "epochs", "replacement"}, default "independent"
-        Which rows a step reads: a random window of the shuffled rows; windows one after the other,
-        so that no row comes twice in an epoch of floor(N / n) steps, and a new order for each
-        epoch; or each row drawn from all. A group of rows that is read whole is read as it is. With
-        epochs the noise of the steps of an epoch cancels, and the statistic
-        ``predicted_sd_inflation``, made for independent batches, says too much. "auto" draws rows
-        that have much of the noise more often, and weighs them less, where that saves half of the
-        rows of a batch.
+    batches : {"epochs", "independent", "symmetric_epochs", "replacement"}, optional
+        Which rows a step reads. "epochs": no row comes twice in a sweep of floor(N / n) steps, at
+        whose end the noise of the gradients has added up to almost none and a draw is taken.
+        "symmetric_epochs": each sweep followed by its reverse. "independent": a window at a random
+        place. "replacement": each row drawn from all. Default "epochs" where the gradient is plain,
+        and "independent" where its noise is compensated, measured or tested, or steps come in
+        cycles. "auto" draws rows that have much of the noise more often, and weighs them less.
     noise_compensation : bool, optional
         Take the variance of the gradient, measured at the mode, out of the injected noise. For the
         rules that can. Default False, except for "auto".
@@ -115,7 +114,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         that is left out is chosen for (with "auto" also the batch size).
     steps_per_draw : int, optional
         Compiled steps between two draws. Default: five passes through the data, or fewer where
-        the chain forgets sooner.
+        the chain forgets sooner; whole sweeps where batches come in epochs.
     purpose : {"sample", "anneal"}, default "sample"
         "anneal" is set by :func:`pymc_sgld.anneal`: the chains start away from the mode.
     verify : bool, default True
@@ -182,7 +181,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         step_size: Any = None,
         temperature: Any = 1.0,
         gradient: str | GradientEstimator | None = None,
-        batches: str | SamplingScheme = "independent",
+        batches: str | SamplingScheme | None = None,
         preconditioner: str | Preconditioner | None = None,
         noise_compensation: bool | None = None,
         target_bias: float | None = None,
@@ -222,7 +221,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
             cycles=cycles,
             target_bias=target_bias,
         )
-        scheme = choose_scheme(self.name, batches, rule, estimator, compensated)
+        settles = cycles is None and purpose == "sample"
+        scheme = choose_scheme(self.name, batches, rule, estimator, compensated, settles)
         model = chosen_model(model)
         check_all_variables(self.name, vars, model)
         row_model = choose_row_model(

@@ -6,6 +6,7 @@ import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
+from pymc_sgld.row_sources import INDEPENDENT, Sweep
 from pymc_sgld.tuning.centre import centre_parameters
 from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.linear_law import LinearLaw
@@ -17,6 +18,7 @@ from pymc_sgld.tuning.spectrum_ends import (
     extreme_directions,
     stiffest_direction,
 )
+from pymc_sgld.tuning.sweep_law import phases
 from pymc_sgld.tuning.tuned import Tuned
 from pymc_sgld.types import Array
 
@@ -107,8 +109,15 @@ def _with_ends(
         generator=generator,
     )
     # what lies between the directions of the metric is scaled to be as far below one as above
+    sweep, at = _tied(problem)
     predicted_law = LawByEnds(
-        LinearLaw(problem.rule), stiffest**-2, 1.0, noise.largest, problem.noise_compensation
+        LinearLaw(problem.rule),
+        stiffest**-2,
+        1.0,
+        noise.largest,
+        problem.noise_compensation,
+        sweep,
+        at,
     )
     known = noise.by_coordinate.astype(function.dtype) if problem.noise_compensation else None
     return replace(
@@ -118,3 +127,12 @@ def _with_ends(
         gradient_noise=known,
         data_passes=passes + noise.data_passes,
     )
+
+
+def _tied(problem: TuningProblem) -> tuple[Sweep, tuple[int, ...]]:
+    """Return the sweep of all groups, and when draws are taken; of different ones, none."""
+    sweeps = set(problem.batches.sweeps)
+    if len(sweeps) != 1:  # more noise than there is
+        return INDEPENDENT, (0,)
+    [sweep] = sweeps
+    return sweep, phases(sweep, problem.steps_per_draw or sweep.n_steps)

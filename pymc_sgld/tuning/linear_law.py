@@ -5,6 +5,7 @@ graph that is compiled into the sampling loop, so that what is predicted of a sa
 sampler does cannot drift apart.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,8 +13,12 @@ import numpy as np
 import pytensor.tensor as pt
 
 from pymc_sgld.model_graph.density.modes import compile_function
+from pymc_sgld.row_sources import INDEPENDENT, Sweep
 from pymc_sgld.samplers import Rule
+from pymc_sgld.tuning.sweep_law import settled_noise, solve_lyapunov
 from pymc_sgld.types import Array
+
+NoisePart = tuple[float, Sweep, tuple[int, ...]]  # variance; how it is tied; when draws are taken
 
 
 class StepMatrices(NamedTuple):
@@ -67,6 +72,8 @@ class LinearLaw:
         noise: float,
         temperature: float = 1.0,
         known_noise: float | None = None,
+        sweep: Sweep = INDEPENDENT,
+        at: tuple[int, ...] = (0,),
     ) -> float:
         """Return the stationary variance of the position, inf where the step is unstable.
 
@@ -78,14 +85,32 @@ class LinearLaw:
         temperature : float, default 1
         known_noise : float, optional
             What the rule takes out of its injected noise.
+        sweep : Sweep, optional
+            How the noise of successive batches is tied together. Default: not at all.
+        at : tuple of int, default (0,)
+            Steps since the end of a sweep at which draws are taken.
         """
+        parts = [(noise, sweep, at)]
+        return self.variance_of(step_size, curvature, parts, temperature, known_noise)
+
+    def variance_of(
+        self,
+        step_size: float,
+        curvature: float,
+        parts: Sequence[NoisePart],
+        temperature: float = 1.0,
+        known_noise: float | None = None,
+    ) -> float:
+        """Return the stationary variance of the position; noise of several parts adds up."""
         step, injected, gradient = self.matrices(
             float(step_size), float(curvature), float(temperature), known_noise
         )
         if np.abs(np.linalg.eigvals(step)).max() >= 1:
             return np.inf
-        source = injected @ injected.T + noise * np.outer(gradient, gradient)
-        return float(solve_lyapunov(step, step, source)[0, 0])
+        settled = solve_lyapunov(step, step, injected @ injected.T)
+        for noise, sweep, at in parts:
+            settled += noise * settled_noise(step, step, (gradient, gradient), sweep, at)
+        return float(settled[0, 0])
 
     def memory(
         self,
@@ -100,24 +125,29 @@ class LinearLaw:
         return np.inf if radius >= 1 else float(-1 / np.log(max(radius, 1e-12)))
 
     def largest_step(
-        self, noise: float, curvature: float, excess: float, temperature: float = 1.0
+        self,
+        noise: float | Sequence[NoisePart],
+        curvature: float,
+        excess: float,
+        temperature: float = 1.0,
     ) -> float:
         """Return the largest step size whose variance is at most ``1 + excess`` of the right one.
 
         Parameters
         ----------
-        noise : float
-            Largest variance of the gradient in any direction.
+        noise : float or sequence of NoisePart
+            Largest variance of the gradient in any direction, or those of independent parts.
         curvature : float
             Largest curvature of any direction.
         excess : float
             Relative excess of the variance, at curvature and at curvature 1.
         temperature : float, default 1
         """
+        parts = [(noise, INDEPENDENT, (0,))] if isinstance(noise, float | int) else noise
 
         def allowed(step_size: float) -> bool:
             return all(
-                self.variance(step_size, one, noise, temperature) * one
+                self.variance_of(step_size, one, parts, temperature) * one
                 <= (1 + excess) * temperature
                 for one in {1.0, float(curvature)}
             )
@@ -158,11 +188,3 @@ def _one_step(rule: Rule, *, compensated: bool) -> Any:
         [new[name][0] for name in _moving(rule)],
         mode="FAST_COMPILE",
     )
-
-
-def solve_lyapunov(left: Array, right: Array, source: Array) -> Array:
-    """Solve ``X = left X right' + source`` for small matrices, over leading axes."""
-    n = source.shape[-1]
-    kron = np.einsum("...ij,...kl->...ikjl", left, right).reshape(*source.shape[:-2], n * n, n * n)
-    flat = source.reshape(*source.shape[:-2], n * n, 1)
-    return np.asarray(np.linalg.solve(np.eye(n * n) - kron, flat).reshape(source.shape))

@@ -67,14 +67,22 @@ class LocalGaussian(NamedTuple):
         for batches of distinct rows; with replacement the last factor is 1. Zero where a batch is
         all rows.
         """
+        by_group = self.noise_by_group(total_sizes, batch_sizes, with_replacement=with_replacement)
+        noise = np.asarray(by_group.sum(axis=0))
+        if self.common_noise is not None and (np.asarray(batch_sizes) < total_sizes).any():
+            noise = noise + self.common_noise
+        return noise
+
+    def noise_by_group(
+        self, total_sizes: Array, batch_sizes: Array, *, with_replacement: bool = False
+    ) -> Array:
+        """Return what the rows of each group add to it, shape (n_groups, n_dim, n_dim)."""
         total, batch = np.asarray(total_sizes, float), np.asarray(batch_sizes, float)
         left = (total - batch) / np.maximum(total - 1, 1)
         if with_replacement:
             left = np.where(batch < total, 1.0, 0.0)
-        noise = np.asarray(np.einsum("k,kij->ij", total**2 / batch * left, self.row_noise))
-        if self.common_noise is not None and (batch < total).any():
-            noise = noise + self.common_noise
-        return noise
+        factors = total**2 / batch * left
+        return np.asarray(factors[:, None, None] * self.row_noise)
 
 
 class Scores(NamedTuple):

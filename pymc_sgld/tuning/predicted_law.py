@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from pymc_sgld.tuning.linear_law import LinearLaw, StepMatrices, solve_lyapunov
+from pymc_sgld.row_sources import INDEPENDENT, Sweep
+from pymc_sgld.tuning.linear_law import LinearLaw, NoisePart, StepMatrices
+from pymc_sgld.tuning.sweep_law import settled_noise, solve_lyapunov
 from pymc_sgld.types import Array
 
 # Relative excess of a posterior sd that a step size left out is chosen for.
@@ -25,6 +28,11 @@ class PredictedLaw:
     time_scale: float = 1.0
     noise_eigenvalue: float
     curvature_eigenvalue: float
+
+    @property
+    def noise_parts(self) -> list[NoisePart]:
+        """The largest noise, in parts that are independent of each other."""
+        return [(self.noise_eigenvalue, INDEPENDENT, (0,))]
 
     def memory(self, step_size: float, temperature: float = 1.0) -> float:
         """Return the steps in which the slowest direction decays by a factor e."""
@@ -55,7 +63,7 @@ class PredictedLaw:
             return float(natural)
         excess = (1 + target_bias) ** 2 - 1
         return self.time_scale * self.law.largest_step(
-            self.noise_eigenvalue, self.curvature_eigenvalue, excess, temperature
+            self.noise_parts, self.curvature_eigenvalue, excess, temperature
         )
 
     def noise_ratio(self, step_size: float, temperature: float = 1.0) -> float:
@@ -63,6 +71,14 @@ class PredictedLaw:
         if self.law.rule.noise_vectors == 0:
             return np.inf
         return step_size / self.time_scale * self.noise_eigenvalue / (2 * temperature)
+
+
+class TiedNoise(NamedTuple):
+    """Gradient noise of batches in sweeps, and when draws are taken."""
+
+    noise: Array  # (n_dim, n_dim), covariance of the gradient of a batch, in coordinates
+    sweep: Sweep
+    at: tuple[int, ...] = (0,)  # steps since the end of a sweep
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,9 @@ class GaussianLaw(PredictedLaw):
     time_scale : float, default 1
         Of a rule with a preconditioner of its own, which the coordinates include: a step size of
         the chain is this many units of time in them.
+    tied : sequence of TiedNoise, optional
+        Parts that add up to ``noise``, where batches come in sweeps. Default: batches of different
+        steps are independent.
     """
 
     law: LinearLaw
@@ -92,7 +111,15 @@ class GaussianLaw(PredictedLaw):
     factor: Array
     known_noise: Array | None = None
     time_scale: float = 1.0
+    tied: tuple[TiedNoise, ...] = ()
     _inflations: dict[tuple[float, float], float] = field(default_factory=dict, repr=False)
+
+    @property
+    def noise_parts(self) -> list[NoisePart]:
+        """The largest noise of each part; their sum bounds that of all."""
+        if not self.tied:
+            return super().noise_parts
+        return [(float(np.linalg.eigvalsh(one.noise)[-1]), one.sweep, one.at) for one in self.tied]
 
     @cached_property
     def noise_eigenvalue(self) -> float:  # type: ignore[override]
@@ -128,19 +155,22 @@ class GaussianLaw(PredictedLaw):
         equation for each pair of directions, of the size of the rule's state.
         """
         curvatures, vectors = self._directions
-        rotated = vectors.T @ self.noise @ vectors
+        parts = self.tied or (TiedNoise(self.noise, INDEPENDENT),)
         matrices = self._matrices(step_size, temperature)
         step = np.array([one.step for one in matrices])
         kick = np.array([one.gradient for one in matrices])
         injected = np.array([one.noise @ one.noise.T for one in matrices])
-        if len(curvatures) > _LARGEST_COUPLED or self.known_noise is not None:
-            source = injected + np.diag(rotated)[:, None, None] * kick[:, :, None] * kick[:, None]
-            settled = np.diag(solve_lyapunov(step, step, source)[:, 0, 0])
-        else:
-            source = rotated[:, :, None, None] * kick[:, None, :, None] * kick[None, :, None]
-            own = np.arange(len(curvatures))
-            source[own, own] += injected
-            settled = solve_lyapunov(step[:, None], step[None], source)[..., 0, 0]
+        alone = len(curvatures) > _LARGEST_COUPLED or self.known_noise is not None
+        settled = solve_lyapunov(step, step, injected)[:, 0, 0]
+        settled = settled if alone else np.diag(settled)
+        for noise, sweep, at in parts:
+            rotated = vectors.T @ noise @ vectors
+            if alone:
+                rotated, pair = np.diag(rotated), (step, step, (kick, kick))
+            else:
+                pair = (step[:, None], step[None], (kick[:, None], kick[None]))
+            settled = settled + rotated * settled_noise(*pair, sweep, at)[..., 0, 0]
+        settled = np.diag(settled) if alone else settled
         loadings = self.factor @ vectors
         return np.asarray(loadings @ settled @ loadings.T)
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
-from pymc_sgld.tuning.linear_law import LinearLaw
+from pymc_sgld.row_sources import INDEPENDENT, Sweep
+from pymc_sgld.tuning.linear_law import LinearLaw, NoisePart
 from pymc_sgld.tuning.predicted_law import PredictedLaw
 from pymc_sgld.types import Array
 
@@ -29,6 +30,10 @@ class LawByEnds(PredictedLaw):
         The largest variance of the gradient in any direction that was looked at.
     compensated : bool
         Whether the rule takes known noise out of its injected noise.
+    sweep : Sweep, optional
+        How the noise of successive batches is tied together. Default: not at all.
+    at : tuple of int, default (0,)
+        Steps since the end of a sweep at which draws are taken.
     """
 
     law: LinearLaw
@@ -36,6 +41,13 @@ class LawByEnds(PredictedLaw):
     curvature_eigenvalue: float
     noise_eigenvalue: float
     compensated: bool = False
+    sweep: Sweep = INDEPENDENT
+    at: tuple[int, ...] = (0,)
+
+    @property
+    def noise_parts(self) -> list[NoisePart]:
+        """The largest noise, and how it is tied."""
+        return [(self.noise_eigenvalue, self.sweep, self.at)]
 
     def memory(self, step_size: float, temperature: float = 1.0) -> float:
         """Return the steps in which the slowest direction decays by a factor e."""
@@ -51,9 +63,10 @@ class LawByEnds(PredictedLaw):
             return 0.0
         if self.law.rule.nonlinear_state:
             return np.nan
-        noise, known = self.noise_eigenvalue, self._known
+        known = self._known
         ratios = [
-            curvature * self.law.variance(step_size, curvature, noise, temperature, known)
+            curvature
+            * self.law.variance_of(step_size, curvature, self.noise_parts, temperature, known)
             for curvature in self._curvatures
         ]
         return float(np.sqrt(max(ratios) / temperature) - 1)

@@ -8,12 +8,13 @@ import numpy as np
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.row_sources import Batches
+from pymc_sgld.row_sources import INDEPENDENT, Batches
 from pymc_sgld.samplers import Rule, ScaledRule
 from pymc_sgld.tuning.estimator_noise import with_noise_left
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import LocalGaussian
-from pymc_sgld.tuning.predicted_law import GaussianLaw
+from pymc_sgld.tuning.predicted_law import GaussianLaw, TiedNoise
+from pymc_sgld.tuning.sweep_law import phases
 from pymc_sgld.types import Array
 
 _BATCHES_AT_START = 32  # for the first squares of gradients, where no mode gives them
@@ -42,6 +43,8 @@ class TuningProblem:
         A chain that anneals starts away from the mode.
     labels : tuple of str, optional
         Of the parameters, for messages.
+    steps_per_draw : int, optional
+        Default: whole sweeps of the rows, where batches come in sweeps.
     """
 
     function: BlockFunction
@@ -54,6 +57,7 @@ class TuningProblem:
     chooses_step_size: bool
     purpose: Literal["sample", "anneal"] = "sample"
     labels: tuple[str, ...] = ()
+    steps_per_draw: int | None = None
 
     def noise_of_batches(self, gaussian: LocalGaussian) -> Array:
         """Return the covariance of the gradient of a batch, shape (n_dim, n_dim)."""
@@ -100,6 +104,7 @@ class TuningProblem:
     ) -> GaussianLaw:
         """Return the sampler on the Gaussian picture, in the coordinates it moves in."""
         rule, noise = self.rule, self.noise_of_batches(gaussian)
+        tied = self.tied_noise(gaussian)
         factor, time_scale = metric.matrix(), 1.0
         if isinstance(rule, ScaledRule):
             own = factor * rule.own_scales(self.squares(gaussian, factor, temperature))
@@ -111,7 +116,25 @@ class TuningProblem:
             factor.T @ noise @ factor,
             factor,
             time_scale=time_scale,
+            tied=tuple(one._replace(noise=factor.T @ one.noise @ factor) for one in tied),
         )
+
+    def tied_noise(self, gaussian: LocalGaussian) -> list[TiedNoise]:
+        """Return the noise of batches in parts, of one sweep each; none where none has a sweep."""
+        batches = self.batches
+        sweeps = batches.sweeps
+        if set(sweeps) <= {INDEPENDENT}:
+            return []
+        by_group = gaussian.noise_by_group(batches.total_sizes, batches.batch_sizes)
+        left = self.noise_of_batches(gaussian) - by_group.sum(axis=0)
+        every = self.steps_per_draw or batches.steps_per_sweep
+        tied = [
+            TiedNoise(
+                by_group[[one == sweep for one in sweeps]].sum(axis=0), sweep, phases(sweep, every)
+            )
+            for sweep in dict.fromkeys(sweeps)
+        ]
+        return [*tied, TiedNoise(left, INDEPENDENT)] if left.any() else tied
 
 
 def batch_gradients(

@@ -7,7 +7,15 @@ import pytest
 
 from pymc_sgld.chain.random_streams import RandomStreams
 from pymc_sgld.chain.scan_loop import loop_constants
-from pymc_sgld.row_sources import BlockLayout, Epochs, Replacement, Weighted, batches_of, schemes
+from pymc_sgld.row_sources import (
+    BlockLayout,
+    Epochs,
+    Replacement,
+    SymmetricEpochs,
+    Weighted,
+    batches_of,
+    schemes,
+)
 from pymc_sgld.tuning import local_gaussian
 from pymc_sgld.types import Randomness
 from tests.targets import gaussian_mean
@@ -28,22 +36,49 @@ def rows_read(scheme, totals, batches, n_steps):
     return read
 
 
-@pytest.mark.parametrize("rows_per_shuffle", [1, 40])
-def test_an_epoch_reads_every_row_once(monkeypatch, rows_per_shuffle):
-    """Groups of 12, 11 and 4 rows have epochs of 4, 3 and 1 steps; the third is read whole."""
-    monkeypatch.setattr(schemes, "_ROWS_PER_SHUFFLE", rows_per_shuffle)
-    read = rows_read(Epochs(), (12, 11, 4), (3, 3, 4), 24)
-    for group, (total, epoch) in enumerate(((12, 4), (11, 3), (4, 1))):
-        epochs = [
-            np.concatenate([rows[group] for rows in read[first : first + epoch]])
-            for first in range(0, 24, epoch)
+@pytest.mark.parametrize("scheme", [Epochs(), SymmetricEpochs()], ids=lambda one: one.name)
+def test_a_sweep_reads_every_row_once(scheme):
+    """Groups of 12, 11 and 4 rows have sweeps of 4, 3 and 1 steps; the third is read whole."""
+    read = rows_read(scheme, (12, 11, 4), (3, 3, 4), 48)
+    again = 2 if scheme.name == "symmetric_epochs" else 1
+    for group, (total, sweep) in enumerate(((12, 4), (11, 3), (4, 1))):
+        sweeps = [
+            [rows[group] for rows in read[first : first + sweep]] for first in range(0, 48, sweep)
         ]
-        assert all(len(set(rows)) == len(rows) for rows in epochs)
-        assert all(set(rows) <= set(range(total)) for rows in epochs)
+        if again == 2 and group < 2:
+            for forth, back in zip(sweeps[::2], sweeps[1::2], strict=True):
+                np.testing.assert_array_equal(forth, back[::-1])
+            sweeps = sweeps[::2]
+        together = [np.concatenate(rows) for rows in sweeps]
+        assert all(len(set(rows)) == len(rows) for rows in together)
+        assert all(set(rows) <= set(range(total)) for rows in together)
         if group < 2:
-            assert not np.array_equal(epochs[0], epochs[1])
+            assert not np.array_equal(together[0], together[1])
         # where n does not divide N, other rows are left out each time
-        assert set(np.concatenate(epochs)) == set(range(total))
+        assert set(np.concatenate(together)) == set(range(total))
+
+
+def test_sweeps_do_not_depend_on_how_steps_are_asked_for():
+    """Blocks of 16 steps cut the sweeps of 7 and 3 batches; two copies are shuffled apart."""
+    sizes = np.array([29, 13]), np.array([4, 4])
+    streams = [RandomStreams((5, 6), 2**17, 1, *sizes, Epochs()) for _ in range(2)]
+    assert streams[0].block_length == 16
+    at_once = streams[0].block(0, 60).starts
+    backwards = [streams[1].block(step, 1).starts[0] for step in range(59, -1, -1)]
+    np.testing.assert_array_equal(at_once, backwards[::-1])
+    assert streams[0].steps_per_shuffle.tolist() == [700, 300]
+
+
+def test_rows_of_a_sweep_are_in_all_pairs_alike():
+    """Of one order, over many sweeps: each row is read alike often, at each place of a sweep."""
+    generator, scheme = np.random.default_rng(0), Epochs()
+    rows = scheme.extended(np.arange(7), 2)
+    n_sweeps, counts = 30_000, np.zeros((3, 7))
+    for _ in range(n_sweeps):
+        for place, start in enumerate(scheme.starts_of_sweep(generator, 7, 2)):
+            counts[place, rows[start : start + 2]] += 1
+    expected = n_sweeps * 2 / 7
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
 
 
 def test_steps_of_replacement_read_rows_alike_and_apart(monkeypatch):
@@ -124,28 +159,28 @@ def test_tuning_works_with_the_noise_of_the_scheme(make_step):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_exact_law_of_epochs(make_step, temperature):
-    """Over all 720 orders of 6 rows in 3 batches: the noise of a step is -1/2 of the others'.
+@pytest.mark.parametrize("batches", ["epochs", "symmetric_epochs"])
+def test_exact_law_of_epochs(make_step, temperature, batches):
+    """The compiled loop over all 720 orders of 6 rows in 3 batches, and the law that is predicted.
 
-    At the end of an epoch of k steps with decay d the noise adds
+    At the end of a sweep of k steps with decay d the noise of the reshuffled order adds
     h^2 V (s2 - (s1^2 - s2) / (k - 1)), with s1 and s2 the sums of d^j and d^2j, j < k.
     """
     target = gaussian_mean(n_rows=6)
-    step = make_step("gaussian-6", target.model(), step_size=0.1, batch_size=2, batches="epochs")
-    chain, k = step.chain, 3
     h = 0.5 / target.precision
-    starts = chain.batches.scheme.starts(
-        np.random.default_rng(0), np.arange(k), np.array([6]), np.array([2])
-    )
+    step = make_step("gaussian-6", target.model(), step_size=h, batch_size=2, batches=batches)
+    chain = step.chain
+    starts = chain.batches.scheme.starts_of_sweep(np.random.default_rng(0), 6, 2)[:, None]
+    k = len(starts)
 
-    def epoch(position, noise, order):
+    def sweep(position, noise, order):
         constants = loop_constants(
             batch_sizes=chain.batches.batch_sizes,
             scales=np.array([3.0]),
             gradient_noise=None,
             estimator_parameters=(),
             metric_parameters=(),
-            leaves=[target.rows[list(order)]],
+            leaves=[target.rows[chain.batches.scheme.extended(np.array(order), 2)]],
         )
         moved = chain.loop.run(
             {"position": position},
@@ -158,21 +193,31 @@ def test_exact_law_of_epochs(make_step, temperature):
 
     orders = list(itertools.permutations(range(6)))
     quiet = np.zeros((k, 1, 2))
-    shifts = np.array([epoch(np.zeros(2), quiet, order) for order in orders])
+    shifts = np.array([sweep(np.zeros(2), quiet, order) for order in orders])
     b, orders = shifts.mean(axis=0), orders[:1]
-    M = np.array([epoch(unit, quiet, orders[0]) - shifts[0] for unit in np.eye(2)]).T
+    M = np.array([sweep(unit, quiet, orders[0]) - shifts[0] for unit in np.eye(2)]).T
     units = np.eye(k * 2).reshape(-1, k, 1, 2)
-    B = np.array([epoch(np.zeros(2), unit, orders[0]) - shifts[0] for unit in units]).T
+    B = np.array([sweep(np.zeros(2), unit, orders[0]) - shifts[0] for unit in units]).T
     source = np.cov(shifts.T, bias=True) + B @ B.T
     found = np.linalg.solve(np.eye(4) - np.kron(M, M), source.reshape(-1)).reshape(2, 2)
     np.testing.assert_allclose(np.linalg.solve(np.eye(2) - M, b), target.mean, rtol=1e-10)
 
+    chain.restart((1, 2), 0, 1)
+    chain.start(np.zeros(2))
+    assert chain.plan.steps_per_draw % k == 0
+    chain.measure(np.zeros(2))
+    law = chain.state.predicted_law
+    # the curvature is measured by differences
+    predicted = law.stationary_covariance(h, temperature)
+    np.testing.assert_allclose(found, predicted, rtol=1e-6, atol=1e-6 * found.max())
+
     scores = target.rows / target.noise_sd**2
     noise = 6**2 / 2 * 4 / 5 * np.cov(scores.T, bias=True)
     d = 1 - h * target.precision
-    s1, s2 = (d ** np.arange(k)).sum(), (d ** (2 * np.arange(k))).sum()
-    left = h**2 * noise * (s2 - (s1**2 - s2) / (k - 1))
-    theory = (left + 2 * h * temperature * s2 * np.eye(2)) / (1 - d ** (2 * k))
-    np.testing.assert_allclose(found, theory, rtol=1e-9)
     independent = (h**2 * noise + 2 * h * temperature * np.eye(2)) / (1 - d**2)
     assert (np.diag(found) < np.diag(independent)).all()
+    if batches == "epochs":
+        s1, s2 = (d ** np.arange(k)).sum(), (d ** (2 * np.arange(k))).sum()
+        left = h**2 * noise * (s2 - (s1**2 - s2) / (k - 1))
+        theory = (left + 2 * h * temperature * s2 * np.eye(2)) / (1 - d ** (2 * k))
+        np.testing.assert_allclose(found, theory, rtol=1e-9)

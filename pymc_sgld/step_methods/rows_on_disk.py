@@ -1,0 +1,39 @@
+"""How batches are taken of rows that are not in the model."""
+
+from pymc_sgld.model_graph import RowError, RowModel
+from pymc_sgld.row_sources import SamplingScheme, ShuffledBefore, ShuffledFile
+
+
+def scheme_of_rows(name: str, scheme: SamplingScheme, row_model: RowModel) -> SamplingScheme:
+    """Return the scheme for rows that lie in random order in a scratch folder, if there are some.
+
+    Parameters
+    ----------
+    name : str
+        Of the sampler.
+    scheme : SamplingScheme
+        What was asked for.
+    row_model : RowModel
+    """
+    data = row_model.data or {}
+    missing = [
+        leaf.name for leaf in row_model.leaves if row_model.streamed[leaf.group] and not data
+    ]
+    if missing:
+        raise RowError(
+            f"{', '.join(map(repr, missing))} of {name} is streamed, but no rows were given. Write "
+            "pymc_sgld.sample(data={...}), or rows=pymc_sgld.row_model(model, data={...})."
+        )
+    shuffled = {
+        leaf.group for leaf in row_model.leaves if isinstance(data.get(leaf.name), ShuffledFile)
+    }
+    if not shuffled or isinstance(scheme, ShuffledBefore):
+        return scheme
+    if scheme.name != "independent":
+        raise ValueError(
+            f"{name} with batches={scheme.name!r} would gather all rows anew, but those of "
+            f"{', '.join(row_model.groups[group].name for group in sorted(shuffled))} are on "
+            "disk, in random order. Leave batches out; for a table of gradients take "
+            "gradient='svrg' or 'control_variate'."
+        )
+    return ShuffledBefore(tuple(group in shuffled for group in range(len(row_model.groups))))
