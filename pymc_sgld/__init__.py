@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymc_sgld import gradient_estimators, preconditioners, schedules, step_methods
 from pymc_sgld.annealing import Annealing, anneal
+from pymc_sgld.checkpoints import CheckpointedStep, open_run
 from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
 from pymc_sgld.posterior import (
     Check,
@@ -16,6 +17,7 @@ from pymc_sgld.posterior import (
     resample,
     row_log_likelihood,
 )
+from pymc_sgld.resuming import resume
 from pymc_sgld.row_sources import columns
 from pymc_sgld.sampling import sample, samplers
 from pymc_sgld.step_methods.auto_report import tuning_table
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Annealing",
     "Check",
+    "CheckpointedStep",
     "Comparison",
     "NoScoreError",
     "PosteriorScores",
@@ -42,11 +45,13 @@ __all__ = [
     "compare",
     "comparison",
     "gradient_estimators",
+    "open_run",
     "posterior_predictive",
     "posterior_scores",
     "preconditioners",
     "register_row_rule",
     "resample",
+    "resume",
     "row_log_likelihood",
     "row_model",
     "sample",

@@ -2,8 +2,10 @@
 
 import inspect
 import logging
+import os
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +22,7 @@ from pymc.sampling.parallel import ParallelSamplingError
 from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld import records
+from pymc_sgld.checkpoints import Checkpoint, asked_checkpoint
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
@@ -70,6 +73,9 @@ def sample(
     steps_per_draw: int | None = None,
     verify: bool = True,
     check: bool = True,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    checkpoint_every: float = 60.0,
+    overwrite: bool = False,
     tune: int | None = None,
     chains: int | None = None,
     cores: int | None = None,
@@ -132,6 +138,14 @@ def sample(
         tenths more where that leaves a width in doubt), and warn where they are wider or narrower
         than ``target_bias`` allows: see :func:`pymc_sgld.check`. Not with fewer than 100 draws or
         more than 20,000 parameters.
+    checkpoint : str or path, optional
+        Folder that the run is written to as it goes on, to be continued by
+        :func:`pymc_sgld.resume` after whatever stopped it, and read by :func:`pymc_sgld.open_run`.
+        The draws are the same as without.
+    checkpoint_every : float, default 60
+        Seconds between two writings.
+    overwrite : bool, default False
+        Remove a run that is in the folder ``checkpoint`` already.
     tune, chains, cores, random_seed, progressbar, progressbar_theme, quiet, initvals, init, n_init
         As in :func:`pymc.sample`, as are the others that are not explained here.
     jitter_max_retries, trace, callback, discard_tuned_samples, compute_convergence_checks
@@ -163,12 +177,15 @@ def sample(
         Where the model cannot be evaluated on a batch of rows.
     ValueError, TypeError
         For an argument that is not allowed.
+    FileExistsError
+        Where the folder ``checkpoint`` holds a run.
 
     Examples
     --------
     >>> with model:
     ...     idata = sample("sgld", batch_size=512)
     """
+    arguments = {name: value for name, value in locals().items() if name != "model"}
     _check_name(sampler)
     check_one_of("sampler", sampler, REGISTRY)
     shared = {
@@ -180,6 +197,9 @@ def sample(
     check_rule_arguments(sampler, rule_arguments)
     for_step = {name: value for name, value in shared.items() if not _is_default(name, value)}
     for_step |= rule_arguments
+    written = asked_checkpoint(checkpoint, checkpoint_every, overwrite, arguments, trace)
+    if written is not None:
+        random_seed = written.random_seed
     for_pymc = check_arguments(
         tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
         quiet=quiet, initvals=initvals, init=init, n_init=n_init,
@@ -196,6 +216,7 @@ def sample(
         ),
         for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace},
         chosen_model(model),
+        written,
     )  # fmt: skip
     model = of_run.for_pymc["model"]
     if data is not None:
@@ -206,7 +227,7 @@ def sample(
     left_out = sampler == "auto" and not for_step
     if left_out:
         reading = read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
-        if reading.why_nuts:
+        if reading.why_nuts and not (written and written.resumes):
             _log.info(f"NUTS is taken: {reading.why_nuts}")
             return _nuts(of_run, reading.why_nuts)
         if reading.why_batches:
@@ -261,9 +282,12 @@ class _Run(NamedTuple):
     backend: str | None
     compile_kwargs: dict[str, Any] | None
     check: bool
+    checkpoint: Checkpoint | None
 
 
-def _run_of(own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model) -> _Run:
+def _run_of(
+    own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model, checkpoint: Checkpoint | None
+) -> _Run:
     """Check what depends on the model or on PyMC's types, and put the arguments together."""
     if own["var_names"] is not None:
         check_known("var_names", own["var_names"], [var.name for var in model.unobserved_RVs])
@@ -275,7 +299,7 @@ def _run_of(own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model) -> _
     known = set(inspect.signature(pm.to_inference_data).parameters) - {"trace", "model"}
     check_known("idata_kwargs", for_pymc["idata_kwargs"] or {}, sorted(known), "argument of pymc's")
     given = {name: value for name, value in for_pymc.items() if value is not None}
-    return _Run(**own, for_pymc=given | {"model": model})
+    return _Run(**own, for_pymc=given | {"model": model}, checkpoint=checkpoint)
 
 
 def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
@@ -291,15 +315,23 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
         var_names = without_row_sized(model, step.row_dims)
     clock = _Clock(run.callback)
     started = perf_counter()
-    result = pm.sample(
-        run.draws,
-        step=step,
-        var_names=var_names,
-        callback=clock,
-        backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
-        compile_kwargs=run.compile_kwargs,
-        **run.for_pymc,
-    )
+    for_pymc = run.for_pymc
+    with (
+        nullcontext(step)
+        if run.checkpoint is None
+        else run.checkpoint.running(
+            step, model, draws=run.draws, var_names=var_names, for_pymc=for_pymc
+        ) as stepping
+    ):
+        result = pm.sample(
+            run.draws,
+            step=stepping,
+            var_names=var_names,
+            callback=clock,
+            backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
+            compile_kwargs=run.compile_kwargs,
+            **for_pymc,
+        )
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
         checked = check_run(step.score_source(), model, result) if run.check else None
@@ -312,6 +344,11 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
 
 def _nuts(run: _Run, reason: str) -> Any:
     """Run NUTS as PyMC would, write down why, and check the draws as those of any sampler."""
+    if run.checkpoint is not None:
+        _log.warning(
+            f"Nothing is written to {run.checkpoint.path}: NUTS keeps no checkpoints. Name a "
+            "sampler for a run that can be continued."
+        )
     more = {"var_names": run.var_names, "callback": run.callback}
     options = {name: value for name, value in (run.for_pymc | more).items() if value is not None}
     result = pm.sample(run.draws, **options)

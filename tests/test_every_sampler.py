@@ -129,6 +129,42 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
     assert all(same(a, b) for a, b in zip(whole, half + resumed, strict=True))
 
 
+@pytest.mark.parametrize("kept", [1, 2, 5])
+def test_a_run_goes_on_from_a_folder(step, kept, tmp_path):
+    """Bit for bit, out of the tune phase, at its end, and after it."""
+
+    def whole_run(step):
+        point, points, statistics = MODEL.initial_point(), [], []
+        for number in range(8):
+            if number == 2:
+                step.stop_tuning()
+            point, [of_draw] = step.step(point)
+            points.append(point)
+            statistics.append({**of_draw, "seconds": 0.0})
+        return points, statistics
+
+    step.setup_chain(np.random.default_rng(3), 2, 6)
+    whole = whole_run(step)
+    with MODEL:
+        stopped = psg.CheckpointedStep(step, tmp_path)
+        stopped.setup_chain(np.random.default_rng(3), 2, 6)
+        point = MODEL.initial_point()
+        for number in range(kept):
+            if number == 2:
+                stopped.stop_tuning()
+            point, _ = stopped.step(point)
+        stopped.close()
+        step.setup_chain(np.random.default_rng(9), 2, 6)  # forget all of it
+        run(step, MODEL.initial_point(), 1)
+        again = psg.CheckpointedStep(step, tmp_path, resume=True)
+    again.setup_chain(np.random.default_rng(3), 2, 6)
+    points, statistics = whole_run(again)
+    assert all(same(a, b) for a, b in zip(whole[0], points, strict=True))
+    for before, after in zip(whole[1], statistics, strict=True):
+        assert before.keys() == after.keys()
+        np.testing.assert_equal(before, after)
+
+
 def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):
     """20 steps a draw for 6 draws end where 40 steps a draw for 3 draws end.
 

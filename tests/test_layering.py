@@ -26,9 +26,9 @@ LAYERS = [
     {"tuning"},
     {"chain"},
     {"hierarchical_gibbs", "posterior"},
-    {"step_methods"},
+    {"step_methods", "checkpoints"},
     {"sampling"},
-    {"comparison", "annealing"},
+    {"comparison", "annealing", "resuming"},
     {"__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

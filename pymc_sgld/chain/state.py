@@ -1,6 +1,6 @@
 """What changes as a chain runs, and what it says of a draw."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,15 @@ class ChainState:
     def tuning(self) -> bool:
         """Whether the draw to come is one of the tune phase."""
         return self.draw_number < self.tune
+
+    def snapshot(self) -> "ChainState":
+        """Return a copy that no later step writes into; arrays that none writes into are shared."""
+        table = self.gradient_table
+        return replace(
+            self,
+            extra_state=dict(self.extra_state),
+            gradient_table=None if table is None else table.copy(),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,16 @@
+"""Runs that survive: draws and states written to a folder, and continued from it."""
+
+from pymc_sgld.checkpoints.checkpoint import OF_A_SESSION, Checkpoint, asked_checkpoint
+from pymc_sgld.checkpoints.checkpointed_step import CheckpointedStep
+from pymc_sgld.checkpoints.open_run import open_run
+from pymc_sgld.checkpoints.run_folder import RunFolder, open_folder
+
+__all__ = [
+    "OF_A_SESSION",
+    "Checkpoint",
+    "CheckpointedStep",
+    "RunFolder",
+    "asked_checkpoint",
+    "open_folder",
+    "open_run",
+]

@@ -1,0 +1,296 @@
+"""A step method whose chains are written to a folder, and continued from it."""
+
+import os
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from multiprocessing import parent_process
+from multiprocessing.util import Finalize
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+from filelock import FileLock
+from pymc.step_methods.compound import BlockedStep
+
+from pymc_sgld import schedules
+from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock
+from pymc_sgld.checkpoints.recorder import Recorder
+from pymc_sgld.checkpoints.run_folder import (
+    RunFolder,
+    begin_folder,
+    check_empty,
+    locked,
+    open_folder,
+)
+from pymc_sgld.types import Array, Point
+from pymc_sgld.validate import check_positive
+
+_FIRST_AT_EXIT = 10  # priority: before multiprocessing lets go of what it shares
+
+
+class CheckpointedStep(BlockedStep):
+    """Write the chains of a step method to a folder, for :func:`pymc.sample`.
+
+    :func:`pymc_sgld.sample` makes one for ``checkpoint=``. Its draws are those of the step method,
+    bit for bit. A run that is continued hands out the draws that are stored before it makes others,
+    so that PyMC sees the whole of it.
+
+    Parameters
+    ----------
+    step : StochasticGradientStep
+    path : str or path
+        Folder of the run.
+    every : float, default 60
+        Seconds between two checkpoints.
+    resume : bool, default False
+        Continue the run in the folder; it is a chain of the same ``random_seed`` of ``pm.sample``.
+    overwrite : bool, default False
+        Remove a run that is in the folder.
+    var_names : sequence of str, optional
+        Variables to keep. Default: all.
+    model : pm.Model, optional
+        Default: the model on the context stack.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder holds a run that is neither continued nor overwritten.
+    ValueError
+        Where it was begun with another model, other data or other settings.
+
+    Examples
+    --------
+    >>> with model:
+    ...     step = psg.CheckpointedStep(psg.SGLD(), "run/")
+    ...     idata = pm.sample(step=step, random_seed=1)
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "CheckpointedStep":
+        """Make a step method; the one inside has looked at its variables."""
+        return object.__new__(cls)
+
+    def __init__(
+        self,
+        step: Any,
+        path: str | os.PathLike[str],
+        *,
+        every: float = 60.0,
+        resume: bool = False,
+        overwrite: bool = False,
+        var_names: Sequence[str] | None = None,
+        model: pm.Model | None = None,
+    ) -> None:
+        model = pm.modelcontext(model)
+        self._begin(step, check_positive("every", every), var_names, model)
+        if resume:
+            self.folder = open_folder(path)
+            self.folder.check_same(step, model)
+        else:
+            self.folder = begin_folder(
+                check_empty(path, overwrite), step, model, {"variables": self.variables}
+            )
+            self.folder.write()
+        self._resumes = resume
+
+    @classmethod
+    def of_run(
+        cls,
+        step: Any,
+        folder: RunFolder,
+        *,
+        every: float,
+        resumes: bool,
+        var_names: Sequence[str] | None,
+        model: pm.Model,
+    ) -> "CheckpointedStep":
+        """Return a step method for the folder of a run that was begun or opened."""
+        made = cls.__new__(cls)
+        made._begin(step, every, var_names, model)
+        made.folder, made._resumes = folder, resumes
+        return made
+
+    def _begin(
+        self, step: Any, every: float, var_names: Sequence[str] | None, model: pm.Model
+    ) -> None:
+        self.inside = step
+        self.every = every
+        self.vars = step.vars
+        self.stats_dtypes = step.stats_dtypes
+        self.stats_dtypes_shapes = step.stats_dtypes_shapes
+        self.default_tune_steps = step.default_tune_steps
+        self._progressbar_config = step._progressbar_config
+        self._make_progressbar_update_functions = step._make_progressbar_update_functions
+        self._as_written = AsWritten(model, var_names)
+        self._recorder: Recorder | None = None
+        self._lock: FileLock | None = None
+        self._state: Any = None  # that the chain is continued from
+        self._stored = self._done = self._total = 0
+        self._block: DrawBlock | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as an object with attributes; PyMC's own way asks for a model."""
+        return object.__new__, (type(self),), self.__dict__
+
+    @property
+    def tune(self) -> bool:
+        """Whether the chain is in its tune phase."""
+        return bool(self.inside.tune)
+
+    @tune.setter
+    def tune(self, tune: bool) -> None:
+        self.inside.tune = tune
+
+    @property
+    def sampling_state(self) -> Any:
+        """The state of the step method inside."""
+        return self.inside.sampling_state
+
+    @sampling_state.setter
+    def sampling_state(self, state: Any) -> None:
+        self.inside.sampling_state = state
+
+    def stop_tuning(self) -> None:
+        """End the tune phase."""
+        self.inside.stop_tuning()
+
+    @property
+    def variables(self) -> list[str]:
+        """The variables that are kept, in the model's order."""
+        return self._as_written.kept
+
+    def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
+        """Start a chain, or find it in the folder."""
+        self.close()
+        self.inside.setup_chain(rng, tune, draws)
+        path = self.folder.chain_path(self.inside.chain_state.key)
+        path.mkdir(exist_ok=True)
+        self._lock = locked(path)
+        if parent_process() is not None:  # PyMC ends the process of a chain without a word
+            Finalize(self, self.close, exitpriority=_FIRST_AT_EXIT)
+        chain = ChainFolder(path)
+        saved = chain.last_state(self._given()) if self._resumes else None
+        self._state, self._stored, self._done, self._block = None, 0, 0, None
+        self._total = tune + draws
+        if saved is not None:
+            self._state = continued(saved.state, tune, draws, self.inside.chain.settings)
+            self._stored = saved.n_draws
+        self._recorder = Recorder(chain, self.every, self._stored, self._as_written, self._given())
+
+    def step(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
+        """Make a draw, or hand out one that is stored."""
+        recorder = self._recorder
+        assert recorder is not None
+        if self._done < self._stored:
+            return self._replayed(recorder, point)
+        if self._state is not None:
+            self.inside.chain_state, self._state = self._state, None
+        try:
+            new_point, statistics = self.inside.step(point)
+        except BaseException:
+            self.close()
+            raise
+        recorder.add(new_point, statistics[0], self.inside.chain_state.snapshot())
+        self._done += 1
+        if self._done == self._total:
+            self.close()
+        elif recorder.due:
+            recorder.write()
+        return new_point, statistics
+
+    def close(self) -> None:
+        """Write what is new of the chain, and let go of its folder."""
+        recorder, lock = self._recorder, self._lock
+        if recorder is not None:
+            recorder.write()
+            self._recorder = None
+        if lock is not None:
+            lock.release()
+            self._lock = None
+
+    def _replayed(self, recorder: Recorder, point: Point) -> tuple[Point, list[dict[str, Any]]]:
+        number = self._done
+        if self._block is None or number >= self._block.stop:
+            blocks = recorder.folder.blocks(self._stored)
+            first, stop = next(place for place in blocks if place[0] <= number < place[1])
+            self._block = recorder.folder.read_block(first, stop)
+        stored = self._block.point(number)
+        self._done += 1
+        if self._done == self._total:
+            self.close()
+        # in the order of the point that came: PyMC reads points by the order of their entries
+        return {name: stored[name] for name in point}, [self._block.statistics_of(number)]
+
+    def _given(self) -> dict[str, Any]:
+        """Return what a state refers to and does not hold: the user's own functions."""
+        settings = self.inside.chain.settings
+        functions = {"step_size": settings.step_size, "temperature": settings.temperature}
+        return {name: value for name, value in functions.items() if callable(value)}
+
+
+class AsWritten:
+    """The variables of a model that are not value variables, of a point.
+
+    Parameters
+    ----------
+    model : pm.Model
+    var_names : sequence of str, optional
+        Those to keep. Default: all.
+    """
+
+    def __init__(self, model: pm.Model, var_names: Sequence[str] | None) -> None:
+        kept = model.unobserved_RVs
+        if var_names is not None:
+            kept = [variable for variable in kept if variable.name in set(var_names)]
+        values = {value.name for value in model.value_vars}
+        self.kept = [str(variable.name) for variable in kept]
+        self.names = [name for name in self.kept if name not in values]
+        self._function: Callable[[Point], Sequence[Array]] | None = None
+        if self.names:
+            wanted = [variable for variable in kept if variable.name in self.names]
+            self._function = model.compile_fn(
+                model.replace_rvs_by_values(wanted),
+                inputs=model.value_vars,
+                on_unused_input="ignore",
+            )
+
+    def __call__(self, point: Point) -> dict[str, Array]:
+        """Return the variables by name."""
+        if self._function is None:
+            return {}
+        return dict(zip(self.names, map(np.asarray, self._function(point)), strict=True))
+
+
+def continued(state: Any, tune: int, draws: int, settings: Any) -> Any:
+    """Return a state for a chain of another length.
+
+    Raises
+    ------
+    ValueError
+        Where it cannot have that length.
+    """
+    if state.tune != tune:
+        raise ValueError(f"The run has tune={state.tune}, and tune={tune} is asked for.")
+    if state.draw_number > tune + draws:
+        raise ValueError(
+            f"draws={draws} are asked for, a total, and {state.draw_number - tune} are stored. "
+            "Ask for as many or more."
+        )
+    if state.draws == draws:
+        return state
+    if _depends_on_length(settings):
+        raise ValueError(
+            f"The run was begun with draws={state.draws}, and its step sizes, temperatures or "
+            f"cycles are laid out for that. With draws={draws} it would be another run: begin that."
+        )
+    return replace(state, draws=draws)
+
+
+def _depends_on_length(settings: Any) -> bool:
+    """Whether the steps of a chain are laid out for its number of draws."""
+    step_size, temperature = settings.step_size, settings.temperature
+    binds = hasattr(step_size, "bind") or hasattr(temperature, "bind")
+    # a step size that is chosen follows a temperature over the whole of the chain
+    follows = step_size is None and not isinstance(temperature, schedules.constant)
+    return settings.cycles is not None or binds or follows
