@@ -17,9 +17,10 @@ from pymc_sgld.model_graph import read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.printing import Printed
 from pymc_sgld.samplers import TestedRule
-from pymc_sgld.sampling import check_initvals, without_row_sized
+from pymc_sgld.sampling import without_row_sized
 from pymc_sgld.schedules import as_schedule, geometric_cooling
 from pymc_sgld.step_methods import StochasticGradientStep
+from pymc_sgld.step_methods.initial_values import check_initvals
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.tuning import find_mode
 from pymc_sgld.types import Array, Point

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
-import pytensor
 
 from pymc.backends.base import BaseTrace
 from pymc.backends.zarr import ZarrTrace
@@ -32,6 +31,7 @@ from pymc_sgld.step_methods.auto import Auto
 from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
+from pymc_sgld.step_methods.initial_values import check_initvals
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.types import Array, Schedule
 from pymc_sgld.validate import (
@@ -40,7 +40,6 @@ from pymc_sgld.validate import (
     check_known,
     check_one_of,
     did_you_mean,
-    shown,
 )
 
 _log = logging.getLogger("pymc.sgld")
@@ -436,73 +435,6 @@ def check_options(sampler: str, options: Mapping[str, Any]) -> None:
     """Refuse options, by name, that neither ``sample`` takes nor the rule of a sampler."""
     named = inspect.signature(sample).parameters
     check_rule_arguments(sampler, [name for name in options if name not in named])
-
-
-def check_initvals(model: pm.Model, initvals: Any, chains: int | None = None) -> None:
-    """Refuse initial values of variables that are not there, or that these cannot have."""
-    if initvals is None:
-        return
-    if not isinstance(initvals, dict) and chains is not None and len(initvals) != chains:
-        raise ValueError(
-            f"initvals has {len(initvals)} dictionaries for chains={chains}: give one for each "
-            "chain, or one dictionary for all."
-        )
-    given = [initvals] if isinstance(initvals, dict) else [one for one in initvals if one]
-    if not given:
-        return
-    shapes = model.eval_rv_shapes()
-    for key, value in ((key, value) for one in given for key, value in one.items()):
-        name = str(getattr(key, "name", key))  # PyMC takes the variables themselves, too
-        if name not in shapes:
-            raise ValueError(
-                f"initvals name {name!r}, but the free variables are {', '.join(shapes)}."
-                + did_you_mean(name, shapes)
-            )
-        if isinstance(value, pytensor.graph.basic.Variable):
-            continue
-        if isinstance(value, str):
-            check_one_of(f"initvals of {name!r}, as text,", value, ("support_point", "prior"))
-            continue
-        _check_initial_value(name, value, tuple(map(int, shapes[name])))
-        _check_in_support(model, name, value)
-
-
-def _check_initial_value(name: str, value: Any, shape: tuple[int, ...]) -> None:
-    try:
-        numbers = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"initvals of {name!r} must be numbers of shape {shape}, got {shown(value)}."
-        ) from None
-    if numbers.shape != shape:
-        raise ValueError(
-            f"initvals of {name!r} have shape {numbers.shape}, but the variable has shape "
-            f"{shape}. Pass an array of that shape."
-        )
-    if not np.isfinite(numbers).all():
-        raise ValueError(
-            f"initvals of {name!r} hold {numbers[~np.isfinite(numbers)][0]}: pass finite numbers "
-            "within the support of the variable, or leave it out."
-        )
-
-
-def _check_in_support(model: pm.Model, name: str, value: Any) -> None:
-    """Refuse a value that has no place in unconstrained space."""
-    variable = model[name]
-    transform, inputs = model.rvs_to_transforms[variable], variable.owner.inputs
-    random = set(model.basic_RVs)
-    if transform is None or random & set(pytensor.graph.traversal.ancestors(inputs)):
-        return  # of bounds that are variables themselves the density at the start decides
-    numbers = np.asarray(value, dtype=variable.type.dtype)
-    with np.errstate(all="ignore"):
-        place = transform.forward(pytensor.tensor.constant(numbers), *inputs)
-        place = place.eval(mode="FAST_COMPILE")
-    if not np.isfinite(place).all():
-        raise ValueError(
-            f"initvals of {name!r} are outside of its support: {name} has the distribution "
-            f"{variable.owner.op.name or variable.owner.op}, got {shown(value)}. Pass values "
-            "inside, or leave it out."
-        )
 
 
 def without_row_sized(model: pm.Model, row_dims: set[str]) -> list[str] | None:

@@ -32,6 +32,7 @@ from pymc_sgld.checkpoints.plain_data import NotPlain, from_plain, to_plain
 
 _log = logging.getLogger("pymc.sgld")
 
+_DATA = "data"  # the argument that is too large to be stored once more
 _MANIFEST, _ARGUMENTS, _LOCK = "manifest.json", "arguments.npz", "lock"
 _PATIENCE = 20.0  # seconds for a process that is about to end to let go of a folder
 
@@ -68,7 +69,11 @@ class RunFolder:
 
     def write_arguments(self, arguments: dict[str, Any]) -> None:
         """Write what ``psg.sample`` was called with; what files cannot hold, by its name only."""
-        given = {name: value for name, value in arguments.items() if not _is_plain(value)}
+        given = {
+            name: value
+            for name, value in arguments.items()
+            if not _is_plain(value) or (name == _DATA and value is not None)
+        }
         tree, arrays = to_plain(arguments, given)
         write_arrays(self.path / _ARGUMENTS, arrays, tree)
         self.manifest["given"] = sorted(given)
