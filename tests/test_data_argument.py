@@ -10,7 +10,7 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld.model_graph import RowError
-from pymc_sgld.row_sources import RandomOrder, ShuffledBefore
+from pymc_sgld.row_sources import EpochsShuffledBefore, RandomOrder, ShuffledBefore
 
 N = 3000
 RNG = np.random.default_rng(5)
@@ -28,6 +28,14 @@ RUN = {
 @dataclass(frozen=True)
 class InGivenOrder(ShuffledBefore):
     """The scheme of rows on disk, for rows in memory that are in this order already."""
+
+    def order(self, generator, total, batch):
+        return np.arange(total)
+
+
+@dataclass(frozen=True)
+class EpochsInGivenOrder(EpochsShuffledBefore):
+    """The same for sweeps, which plain gradients take."""
 
     def order(self, generator, total, batch):
         return np.arange(total)
@@ -92,9 +100,9 @@ def in_memory():
 def in_random_order():
     """Draws of the model that holds the rows in the order of the disk, by sampler."""
     order = RandomOrder.of(N, X[0].nbytes).rows()
-    scheme = InGivenOrder((True,))
+    schemes = {"sgld": EpochsInGivenOrder((True,)), "auto": InGivenOrder((True,))}
     model = regression(X[order], GROUP[order], Y[order])
-    return cache(lambda sampler: draws_of(sampler, model, batches=scheme))
+    return cache(lambda sampler: draws_of(sampler, model, batches=schemes[sampler]))
 
 
 @pytest.mark.parametrize(
@@ -206,8 +214,8 @@ def nameless(folder):
             r"'group' has numbers beyond int32, the first in row 0",
         ),
         (
-            lambda f: {"data": sources(f, "files"), "scratch": f, "batches": "epochs"},
-            r"sgld with batches='epochs' would gather all rows anew",
+            lambda f: {"data": sources(f, "files"), "scratch": f, "batches": "replacement"},
+            r"sgld with batches='replacement' would gather all rows anew",
         ),
         (
             lambda f: {"data": sources(f, "files"), "scratch": f, "gradient": "saga"},

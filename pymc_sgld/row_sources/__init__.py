@@ -8,8 +8,10 @@ from pymc_sgld.row_sources.open_rows import RowSource, as_row_source
 from pymc_sgld.row_sources.random_order import RandomOrder
 from pymc_sgld.row_sources.schemes import (
     SCHEMES,
+    SHUFFLED_BEFORE,
     BlockLayout,
     Epochs,
+    EpochsShuffledBefore,
     FixedBlocks,
     Independent,
     Replacement,
@@ -26,10 +28,12 @@ from pymc_sgld.row_sources.tables import Columns, column_names, columns, is_tabl
 __all__ = [
     "INDEPENDENT",
     "SCHEMES",
+    "SHUFFLED_BEFORE",
     "Batches",
     "BlockLayout",
     "Columns",
     "Epochs",
+    "EpochsShuffledBefore",
     "FixedBlocks",
     "Independent",
     "NumbersOf",

@@ -321,22 +321,44 @@ class BlockLayout:
 
 @dataclass(frozen=True)
 class ShuffledBefore(Independent):
-    """Windows at random places of rows that lie in random order already, and are not copied.
+    """Batches at random places of rows that lie in random order already, and are not copied.
 
     Parameters
     ----------
     groups : tuple of bool
-        Which groups of rows do; the others are those of :class:`Independent`.
+        Which groups of rows do; the others are as with the scheme of that name in memory.
     """
 
     groups: tuple[bool, ...]
 
-    name: ClassVar[str] = "shuffled before"
+    name: ClassVar[str] = "independent, shuffled before"
 
     def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
-        """Return how many steps an order serves, by group: any number, of rows on disk."""
+        """Return how many steps an order serves, by group: any number, of rows that lie in it."""
         return np.where(self.groups, _FOREVER, super().steps_per_shuffle(totals, batches, whole))
 
+
+@dataclass(frozen=True)
+class EpochsShuffledBefore(ShuffledBefore, Epochs):
+    """Sweeps over rows that lie in random order already."""
+
+    name: ClassVar[str] = "epochs, shuffled before"
+    independent: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class SymmetricEpochsShuffledBefore(ShuffledBefore, SymmetricEpochs):
+    """Sweeps there and back over rows that lie in random order already."""
+
+    name: ClassVar[str] = "symmetric_epochs, shuffled before"
+    independent: ClassVar[bool] = False
+
+
+SHUFFLED_BEFORE: dict[str, type[ShuffledBefore]] = {
+    "independent": ShuffledBefore,
+    "epochs": EpochsShuffledBefore,
+    "symmetric_epochs": SymmetricEpochsShuffledBefore,
+}
 
 SCHEMES: dict[str, SamplingScheme] = {
     scheme.name: scheme for scheme in (Independent(), Epochs(), SymmetricEpochs(), Replacement())

@@ -1,7 +1,7 @@
 """How batches are taken of rows that are not in the model."""
 
 from pymc_sgld.model_graph import RowError, RowModel
-from pymc_sgld.row_sources import SamplingScheme, ShuffledBefore, ShuffledFile
+from pymc_sgld.row_sources import SHUFFLED_BEFORE, SamplingScheme, ShuffledBefore, ShuffledFile
 
 
 def scheme_of_rows(name: str, scheme: SamplingScheme, row_model: RowModel) -> SamplingScheme:
@@ -29,11 +29,12 @@ def scheme_of_rows(name: str, scheme: SamplingScheme, row_model: RowModel) -> Sa
     }
     if not shuffled or isinstance(scheme, ShuffledBefore):
         return scheme
-    if scheme.name != "independent":
+    if scheme.name not in SHUFFLED_BEFORE:
         raise ValueError(
             f"{name} with batches={scheme.name!r} would gather all rows anew, but those of "
             f"{', '.join(row_model.groups[group].name for group in sorted(shuffled))} are on "
-            "disk, in random order. Leave batches out; for a table of gradients take "
-            "gradient='svrg' or 'control_variate'."
+            f"disk, in random order. Take batches from {', '.join(map(repr, SHUFFLED_BEFORE))}; "
+            "for a table of gradients take gradient='svrg' or 'control_variate'."
         )
-    return ShuffledBefore(tuple(group in shuffled for group in range(len(row_model.groups))))
+    in_place = SHUFFLED_BEFORE[scheme.name]
+    return in_place(tuple(group in shuffled for group in range(len(row_model.groups))))
