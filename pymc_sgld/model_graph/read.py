@@ -16,6 +16,7 @@ from pymc_sgld.model_graph.density.bound_data import (
     sizes_of,
     with_own_types,
 )
+from pymc_sgld.model_graph.density.finiteness import refuse_nonfinite_model
 from pymc_sgld.model_graph.density.nonfinite_data import refuse_nonfinite
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.recentring.find_effects import Recentre, find_effects
@@ -98,6 +99,8 @@ def read_rows(
         jacobian=jacobian,
     )
     model = chosen_model(model)
+    if data is None and total_size is None:  # else placeholders are in the place of the data
+        refuse_nonfinite_model(model)
     factors = read_factors(model, jacobian=jacobian, rows=not allow_no_rows)
     check_rows_argument(rows, model, factors.observed)
     sources = None if data is None else opened(model, data)

@@ -10,6 +10,8 @@ from pymc.exceptions import SamplingError
 
 from pymc_sgld.model_graph import RowError, RowModel, read_rows, uses_minibatch
 from pymc_sgld.step_methods.nuts_cost import NutsCost, measured_cost, probe_of
+from pymc_sgld.model_graph.density.finiteness import refuse_nonfinite_model
+from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
 from pymc_sgld.tuning import TuningError
 
 # Seconds of a chain of NUTS: below, it is quick, and it is exact.
@@ -66,11 +68,12 @@ def read_for_auto(
     """
     on_minibatches = uses_minibatch(model)
     if not model.observed_RVs and not model.potentials:
+        refuse_nonfinite_model(model)
         return Reading("it has no observed rows.")
     try:
         read = read_rows(model, allow_no_rows=True)
     except RowError as error:
-        if on_minibatches:
+        if on_minibatches or isinstance(error, NotFiniteError):
             raise
         return Reading(f"its rows cannot be subsampled. {str(error).splitlines()[0]}")
     if not read.groups:

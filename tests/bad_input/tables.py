@@ -1,5 +1,5 @@
 """All lines of the table."""
 
-from tests.bad_input import arguments, handed_in
+from tests.bad_input import arguments, handed_in, models
 
-LINES = [*arguments.LINES, *handed_in.LINES]
+LINES = [*arguments.LINES, *handed_in.LINES, *models.LINES]

@@ -11,7 +11,7 @@ from pytensor.compile.mode import Mode
 
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf
-from pymc_sgld.model_graph.rewrite.errors import RowError
+from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
 
 
 def refuse_nonfinite(row_model: RowDensity) -> None:
@@ -42,8 +42,8 @@ def _rows_of(bad: np.ndarray) -> np.ndarray:
     return np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
 
 
-def _error(leaf: RowLeaf, bad: np.ndarray, kind: str) -> RowError:
-    return RowError(
+def _error(leaf: RowLeaf, bad: np.ndarray, kind: str) -> NotFiniteError:
+    return NotFiniteError(
         f"'{leaf.name}' has {int(bad.sum())} {kind} entries of {bad.size}, the first in row "
         f"{_rows_of(bad)[0]}: every batch that holds one would be lost. Drop these rows or "
         "impute the entries before building the model."

@@ -153,7 +153,7 @@ class Reference:
 
     @property
     def _is_slow(self) -> bool:
-        return any(map(_is_slow, _nodes(self._outputs)))
+        return is_slow_by_numpy(self._outputs)
 
     def _in_mode(self, mode: Mode) -> Any:
         return compile_function(self._inputs, self._outputs, mode=mode, givens=self._givens)
@@ -169,6 +169,11 @@ class Reference:
         outputs = rebuild(outputs, dict(zip(data, stand_ins, strict=True)))
         function = compile_function([*self._inputs, *stand_ins], outputs, mode="NUMBA")
         return _WithData(function, [v.data for v in data])
+
+
+def is_slow_by_numpy(graphs: Iterable[Variable]) -> bool:
+    """Whether expressions have loops that numpy runs in Python, entry by entry."""
+    return any(map(_is_slow, _nodes(graphs)))
 
 
 class _WithData(NamedTuple):

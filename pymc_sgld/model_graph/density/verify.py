@@ -16,6 +16,7 @@ from pytensor.sparse.type import SparseTensorType
 from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction
+from pymc_sgld.model_graph.density.finiteness import explain_nonfinite
 from pymc_sgld.model_graph.density.layout import Layout
 from pymc_sgld.model_graph.density.modes import is_jax
 from pymc_sgld.model_graph.density.reference import Reference
@@ -98,6 +99,7 @@ def verify(
         if worst > tolerance or compared == _N_POINTS:
             break
     if compared < _N_POINTS and worst <= tolerance:
+        explain_nonfinite(row_model.model)
         raise RowError(
             f"Identity check impossible: the log-density of the model is finite at {compared} of "
             f"{_N_TRIES} points near its initial point, and {_N_POINTS} are needed. Give initvals "

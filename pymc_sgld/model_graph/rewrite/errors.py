@@ -10,6 +10,13 @@ class RowError(ValueError):
     """
 
 
+class NotFiniteError(RowError):
+    """The log-density of a model is not finite, whatever the parameters: its data, or a prior.
+
+    No sampler can do with it.
+    """
+
+
 class CannotTakeRows(Exception):
     """Raised by a row rule: the reason why rows cannot be requested of an expression.
 
