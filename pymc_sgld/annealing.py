@@ -197,7 +197,7 @@ def anneal(
         purpose="anneal",
         **arguments,
     )
-    kept = without_row_sized(model, step.row_dims)
+    kept = without_row_sized(model)
     trace = pm.sample(
         draws,
         tune=1,

@@ -215,7 +215,7 @@ CHECK_ATTRIBUTES = {
     DATA_PASSES: Record("passes", "spent on the check"),
     KERNEL_STEIN: Record("1", "of the draws, where scores of all rows were taken"),
     KERNEL_STEIN_OF_EXACT_DRAWS: Record("1", "what as many independent exact draws would have"),
-    NOTES: Record("", "what has to be known to read the group"),
+    NOTES: Record("", "what has to be known to read the group, one line each"),
 }
 
 # -- the group ``tuning``, of ``auto`` ---------------------------------------------------------

@@ -25,6 +25,7 @@ from pymc_sgld.checkpoints import Checkpoint, asked_checkpoint
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto
@@ -297,6 +298,8 @@ def _run_of(
         check_instance("trace", for_pymc["trace"], (BaseTrace, ZarrTrace), allowed, hint=hint)
     known = set(inspect.signature(pm.to_inference_data).parameters) - {"trace", "model"}
     check_known("idata_kwargs", for_pymc["idata_kwargs"] or {}, sorted(known), "argument of pymc's")
+    if own["var_names"] is None:
+        own["var_names"] = without_row_sized(model)
     given = {name: value for name, value in for_pymc.items() if value is not None}
     return _Run(**own, for_pymc=given | {"model": model}, checkpoint=checkpoint)
 
@@ -309,9 +312,6 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
             backend=run.backend, compile_kwargs=run.compile_kwargs, model=model, **for_step
         )
     step.check_draws(run.draws)
-    var_names = run.var_names
-    if var_names is None:
-        var_names = without_row_sized(model, step.row_dims)
     clock = _Clock(run.callback)
     started = perf_counter()
     for_pymc = run.for_pymc
@@ -319,13 +319,13 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
         nullcontext(step)
         if run.checkpoint is None
         else run.checkpoint.running(
-            step, model, draws=run.draws, var_names=var_names, for_pymc=for_pymc
+            step, model, draws=run.draws, var_names=run.var_names, for_pymc=for_pymc
         ) as stepping
     ):
         result = pm.sample(
             run.draws,
             step=stepping,
-            var_names=var_names,
+            var_names=run.var_names,
             callback=clock,
             backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
             compile_kwargs=run.compile_kwargs,
@@ -437,18 +437,18 @@ def check_options(sampler: str, options: Mapping[str, Any]) -> None:
     check_rule_arguments(sampler, [name for name in options if name not in named])
 
 
-def without_row_sized(model: pm.Model, row_dims: set[str]) -> list[str] | None:
-    """Return the variables to trace: all but deterministics with an entry for each row."""
-    left_out = [
-        variable.name
-        for variable in model.deterministics
-        if row_dims & set(model.named_vars_to_dims.get(variable.name, ()) or ())
-    ]
+def without_row_sized(model: pm.Model) -> list[str] | None:
+    """Return the variables to store: all but deterministics with an entry for each row.
+
+    None where that is all of them.
+    """
+    left_out = row_sized_deterministics(model)
     if not left_out:
         return None
+    size = np.dtype(float).itemsize * sum(left_out.values()) / 1e6
     _log.info(
-        "Not stored at every draw, because they have an entry for each row: "
-        f"{', '.join(left_out)}. Use pm.compute_deterministics(idata), or name them in var_names."
+        f"Not stored, because they have an entry for each row: {', '.join(left_out)} ({size:,.2g} "
+        "MB a draw). Use pm.compute_deterministics(idata), or name them in var_names."
     )
     return [var.name for var in model.unobserved_RVs if var.name not in left_out]
 

@@ -104,7 +104,7 @@ class Check(Printed):
                 "parameter": measured.labels,
                 "variable": [one.variable for one in self.verdicts],
             },
-            attrs=self.attributes | {records.NOTES: list(self.notes)},
+            attrs=self.attributes | {records.NOTES: "\n".join(self.notes)},
         )
 
     def __rich__(self) -> Group:

@@ -9,9 +9,9 @@ import pymc as pm
 from pymc.exceptions import SamplingError
 
 from pymc_sgld.model_graph import RowError, RowModel, read_rows, uses_minibatch
-from pymc_sgld.step_methods.nuts_cost import NutsCost, measured_cost, probe_of
 from pymc_sgld.model_graph.density.finiteness import refuse_nonfinite_model
 from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
+from pymc_sgld.step_methods.nuts_cost import NutsCost, measured_cost, probe_of
 from pymc_sgld.tuning import TuningError
 
 # Seconds of a chain of NUTS: below, it is quick, and it is exact.

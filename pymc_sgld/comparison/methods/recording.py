@@ -11,6 +11,7 @@ from xarray import DataTree
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import RowModel
+from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.posterior.log_likelihood import as_dataset
 from pymc_sgld.types import Array
 
@@ -36,12 +37,8 @@ def draws_of_positions(model: pm.Model, rows: RowModel, positions: Array) -> Dat
         Of the model; says what the entries of a vector are.
     positions : array, shape (n_draws, n_dim)
     """
-    row_dims = {group.name for group in rows.groups}
-    wanted = [
-        var
-        for var in model.unobserved_RVs
-        if not row_dims & set(model.named_vars_to_dims.get(var.name, ()) or ())
-    ]
+    row_sized = row_sized_deterministics(model)
+    wanted = [var for var in model.unobserved_RVs if var.name not in row_sized]
     function = model.compile_fn(
         model.replace_rvs_by_values(wanted),
         inputs=list(rows.value_vars),
