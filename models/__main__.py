@@ -6,7 +6,7 @@ import sys
 import time
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -14,28 +14,42 @@ import models
 
 from models.evidence import command
 
+_LEAST = {"draws": 1, "tune": 0, "chains": 1, "cores": 1, "rows": 1, "seed": 0}
 _FORM: dict[str, Any] = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command that the arguments ask for."""
-    options = _parser().parse_args(arguments)
-    if options.command == "list":
-        _list()
-    elif options.command == "evidence":
-        command.run(options)
-    else:
-        from models._datasets import MissingData
-        from models._running import NotAModel
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage before it."""
 
-        try:
-            {"run": _run, "compare": _compare}[options.command](options)
-        except (MissingData, NotAModel) as error:
-            sys.exit(str(error))
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command that the arguments ask for; end with one line and status 2 if that fails."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    commands = {"list": _list, "run": _run, "compare": _compare, "evidence": command.run}
+    try:
+        _check(options)
+        commands[options.command](options)
+    except Exception as error:
+        if options.traceback or not _is_for_users(error):
+            raise
+        parser.error(" ".join(str(error).split()))
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Whether an error has a text that says what to do: of the library, of PyMC, of files."""
+    from pymc.exceptions import SamplingError
+
+    return isinstance(error, ValueError | TypeError | OSError | ImportError | SamplingError)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    parser = Parser(prog="python -m models", description=__doc__)
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the models, one line each")
     run = commands.add_parser("run", help="sample a model, or run an experiment", **_FORM)
@@ -53,6 +67,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Refuse sizes that are none, samplers that there are not, and places to write to."""
+    if options.command == "list":
+        return
+    from pymc_sgld.comparison.files import check_folder
+    from pymc_sgld.comparison.methods import OUTSIDE
+    from pymc_sgld.step_methods.registry import REGISTRY
+    from pymc_sgld.validate import check_integer, check_one_of
+
+    for name, least in _LEAST.items():
+        value = getattr(options, name, None)
+        if value is not None:
+            check_integer(f"--{name}", value, at_least=least)
+    if getattr(options, "sampler", None) is not None:
+        check_one_of("--sampler", options.sampler, REGISTRY)
+    if getattr(options, "samplers", None) is not None:
+        named = options.samplers.split(",")
+        for name in named:
+            check_one_of("every name of --samplers", name, [*REGISTRY, *OUTSIDE])
+        check_one_of("--reference", options.reference, named, hint="It is one of --samplers.")
+    if options.out is not None:
+        check_folder(options.out)
+    else:
+        check_folder(Path("results"))
+
+
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draws", type=int, help="draws kept per chain; none: the model's own")
     parser.add_argument("--tune", type=int, help="tuning steps per chain; none: the sampler's own")
@@ -64,7 +104,8 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-progress", action="store_true", help="without progress bars")
 
 
-def _list() -> None:
+def _list(options: argparse.Namespace) -> None:
+    del options
     width = max(len(name) for name in models.names())
     for name in models.names():
         first_line = (models.load(name).__doc__ or "").splitlines()[0]

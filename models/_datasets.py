@@ -124,6 +124,11 @@ def _fetched(name: str, known: DataSet) -> dict[str, Path]:
     _log.info(f"Fetching the data of {name}, once, into {cache.path}. Licence: {known.licence}")
     try:
         return {file: Path(cache.fetch(file)) for file in known.public}
+    except ValueError as error:  # a file with another checksum
+        raise MissingData(
+            f"A file of {name} is not the one that is known (its checksum is another): "
+            f"{' '.join(str(error).split())} {elsewhere}"
+        ) from error
     except OSError as error:  # what requests raises as well
         raise MissingData(
             f"The data of {name} ({known.file}) are not in {data_folder()}, and could not be "

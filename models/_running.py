@@ -1,7 +1,6 @@
 """What ``python -m models run`` and ``compare`` do with the files of this folder."""
 
 import contextlib
-import re
 import sys
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ from xarray import DataTree
 import models
 import pymc_sgld as psg
 
-from pymc_sgld.comparison.files import save_draws
+from pymc_sgld.comparison.files import distinct_names, folder_at, save_draws, written_aside
 
 COMPARED = ("auto", "nuts", "advi")
 MOST_ROWS = 40  # of a printed table
@@ -113,15 +112,17 @@ class Result:
         """Write figures as PNG, tables as CSV and draws as netCDF; return the files."""
         import matplotlib.pyplot as plt
 
-        folder.mkdir(parents=True, exist_ok=True)
+        folder_at(folder)
         written = []
         for name, figure in self.figures.items():
             written.append(folder / f"{name}.png")
-            figure.savefig(written[-1], dpi=120)
+            with written_aside(written[-1]) as aside:
+                figure.savefig(aside, dpi=120)
             plt.close(figure)
-        for title, frame in self.tables.items():
-            written.append(folder / f"{re.sub(r'[^\w-]+', '_', title)}.csv")
-            frame.to_csv(written[-1])
+        for name, frame in zip(distinct_names(self.tables), self.tables.values(), strict=True):
+            written.append(folder / f"{name}.csv")
+            with written_aside(written[-1]) as aside:
+                frame.to_csv(aside)
         if self.draws is not None:
             written += save_draws({"draws": self.draws}, folder)
         return written
@@ -189,9 +190,9 @@ def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.C
     found = psg.compare(
         samplers or getattr(module, "COMPARED", COMPARED),
         module.build_model(module.load_data(options.rows)),
-        draws=options.draws or 500,
+        draws=500 if options.draws is None else options.draws,
         tune=options.tune,
-        chains=options.chains or 4,
+        chains=4 if options.chains is None else options.chains,
         cores=options.cores,
         random_seed=options.seed,
         reference=reference,

@@ -22,6 +22,7 @@ from rich.table import Table
 import pymc_sgld as psg
 
 from models.evidence.check_models import MODELS, N_ROWS, gaussian_mean
+from pymc_sgld.comparison.files import written_aside
 from pymc_sgld.posterior import parameter_labels, posterior_of, unconstrained_positions
 from pymc_sgld.types import Array
 
@@ -163,6 +164,6 @@ def run(seed: int, folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     console.print(render(rows))
     for line in summary(rows):
         console.print(line, markup=False, highlight=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "check.json").write_text(json.dumps(rows, indent=1) + "\n")
+    with written_aside(folder / "check.json") as aside:
+        aside.write_text(json.dumps(rows, indent=1) + "\n")
     return rows

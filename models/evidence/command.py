@@ -54,6 +54,10 @@ def seeds_of(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
+        if not first.isdigit() or not (last.isdigit() or not last):
+            raise ValueError(
+                f"--seeds must be numbers, with commas, or a range such as 1-5, got {text!r}."
+            )
         found += range(int(first), int(last or first) + 1)
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from models._datasets import Array
+from pymc_sgld.comparison.files import written_aside
 
 
 class Moments(NamedTuple):
@@ -29,9 +30,9 @@ class Moments(NamedTuple):
 
     def save(self, path: Path) -> None:
         """Write to an npz file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {name: np.asarray(one) for name, one in self._asdict().items()}
-        np.savez(path, **arrays)
+        with written_aside(path) as aside:
+            np.savez(aside, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Moments":

@@ -10,6 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pymc_sgld.comparison.files import written_aside
+
 # Heading, and how a cell is made of a row.
 _COLUMNS: tuple[tuple[str, str], ...] = (
     ("problem", "{problem}"),
@@ -93,8 +95,9 @@ def show(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None
 
 def write(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Write all figures as JSON and as CSV."""
-    folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(list(rows)).drop(columns="choice", errors="ignore")
-    table.to_csv(folder / "tuning.csv", index=False)
-    table.to_json(folder / "tuning.json", orient="records", indent=1)
+    with written_aside(folder / "tuning.csv") as aside:
+        table.to_csv(aside, index=False)
+    with written_aside(folder / "tuning.json") as aside:
+        table.to_json(aside, orient="records", indent=1)
     return [folder / "tuning.csv", folder / "tuning.json"]

@@ -22,6 +22,7 @@ from models.evidence.moments import Moments, by_parameter, columns_of, moments_o
 from models.evidence.outcomes import UNKNOWN, WARNED, errors_of, verdict
 from models.evidence.problems import Problem
 from models.evidence.references import NoReference, reference
+from pymc_sgld.comparison.files import written_aside
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def judged(row: dict[str, Any], problem: Problem, options: Options) -> dict[str,
 def save(row: dict[str, Any], folder: Path) -> Path:
     """Write a row to a file of its own."""
     path = _file(row, folder, "json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(row, indent=1, default=float) + "\n")
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(row, indent=1, default=float) + "\n")
     return path
 
 

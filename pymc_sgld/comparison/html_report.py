@@ -17,7 +17,9 @@ from pymc_sgld import records
 from pymc_sgld.comparison.agreement import CLOSE, OFF, UNSURE, verdicts, worst
 from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
 from pymc_sgld.comparison.figures import REFERENCE
+from pymc_sgld.comparison.files import written_aside
 from pymc_sgld.comparison.html_style import STYLE
+from pymc_sgld.validate import check_instance
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -81,8 +83,9 @@ def write(comparison: Compared, path: Path, title: str, figures: list[Figure]) -
     figures : list of Figure
         Drawn by matplotlib.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(comparison, title, figures), encoding="utf-8")
+    check_instance("title", title, str, "text")
+    with written_aside(path) as aside:
+        aside.write_text(render(comparison, title, figures), encoding="utf-8")
     return path
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from xarray import Dataset, DataTree
 
-from pymc_sgld.comparison.files import file_name
+from pymc_sgld.comparison.files import distinct_names, file_name, written_aside
 from pymc_sgld.comparison.parameters import is_chain
 from pymc_sgld.comparison.phase_plots import COLUMNS, layout, plot_noise_phases, plot_trace, title
 from pymc_sgld.validate import check_one_of
@@ -78,13 +78,15 @@ def all_figures(
 def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
     """Write figures into a folder, and close them."""
     paths = []
-    for figure in figures:
-        if figure.plot.backend == "matplotlib":
-            paths.append(folder / f"{figure.name}.png")
-            paths[-1].write_bytes(figure.png)
-        else:
-            paths.append(folder / f"{figure.name}.html")
-            figure.plot.savefig(paths[-1])
+    names = distinct_names(figure.name for figure in figures)
+    for figure, name in zip(figures, names, strict=True):
+        drawn = figure.plot.backend == "matplotlib"
+        paths.append(folder / f"{name}.{'png' if drawn else 'html'}")
+        with written_aside(paths[-1]) as aside:
+            if drawn:
+                aside.write_bytes(figure.png)
+            else:
+                figure.plot.savefig(aside)
     close(figures)
     return paths
 

@@ -12,7 +12,7 @@ from pymc_sgld.comparison.progress import shown
 from pymc_sgld.posterior import posterior_predictive
 from pymc_sgld.posterior.chosen_rows import thinned
 from pymc_sgld.posterior.weighted_draws import plain_draws
-from pymc_sgld.validate import check_integer
+from pymc_sgld.validate import check_arguments
 
 _NUMBERS = 20_000_000  # of one method
 
@@ -25,7 +25,9 @@ def add(
     progressbar: bool = False,
 ) -> None:
     """Add the groups ``posterior_predictive`` and ``observed_data``; see `Comparison.predict`."""
-    check_integer("draws", draws, at_least=1)
+    random_seed = check_arguments(draws=draws, random_seed=random_seed, progressbar=progressbar)[
+        "random_seed"
+    ]
     if model is None:
         raise ValueError(
             "There is no model to predict with: the comparison was made of draws alone. Pass it: "

@@ -15,11 +15,12 @@ from xarray import Dataset, DataTree
 from pymc_sgld.comparison import html_report, plots, predictions
 from pymc_sgld.comparison.agreement import CLOSE, OFF, TOLERANCE, UNSURE
 from pymc_sgld.comparison.columns import Column, known_columns, verdict_of
-from pymc_sgld.comparison.files import folder_at, save_draws
+from pymc_sgld.comparison.files import check_folder, folder_at, require, save_draws
 from pymc_sgld.comparison.parameters import flat_posterior
 from pymc_sgld.comparison.progress import shown
 from pymc_sgld.posterior.weighted_draws import plain_draws
 from pymc_sgld.printing import Printed
+from pymc_sgld.validate import check_instance
 
 _STYLES = {CLOSE: "green", UNSURE: "yellow", OFF: "bold red"}
 
@@ -112,6 +113,7 @@ class Comparison(Printed):
 
     def plot(self, directory: str | Path, backend: str = "matplotlib") -> list[Path]:
         """Write the plots of :meth:`figures`: as PNG, or as HTML with plotly and bokeh."""
+        check_folder(directory)
         return plots.save_figures(self.figures(backend), folder_at(directory))
 
     def predict(
@@ -150,6 +152,8 @@ class Comparison(Printed):
             Where to; folders that are not there are made.
         title : str
         """
+        check_instance("path", path, str | Path, "a path")
+        check_folder(Path(path).parent)
         figures = self.figures()
         target = html_report.write(self, Path(path), title, figures)
         plots.close(figures)
@@ -171,6 +175,7 @@ class Comparison(Printed):
             Of the report.
         progressbar : bool, default False
         """
+        require("netCDF4", "to write netCDF files")
         folder, figures = folder_at(directory), self.figures()
         for figure in shown(figures, "Plots", progressbar):
             _ = figure.png  # drawn here, for the report and for the file

@@ -10,6 +10,7 @@ import xarray as xr
 import pymc_sgld as psg
 
 from pymc_sgld import schedules
+from tests.bad_input import command_line
 from tests.bad_input.table import Line
 
 QUICK = {"mode": "FAST_COMPILE"}  # PyTensor's Python linker: nothing is compiled
@@ -128,9 +129,16 @@ ENTRIES = {
     "describe": lambda **given: psg.row_model(model()).describe(**given),
     "schedule": _schedule,
     "model": _build,
+    "save": lambda **given: _compare().save(**given),
+    "plot": lambda **given: _compare().plot(**{"directory": "new", **given}),
+    "to_html": lambda **given: _compare().to_html(**{"path": "new.html", **given}),
+    "write": lambda **given: _compare().write(**{"directory": "new", **given}),
+    "predict": lambda **given: _compare().predict(**given),
 }
 
 
 def call(line: Line) -> Any:
     """Make the mistake of a line."""
+    if line.entry == "models":
+        return command_line.call(line)
     return ENTRIES[line.entry](**dict(line.given))

@@ -126,6 +126,32 @@ LINES = [
         ({"seed": None}, "seed", WHOLE),
     ),
     *lines(
+        "save",
+        ({"directory": "draws.nc"}, "draws.nc is a file"),
+        ({"directory": "draws.nc/inner"}, "draws.nc is a file"),
+        ({"directory": 5}, "directory must be a path", "5"),
+        ({"directory": None}, "directory must be a path", "None"),
+    ),
+    *lines(
+        "plot",
+        ({"directory": "draws.nc"}, "draws.nc is a file"),
+        ({"backend": "paper"}, "backend must be one of", "'paper'"),
+        ({"backend": None}, "backend must be one of", "None"),
+    ),
+    *lines(
+        "to_html",
+        ({"path": "draws.nc/report.html"}, "draws.nc is a file"),
+        ({"path": 3}, "path must be a path", "3"),
+    ),
+    *lines("write", ({"directory": "draws.nc"}, "draws.nc is a file")),
+    *lines(
+        "predict",
+        ({"draws": 0}, "draws must be >= 1"),
+        ({"draws": "x"}, "draws", WHOLE),
+        ({"random_seed": "x"}, "random_seed must be"),
+        ({"progressbar": "yes"}, "progressbar must be one of"),
+    ),
+    *lines(
         "compare",
         ({"samplers": 5}, "samplers must be a list of names", "5"),
         ({"samplers": []}, "samplers is empty"),

@@ -12,8 +12,11 @@ from typing import Any
 
 from pymc.exceptions import SamplingError
 
+from pymc_sgld.comparison.files import OutputError
+
 CLEAR, UNCLEAR, CRASH, SILENT = "clear", "unclear", "crash", "silent"
-EXPECTED = (ValueError, TypeError, SamplingError)  # RowError and NoScoreError are ValueErrors
+# RowError and NoScoreError are ValueErrors
+EXPECTED = (ValueError, TypeError, SamplingError, OutputError)
 MARKER = "an output that was there before"
 
 

@@ -382,8 +382,8 @@ def minibatch_in_a_potential():
 
 
 @refused(
-    "'x' has 2 NaN entries of 180, the first in row 5: every batch that holds one would be "
-    "lost. Drop these rows or impute the entries before building the model.",
+    "'x' has 2 NaN entries of 180, the first in row 5, so that the log-density of 'y' is not "
+    "finite. Drop these rows or impute the entries before building the model.",
 )
 def nan_in_a_predictor():
     x = X.copy()
@@ -392,8 +392,8 @@ def nan_in_a_predictor():
 
 
 @refused(
-    "'y' has 1 infinite entries of 60, the first in row 4: every batch that holds one would "
-    "be lost. Drop these rows or impute the entries before building the model.",
+    "'y' has 1 infinite entries of 60, the first in row 4, so that the log-density of 'y' is not "
+    "finite. Drop these rows or impute the entries before building the model.",
 )
 def infinite_response():
     pm.Normal("y", X @ coefficients(), 1.0, observed=np.where(np.arange(N) == 4, np.inf, Y))

@@ -113,8 +113,10 @@ def test_an_experiment_runs_itself_and_is_not_compared(tmp_path, monkeypatch, ca
     assert (tmp_path / "steps_taken.csv").exists()
     with pytest.raises(ValueError, match=r"experiment of its own.*models run health_visits"):
         _running.compare("health_visits", Options(), None, "nuts")
-    with pytest.raises(SystemExit, match="experiment of its own"):
-        main(["compare", "health_visits"])
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "health_visits", "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "experiment of its own" in capsys.readouterr().err
 
 
 def test_long_tables_are_cut_and_said(capsys):
@@ -135,14 +137,16 @@ def test_a_long_table_begins_with_the_fewest_entries_and_says_the_worst():
     assert _running._worst(table.head(40)) == []
 
 
-def test_missing_data_end_without_a_traceback(tmp_path, monkeypatch):
+def test_missing_data_end_without_a_traceback(tmp_path, monkeypatch, capsys):
     def absent(rows=None):
         raise models._datasets.MissingData("not here; do this")
 
     monkeypatch.setattr(Conjugate, "load_data", absent)
     monkeypatch.setattr(models, "load", lambda name: Conjugate)
-    with pytest.raises(SystemExit, match="not here; do this"):
+    with pytest.raises(SystemExit) as ended:
         main(["run", "health_visits", "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "python -m models: not here; do this\n"
 
 
 def test_one_chain_has_no_r_hat(tmp_path):
