@@ -101,7 +101,6 @@ OF_SAMPLE = lines(
     ({"temperature": True}, "temperature must be a number", "True"),
     ({"temperature": psg.schedules.geometric_cooling}, "class geometric_cooling"),
     ({"batches": "windows"}, "batches must be one of", "'windows'"),
-    ({"batches": None}, "batches must be one of", "None"),
     ({"batches": 10}, "batches must be one of", "10"),
     ({"preconditioner": "dens"}, "preconditioner", "Did you mean 'dense'"),
     ({"preconditioner": []}, "preconditioner must be", "[]"),
