@@ -14,7 +14,7 @@ from pymc_sgld.hierarchical_gibbs.marginal_mode import (
     MarginalDensity,
     conditional_mode,
 )
-from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature
+from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature, of_some
 from pymc_sgld.hierarchical_gibbs.sparse_prior import sparse_prior
 from pymc_sgld.hierarchical_gibbs.sparse_rows import LARGEST_SHARED, SparseRows
 from pymc_sgld.preconditioners.sparse_factor import elimination
@@ -22,14 +22,13 @@ from pymc_sgld.tuning import LawByEnds, LinearLaw, TuningProblem, centre_paramet
 from pymc_sgld.tuning.sparse_hessian import Colouring
 from pymc_sgld.types import Array
 
-_MOST_ROUNDS = 6
+_MOST_ROUNDS = 10
 _SETTLED = 0.3  # sds of a hyperparameter given the effects
 _MOST_MAXIMISED = 12  # hyperparameters; more are drawn, and their mean is taken
 _DRAWS = 120  # of the run without data
 _FIRST_DRAWS, _LEFT_OUT = 100, 0.3
 _MOST_CORRECTED = 12  # numbers that all rows share
-_WORTH_CORRECTING = 0.1  # sds
-_STEP = 0.5  # sds, of the difference of two precisions
+_STEP = 0.5  # sds, of the difference of two informations
 _ANOTHER_MODE = 1.0  # root mean square over the parameters, in the coordinates of the steps
 _CONVERGED = 0.1
 _ANY = Colouring(*np.zeros((5, 0), dtype=int))
@@ -90,29 +89,31 @@ class LargeHierarchySearch:
 
         The best effects at the hyperparameters of the start; then the hyperparameters at the
         maximum of their marginal density with a quadratic in place of the rows; and again, until
-        they stay where they are.
+        they stay where they are. Numbers that all rows share go with the effects at first, and with
+        the hyperparameters from then on: at the joint mode a scale of errors is too small, for no
+        effect counts as estimated there.
 
         Raises
         ------
         TuningError
             Where there is no finite density, or no positive curvature.
         """
-        hierarchy, moving = self.hierarchy, self.hierarchy.moving
-        position, offset = start, np.zeros(len(moving))
-        passes, learned, corrected = 0.0, None, False
-        for _ in range(_MOST_ROUNDS):
-            found, curvature = self._at_hyperparameters(position, offset)
+        moving = self.hierarchy.moving
+        position, passes, learned = start, 0.0, None
+        shared = self._shared_numbers
+        for number in range(_MOST_ROUNDS):
+            free = np.setdiff1d(np.arange(len(moving)), shared[: len(shared) * (number > 0)])
+            found, curvature = self._at_hyperparameters(position, free)
             passes += found.data_passes + 1
-            slope = self._slope(curvature.reference) - offset
-            position, units, learned = self._typical(curvature, slope, learned)
-            apart = (position - found.position)[hierarchy.hyperparameters.entries]
-            settled = bool((np.abs(apart) <= _SETTLED * units).all())
-            if settled and corrected:
+            slope = self._slope(curvature.reference)
+            changes, more = self._changes(curvature, shared) if number else ((), 0.0)
+            passes += more
+            position, settled, learned = self._typical(curvature, slope, changes, learned)
+            if number and settled:
                 break
-            offset, more = self._offset(curvature)
-            passes, corrected = passes + more, settled
-            if settled and not offset.any():
-                break
+        if len(shared):  # the mean of draws is to be where they are
+            of_prior = self.hierarchy.prior(curvature.reference, np.zeros_like(position))[0]
+            slope[shared] = -of_prior[moving[shared]]
         draws = self._draws(curvature, position, slope, learned)
         curvature = curvature.levelled(position)
         metric = curvature.metric(position)
@@ -142,32 +143,39 @@ class LargeHierarchySearch:
         Returns how far it lies, in the coordinates of the steps, and data passes.
         """
         begin = np.array(tuned.mode)
-        moving = tuned.curvature.moving
+        moving, free = tuned.curvature.moving, np.arange(len(tuned.curvature.moving))
         begin[moving] = start[moving]
-        found, _ = self._at_hyperparameters(begin, np.zeros(len(moving)))
-        again, _ = self._at_hyperparameters(tuned.mode, np.zeros(len(moving)))
+        found, _ = self._at_hyperparameters(begin, free)
+        again, _ = self._at_hyperparameters(tuned.mode, free)
         apart = [tuned.metric.to_coordinates(one.position) for one in (found, again)]
         distance = float(np.sqrt(np.mean((apart[0] - apart[1])[moving] ** 2)))
         far = distance if distance > _ANOTHER_MODE and found.distance < _CONVERGED else 0.0
         return far, found.data_passes + again.data_passes
 
     def _at_hyperparameters(
-        self, start: Array, offset: Array
+        self, start: Array, free: Array
     ) -> tuple[ConditionalMode, SparseCurvature]:
-        """Return the best effects at the hyperparameters of the start, and the curvature there."""
-        moving = self.hierarchy.moving
-        at_start = self._curvature(start)
+        """Return the best effects at the hyperparameters of the start, and the curvature there.
+
+        Parameters
+        ----------
+        start : array, shape (n_dim,)
+        free : array of int
+            Places within what moves that are sought; the others stay.
+        """
+        moving, at_start = self.hierarchy.moving, self._curvature(start)
+        plan = elimination(of_some(at_start.pattern, free), at_start.variable[free])
 
         def precision(at: Array) -> csr_array:
-            return csr_array(self._information(at) + replace(at_start, reference=at).prior_at(at))
+            of_prior = replace(at_start, reference=at).prior_at(at)
+            return of_some(self._information(at) + of_prior, free)
 
         found = conditional_mode(
             self.problem.function,
             precision,
-            at_start.elimination.factor,
+            plan.factor,
             start,
-            moving,
-            offset,
+            moving[free],
             self.rows.passes_of_information,
         )
         curvature = replace(
@@ -208,19 +216,31 @@ class LargeHierarchySearch:
         return np.asarray((whole.astype(float) - of_prior)[self.hierarchy.moving])
 
     def _typical(
-        self, curvature: SparseCurvature, slope: Array, learned: Any
-    ) -> tuple[Array, Array, Any]:
-        """Return typical hyperparameters with the best effects, the units of their distance.
+        self,
+        curvature: SparseCurvature,
+        slope: Array,
+        changes: tuple[tuple[int, csr_array], ...],
+        learned: Any,
+    ) -> tuple[Array, bool, Any]:
+        """Return typical hyperparameters with the best effects, and whether they were there.
 
         The maximum of their marginal density; where they are many, the mean of draws.
         """
-        entries = self.hierarchy.hyperparameters.entries
-        density = MarginalDensity(curvature, self.hierarchy.density, slope)
-        if len(entries) <= _MOST_MAXIMISED:
-            return *density.maximum(), learned
-        draws, learned = self._pilot(curvature, curvature.reference, slope, _FIRST_DRAWS, learned)
-        draws = draws[int(_LEFT_OUT * len(draws)) :, entries]
-        return density.at(draws.mean(axis=0))[1], draws.std(axis=0), learned
+        entries, reference = self.hierarchy.hyperparameters.entries, curvature.reference
+        shared = curvature.moving[[place for place, _ in changes]]
+        value, settled = self.hierarchy.density, True
+        if len(entries) > _MOST_MAXIMISED:
+            draws, learned = self._pilot(curvature, reference, slope, _FIRST_DRAWS, learned)
+            draws = draws[int(_LEFT_OUT * len(draws)) :, entries]
+            curvature = replace(curvature, reference=reference.copy())
+            curvature.reference[entries] = draws.mean(axis=0)
+            moved = np.abs(curvature.reference - reference)[entries]
+            settled = bool((moved <= draws.std(axis=0)).all())
+            entries = entries[:0]
+        density = MarginalDensity(curvature, value, slope, np.r_[entries, shared], changes)
+        position = density.maximum() if len(density.entries) else density.at(entries)[1]
+        apart = np.abs(position - curvature.reference)[density.entries]
+        return position, settled and bool((apart <= _SETTLED * density.units()).all()), learned
 
     def _draws(self, curvature: SparseCurvature, start: Array, slope: Array, learned: Any) -> Array:
         return self._pilot(curvature, start, slope, _DRAWS, learned)[0]
@@ -238,40 +258,38 @@ class LargeHierarchySearch:
         draws = pilot(curvature, start, curvature.reference, slope, update, n_draws, generator)
         return draws, latest[0]
 
-    def _offset(self, curvature: SparseCurvature) -> tuple[Array, float]:
-        r"""Return the slope that moves numbers shared by all rows to their marginal mode; passes.
+    def _changes(
+        self, curvature: SparseCurvature, shared: Array
+    ) -> tuple[tuple[tuple[int, csr_array], ...], float]:
+        """Return how the information of the rows changes with numbers that they share, and passes.
 
-        The joint mode of effects and the scale of errors has too small a scale: the density of the
-        scale alone has the factor :math:`|P_u|^{-1/2}` beside that at the best effects. Its slope
-        is taken along the direction in which a number moves with all that follows it.
+        Along the direction in which the best effects follow.
         """
-        moving, size = curvature.moving, np.bincount(curvature.variable)
-        chosen = np.flatnonzero((size[curvature.variable] == 1) & self._is_shared)
-        offset = np.zeros(len(moving))
-        if not 0 < len(chosen) <= _MOST_CORRECTED:
-            return offset, 0.0
-        others = np.setdiff1d(np.arange(len(moving)), chosen)
-        factor = curvature.factor(curvature.reference)
-        units = np.zeros((len(chosen), len(moving)))
-        units[np.arange(len(chosen)), chosen] = 1
-        ways = np.array([factor.solve(unit) for unit in units])
-        covariance = ways[:, chosen]
-        sds, shift = np.sqrt(np.diag(covariance)), []
-        plan = None
-        for way, sd in zip(ways, sds, strict=True):
-            halves = []
+        if not len(shared):
+            return (), 0.0
+        moving, reference = curvature.moving, curvature.reference
+        others = np.setdiff1d(np.arange(len(moving)), shared)
+        precision, found = curvature.precision(reference), []
+        plan = elimination(of_some(curvature.pattern, others), curvature.variable[others])
+        factor = plan.factor(of_some(precision, others))
+        for place in shared:
+            unit = np.zeros(len(moving))
+            unit[place] = 1
+            way = unit.copy()
+            way[others] = -factor.solve((precision @ unit)[others])
+            step = _STEP / np.sqrt(max(curvature.information_diagonal[place], 1.0))
+            ends = []
             for sign in (1, -1):
-                at = curvature.reference.copy()
-                at[moving] += sign * _STEP * way / sd
-                there = replace(curvature, reference=at, information=self._information(at))
-                among = csr_array(csr_array(there.precision(at)[others])[:, others])
-                plan = plan or elimination(among, curvature.variable[others])
-                halves.append(plan.factor(among).log_determinant / 2)
-            shift.append(-(halves[0] - halves[1]) / (2 * _STEP))
-        if np.abs(shift).max() > _WORTH_CORRECTING:
-            offset[chosen] = -np.linalg.solve(covariance, sds * np.array(shift))
-        return offset, 2 * len(chosen) * self.rows.passes_of_information
+                at = reference.copy()
+                at[moving] += (sign * step * way).astype(at.dtype)
+                ends.append(self._information(at))
+            found.append((int(place), csr_array((ends[0] - ends[1]) / (2 * step))))
+        return tuple(found), 2 * len(shared) * self.rows.passes_of_information
 
     @property
-    def _is_shared(self) -> Array:
-        return np.isin(self.hierarchy.moving, self.rows.gathered.shared)
+    def _shared_numbers(self) -> Array:
+        """Places within what moves of numbers that all rows share, if there are few."""
+        sizes, moving = np.asarray(self.hierarchy.sizes), self.hierarchy.moving
+        variable = np.repeat(np.arange(len(sizes)), sizes)[moving]
+        alone = (sizes[variable] == 1) & np.isin(moving, self.rows.gathered.shared)
+        return np.flatnonzero(alone) if alone.sum() <= _MOST_CORRECTED else np.zeros(0, dtype=int)

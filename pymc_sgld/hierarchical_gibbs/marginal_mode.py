@@ -19,6 +19,7 @@ References
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +27,9 @@ import scipy.optimize
 
 from scipy.sparse import csr_array, diags_array
 
-from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature
+from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature, of_some
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.preconditioners.sparse_factor import SparseFactor
+from pymc_sgld.preconditioners.sparse_factor import Elimination, SparseFactor, elimination
 from pymc_sgld.tuning import TuningError
 from pymc_sgld.types import Array
 
@@ -36,6 +37,7 @@ _MOST_NEWTON_STEPS = 30
 _MOST_HALVINGS = 15
 _RIDGES = 0.0, 0.1, 1.0, 10.0, 100.0  # of the diagonal, where the precision is not positive
 _ARRIVED = 0.03  # root mean square of a step, in sds; of each parameter ten times that
+_ROUNDING = 1e-13  # of the log-density, gained by a step
 _DIFFERENCE = 0.05  # sds of a hyperparameter given the effects
 _SLOPE = 0.05
 _MOST_ITERATIONS = 60
@@ -56,7 +58,6 @@ def conditional_mode(
     factor: Callable[[csr_array], SparseFactor],
     position: Array,
     moving: Array,
-    offset: Array,
     passes_of_precision: float,
 ) -> ConditionalMode:
     """Climb by Newton steps on all rows, shortened where they overshoot.
@@ -70,8 +71,7 @@ def conditional_mode(
     position : array, shape (n_dim,)
         Where to begin; has the hyperparameters.
     moving : array of int, shape (n_moving,)
-    offset : array, shape (n_moving,)
-        A slope that is taken off the log-density.
+        Entries that are sought; the others stay.
     passes_of_precision : float
         Passes through the data that it takes.
 
@@ -84,7 +84,7 @@ def conditional_mode(
     def density(at: Array) -> tuple[float, Array]:
         with np.errstate(all="ignore"):
             value, gradient = function.full(at)
-        return float(value - offset @ at[moving]), np.asarray(gradient, float)[moving] - offset
+        return float(value), np.asarray(gradient, float)[moving]
 
     value, slope = density(position)
     if not (np.isfinite(value) and np.isfinite(slope).all()):
@@ -100,6 +100,8 @@ def conditional_mode(
         step = _positive(matrix, factor).solve(slope)
         distance = float(np.sqrt(max(float(step @ slope), 0.0) / len(step)))
         each = np.abs(step) * np.sqrt(np.maximum(matrix.diagonal(), 0.0))
+        if step @ slope <= _ROUNDING * max(abs(value), 1.0):
+            break
         arrived = distance < _ARRIVED and each.max(initial=0.0) < 10 * _ARRIVED
         for shorter in 0.5 ** np.arange(_MOST_HALVINGS):
             ahead = position.copy()
@@ -135,6 +137,9 @@ def _positive(matrix: csr_array, factor: Callable[[csr_array], SparseFactor]) ->
 class MarginalDensity:
     """The log-density of the hyperparameters, with a quadratic in place of the rows.
 
+    Numbers that all rows share, such as the scale of errors, are among the arguments: the
+    information of the rows changes with them, and with it what the effects' determinant adds.
+
     Parameters
     ----------
     curvature : SparseCurvature
@@ -143,45 +148,75 @@ class MarginalDensity:
         Log-density of the prior part at a position.
     slope : array, shape (n_moving,)
         Of the rows' log-likelihood there.
+    entries : array of int, shape (n_arguments,)
+        Hyperparameters and shared numbers, as entries of the position.
+    changes : tuple of (int, sparse array)
+        Shared numbers, as places within what moves, and the derivatives of the information.
     """
 
     curvature: SparseCurvature
     value: Callable[[Array], float]
     slope: Array
+    entries: Array
+    changes: tuple[tuple[int, csr_array], ...] = ()
 
-    def at(self, hyperparameters: Array) -> tuple[float, Array]:
+    @cached_property
+    def _fixed(self) -> Array:
+        """Places within what moves that are arguments."""
+        return np.array([place for place, _ in self.changes], dtype=int)
+
+    @cached_property
+    def _others(self) -> Array:
+        return np.setdiff1d(np.arange(len(self.curvature.moving)), self._fixed)
+
+    @cached_property
+    def _elimination(self) -> Elimination:
+        if not len(self._fixed):
+            return self.curvature.elimination
+        among = of_some(self.curvature.pattern, self._others)
+        return elimination(among, self.curvature.variable[self._others])
+
+    def at(self, values: Array) -> tuple[float, Array]:
         """Return the log-density, and the position with the best effects; -inf where it is none."""
-        curvature, moving = self.curvature, self.curvature.moving
+        curvature, moving, others = self.curvature, self.curvature.moving, self._others
         position = np.array(curvature.reference)
-        position[curvature.hyperparameters] = hyperparameters
+        position[self.entries] = values
+        step = (position - curvature.reference)[moving].astype(float)
+        step[others] = 0
         with np.errstate(all="ignore"):
             gradient = curvature.prior(position, np.zeros_like(position))[0]
             slope = np.asarray(gradient, dtype=float)[moving] + self.slope
+        slope = (slope - curvature.information @ step)[others]
         if not np.isfinite(slope).all():
             return -np.inf, position
+        matrix = curvature.precision(position)
+        for place, derivative in self.changes:
+            matrix = matrix + step[place] * derivative
         try:
-            factor = curvature.factor(position)
+            factor = self._elimination.factor(of_some(matrix, others))
         except np.linalg.LinAlgError:
             return -np.inf, position
-        step = factor.solve(slope)
-        position[moving] += step.astype(position.dtype)
+        step[others] = factor.solve(slope)
+        position[moving[others]] += step[others].astype(position.dtype)
         of_rows = self.slope @ step - step @ (curvature.information @ step) / 2
         found = self.value(position) + of_rows - factor.log_determinant / 2
         return (float(found) if np.isfinite(found) else -np.inf), position
 
     def units(self) -> Array:
-        """Return the sds of the hyperparameters given the effects; 1 where there is none."""
+        """Return the sds of the arguments given all else; 1 where there is none."""
         curvature, found = self.curvature, []
-        for entry in curvature.hyperparameters:
+        whole = np.zeros(len(curvature.reference))
+        whole[curvature.moving] = curvature.information_diagonal
+        for entry in self.entries:
             unit = np.zeros_like(curvature.reference)
             unit[entry] = 1
-            curved = float(curvature.prior(curvature.reference, unit)[1][entry])
+            curved = float(curvature.prior(curvature.reference, unit)[1][entry] + whole[entry])
             found.append(1 / np.sqrt(curved) if curved > 0 else 1.0)
         return np.minimum(found, 1.0)
 
-    def maximum(self) -> tuple[Array, Array]:
-        """Return the position with the best hyperparameters and effects, and the units."""
-        start = self.curvature.reference[self.curvature.hyperparameters].astype(float)
+    def maximum(self) -> Array:
+        """Return the position with the best arguments and effects."""
+        start = self.curvature.reference[self.entries].astype(float)
         units = self.units()
 
         def objective(offset: Array) -> float:
@@ -202,4 +237,4 @@ class MarginalDensity:
             method="L-BFGS-B",
             options={"maxiter": _MOST_ITERATIONS, "gtol": _SLOPE, "ftol": 1e-12},
         )
-        return self.at(start + units * result.x)[1], units
+        return self.at(start + units * result.x)[1]

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from scipy.sparse import coo_array, csr_array, triu
+from scipy.sparse import coo_array, csr_array, sparray, triu
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
@@ -36,8 +36,13 @@ class SparseCurvature(ConditionalCurvature):
     @cached_property
     def elimination(self) -> Elimination:
         """What is eliminated first, for any hyperparameters."""
-        pattern = abs(self.information) + abs(self._prior_matrix(np.ones(len(self.entries.row))))
-        return elimination(csr_array(pattern), self.variable)
+        return elimination(self.pattern, self.variable)
+
+    @property
+    def pattern(self) -> csr_array:
+        """Where the precision has entries, for any hyperparameters."""
+        of_prior = self._prior_matrix(np.ones(len(self.entries.row)))
+        return csr_array(abs(self.information) + of_prior)
 
     def precision(self, position: Array) -> csr_array:
         """Return the precision at the hyperparameters of a position."""
@@ -126,3 +131,10 @@ class SparseCurvature(ConditionalCurvature):
     def _prior_matrix(self, values: Array) -> csr_array:
         row, column, n_moving = self.entries.row, self.entries.column, len(self.moving)
         return csr_array(coo_array((values, (row, column)), shape=(n_moving, n_moving)))
+
+
+def of_some(matrix: sparray, chosen: Array) -> csr_array:
+    """Return the rows and columns of some entries."""
+    if len(chosen) == matrix.shape[0]:
+        return csr_array(matrix)
+    return csr_array(csr_array(csr_array(matrix)[chosen])[:, chosen])
