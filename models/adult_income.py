@@ -92,6 +92,7 @@ def learn(data: Split, seed: int, **options: Any) -> tuple[xr.Dataset, Any]:
     settings: dict[str, Any] = {
         "sampler": "sgld",
         "batch_size": 10,
+        "batches": "independent",
         "step_size": polynomial_decay_between(FIRST_STEP, LAST_STEP),
         "steps_per_draw": steps_per_draw,
         "draws": PASSES * DRAWS_A_PASS,

@@ -34,6 +34,7 @@ VARIANCE = 2.0  # of a point about the mean of its component
 SAMPLING: dict[str, Any] = {
     "sampler": "sgld",
     "batch_size": 1,
+    "batches": "independent",
     "step_size": polynomial_decay_between(first=0.005, last=0.000_05, exponent=0.55),
     "steps_per_draw": 100,
     "draws": 10_000,

@@ -13,7 +13,13 @@ import pymc_sgld as psg
 from pymc_sgld.model_graph import RowError, row_model
 from pymc_sgld.posterior import check_others, checking, parameter_labels, score_estimates
 from pymc_sgld.posterior.score_estimates import ScoreSource, affordable_scores
-from pymc_sgld.posterior.verdicts import Measured, sure_range, undecided
+from pymc_sgld.posterior.verdicts import (
+    Measured,
+    parameter_verdicts,
+    sure_range,
+    undecided,
+    variable_verdicts,
+)
 from pymc_sgld.step_methods.auto_report import widths
 
 # the name of the module is that of a function in its package
@@ -421,3 +427,17 @@ def test_a_named_sampler_is_checked_at_its_end_for_a_tenth_of_its_gradients(mode
     assert float(group["sd_ratio"].max()) == pytest.approx(predicted, abs=0.15) and predicted > 1.3
     assert group.attrs["data_passes"] <= 0.1 * float(idata.sample_stats["data_passes"].sum())
     assert "wider than the posterior" in caplog.text
+
+
+def test_where_a_few_scores_decide_it_is_said_and_more_are_taken():
+    """By hand: one parameter whose error could not be told."""
+    blank, ones = np.zeros(2), np.ones(2)
+    measured = Measured(
+        ["level[0]", "level[1]"], ones, 1000 * ones, np.array([0.65, 1.0]),
+        np.array([np.inf, 0.01]), blank, blank, blank, blank > 0, 50 * ones, ones,
+    )  # fmt: skip
+    assert parameter_verdicts(measured, 0.05) == ["cannot tell", "fine"]
+    [verdict] = variable_verdicts(measured, 0.05)
+    assert verdict.in_words == "cannot tell: a few scores decide" and "n_scored" in verdict.advice
+    assert undecided(measured, 0.05)
+    assert not undecided(measured._replace(sd_ratio_error=0.01 * ones, sd_ratio=ones), 0.05)

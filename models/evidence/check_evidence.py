@@ -73,6 +73,7 @@ def _runs(model: pm.Model, batch_size: int, step_size: float, seed: int) -> tupl
             chains=CHAINS * (1 + _TIMES_FOR_TRUTH),
             cores=1,
             batch_size=batch_size,
+            batches="independent",  # the noise of sweeps adds up to little, and is to be seen
             step_size=step_size,
             preconditioner="dense",
             steps_per_draw=int(np.ceil(1 / step_size)),

@@ -24,6 +24,8 @@ _FEWEST_OF_HALVES = 10
 _KEPT = 0.75  # of an effective number, at least
 _DRAWS_PER_DEGREE = 10.0  # effective draws for a degree of freedom of a standard error
 _LEAST_FREEDOM = 10.0
+_FEWEST_DECIDING = 20.0  # scores, by their fourth moment, for an error that can be believed
+_HARDLY = 0.2  # share of an error's square, below which it does not matter where it comes from
 
 _Part = tuple[Any, ...]  # an index into chains and draws
 
@@ -32,7 +34,7 @@ class ScoreMoments(NamedTuple):
     """Measured inflation of posterior sds, by parameter."""
 
     sd_ratio: Array  # (n_dim,), sd of the draws over that of the posterior
-    standard_error: Array  # (n_dim,)
+    standard_error: Array  # (n_dim,), inf where a few scores decide
     degrees_of_freedom: Array  # (n_dim,), of the standard error
     of_scores: Array  # (n_dim,), share of its square that more scores of the same draws would lower
 
@@ -165,6 +167,8 @@ def width_and_slope(
     ratio = np.sqrt(np.maximum(value, 0.0))
     # near zero the root is not a line: its error is the root of the error
     error = error / (2 * np.maximum(ratio, np.sqrt(error) + _TINY))
+    # of a level with few rows, which few batches hold, the few decide, and its error is not known
+    error = np.where((of_scores > _HARDLY) & (_deciding(left) < _FEWEST_DECIDING), np.inf, error)
     slopes = pull * np.sqrt(variance)
     mean_slope = MeanScore(slopes.mean(axis=(0, 1)), _error(slopes).value)
     return ScoreMoments(ratio, error, freedom, of_scores), mean_slope
@@ -244,6 +248,13 @@ def _error(series: Array) -> _Error:
     return _Error(
         series.std(axis=(0, 1)) / np.sqrt(ess), np.maximum(ess / _DRAWS_PER_DEGREE, _LEAST_FREEDOM)
     )
+
+
+def _deciding(series: Array) -> Array:
+    """Return of how many normal numbers squares would be as even as those of a series."""
+    squares = (series - series.mean(axis=(0, 1))) ** 2
+    total = squares.sum(axis=(0, 1))
+    return np.asarray(3 * total**2 / np.maximum((squares**2).sum(axis=(0, 1)), _TINY))
 
 
 def _freedom(errors: Array, freedom: Array) -> Array:

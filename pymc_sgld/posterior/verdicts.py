@@ -156,13 +156,15 @@ def undecided(measured: Measured, target_bias: float) -> bool:
     """Return whether more scores could settle what is measured of a width.
 
     That is where a parameter is measured beyond the target, alone would be believed, but is not
-    surely beyond it with all of them looked at, and the scores have a part in the error.
+    surely beyond it with all of them looked at, and the scores have a part in the error; and where
+    a few scores decide, such as those of the batches that hold a row of a rare level.
     """
     lower, upper = sure_range(measured)
     ratio, error = measured.sd_ratio, measured.sd_ratio_error
     suspect = np.abs(ratio - 1) > np.maximum(target_bias, _SUSPECT * error)
     open_ = (lower < 1 + target_bias) & (upper > 1 - target_bias)
-    return bool((suspect & open_ & (measured.of_scores > _OF_SCORES)).any())
+    open_ = suspect & open_ & (measured.of_scores > _OF_SCORES)
+    return bool((open_ | np.isposinf(error)).any())
 
 
 def warnings_of(measured: Measured, target_bias: float, sampler: str = BATCHES) -> list[str]:
@@ -258,6 +260,11 @@ def _of_mixing(measured: Measured, j: int) -> tuple[str, str]:
 
 
 def _of_ignorance(measured: Measured, j: int, why: str) -> tuple[str, str]:
+    if np.isposinf(measured.sd_ratio_error[j]):
+        return "cannot tell: a few scores decide", (
+            "Few batches hold rows that say something of it, or its tails are long: call check() "
+            "with more n_scored, which reads all rows."
+        )
     if measured.not_finite[j]:
         return f"cannot tell: {measured.not_finite[j]} draws are not finite", (
             "The chain diverged, or the draws lie outside the support of this model: look at them "

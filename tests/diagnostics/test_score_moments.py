@@ -2,6 +2,8 @@
 
 import importlib
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -181,3 +183,25 @@ def test_exact_draws_are_fine_at_any_number_of_parameters(case):
         some = draws[:, :: case.scored]
         alarms += (verdicts_of(score_moments(some, scores_of(some), draws=draws)) != FINE).any()
     assert alarms <= 2 + 3 * np.sqrt(0.05 * 0.95 * repetitions)
+
+
+def test_a_level_that_few_batches_hold_is_no_false_alarm(monkeypatch):
+    """Exact draws; the score of one parameter is from rows that one batch in 60 or in 4 holds.
+
+    A few scores then decide, and their error is small where they happen to be: "too narrow" in some
+    of 200 repetitions, unless that is looked at.
+    """
+    found = {}
+    for fewest, share in ((0.0, 1 / 60), (20.0, 1 / 60), (20.0, 1 / 4)):
+        monkeypatch.setattr(module, "_FEWEST_DECIDING", fewest)
+        generator, kinds = np.random.default_rng(9), []
+        for _ in range(200):
+            draws = generator.normal(size=(4, 250, 3))
+            scores = -draws + 0.1 * generator.normal(size=draws.shape)
+            scores[..., 0] *= (generator.random((4, 250)) < share) / share
+            kinds.append(verdicts_of(score_moments(draws, scores, np.eye(3)))[0])
+        found[fewest, share] = Counter(kinds)
+    assert found[0.0, 1 / 60]["too narrow"] >= 3
+    assert found[20.0, 1 / 60]["too narrow"] == 0 and found[20.0, 1 / 60]["inflated"] <= 1
+    assert found[20.0, 1 / 4]["too narrow"] + found[20.0, 1 / 4]["inflated"] <= 10
+    assert found[20.0, 1 / 4]["cannot tell"] < 200
