@@ -8,7 +8,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from pytensor.graph.basic import Apply, Variable
-from pytensor.tensor.basic import Alloc, AllocEmpty, ARange, Join
+from pytensor.tensor.basic import Alloc, AllocEmpty, ARange, Join, Split
 from pytensor.tensor.reshape import JoinDims, SplitDims
 from pytensor.tensor.shape import Reshape
 
@@ -80,6 +80,16 @@ def rows_of_join(op: Join, node: Apply, output: int, axis: int, rows: RowRequest
 
 
 @register_row_rule(Reshape)
+@register_row_rule(Split)
+def rows_of_split(op: Split, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
+    """Split along another axis."""
+    x, lengths = node.inputs
+    if axis == op.axis:
+        raise rows.refuse_mixing(node, output)
+    parts: list[Variable] = op(rows.take_full(x, axis), lengths, return_list=True)
+    return parts[output]
+
+
 @register_row_rule(JoinDims)
 @register_row_rule(SplitDims)
 def rows_of_reshape(op: Any, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:

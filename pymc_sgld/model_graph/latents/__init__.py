@@ -1,0 +1,1 @@
+"""Latent variables of single rows, integrated out inside the graph."""

@@ -1,0 +1,285 @@
+"""Take a model apart into what all rows share and an integral over the latents of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+
+from pymc.model.fgraph import ModelVar, clone_model, fgraph_from_model, model_from_fgraph
+from pytensor.graph.basic import Variable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors, toposort
+
+from pymc_sgld.model_graph.density.modes import compile_function
+from pymc_sgld.model_graph.density.row_density import RowLeaf
+from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
+from pymc_sgld.model_graph.latents.row_integrals import RowIntegral
+from pymc_sgld.model_graph.rewrite.errors import RowError
+from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
+from pymc_sgld.model_graph.rewrite.factors import uses_minibatch
+from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
+from pymc_sgld.model_graph.rewrite.local_latents import local_latent_model
+from pymc_sgld.model_graph.rewrite.naming import listed
+from pymc_sgld.model_graph.rewrite.parameter_checks import conditions_of
+from pymc_sgld.model_graph.rewrite.private_api import CheckParameterValue
+from pymc_sgld.model_graph.rewrite.row_axes import RowsArgument
+
+MOST_LATENTS = 2  # of a row: nodes grow with their power
+# From modes at a point near by; more would only make the graph longer.
+NEWTON_STEPS = 3
+_MOST_STEPS = 100  # of Newton on all rows, to move the starts
+_ARRIVED = 1e-6  # the length of a step, in standard deviations of a row's latents
+
+
+@dataclass(frozen=True, eq=False)
+class RowLatents:
+    """A model taken apart: what all rows share, and the joint density of a row and its latents.
+
+    Attributes
+    ----------
+    shared : pm.Model
+        Without the latents, the observed variables that depend on them, and what else does.
+    latents, observed : tuple of str
+        What is integrated out, and the observed variables that depend on it.
+    left_out : tuple of str
+        Deterministics that depend on the latents.
+    n_rows, n_latents : int
+        Number of rows, and of latents in each.
+    """
+
+    shared: pm.Model
+    latents: tuple[str, ...]
+    observed: tuple[str, ...]
+    left_out: tuple[str, ...]
+    n_rows: int
+    n_latents: int
+    dims: tuple[str, ...]
+    integral: RowIntegral = field(repr=False)  # of placeholders
+    placeholders: Mapping[str, Variable] = field(repr=False)
+    starts: tuple[Any, ...] = field(repr=False)  # shared variables, each of shape (N,)
+
+    @property
+    def potential(self) -> str:
+        """Name of the potential that holds the integrals."""
+        return f"log_marginal_{'_'.join(self.observed)}"
+
+    def marginal_model(self, rule: QuadratureRule, *, newton_steps: int = NEWTON_STEPS) -> pm.Model:
+        """Return the model of what all rows share, with the integrals as a potential.
+
+        The models of several rules have the same starts.
+        """
+        model = clone_model(self.shared)
+        value = self.integral.log_integral(self.starts, rule, newton_steps)
+        with model:
+            pm.Potential(self.potential, self._in(model, [value])[0], dims=self.dims or None)
+        return model
+
+    def move_starts(self, point: Mapping[str, Any]) -> float:
+        """Put the starts at the modes of the latents given what all rows share.
+
+        Parameters
+        ----------
+        point : dict of str to array
+            Unconstrained values, named as ``shared.initial_point()`` names them.
+
+        Returns
+        -------
+        float
+            Length of the longest last step, in standard deviations of a row's latents.
+        """
+        model = self.shared
+        new, length = self.integral.newton_step(self.starts)
+        outputs = model.replace_rvs_by_values(self._in(model, [*new, length]))
+        step = compile_function(model.value_vars, outputs, mode="FAST_COMPILE")
+        values = [point[v.name] for v in model.value_vars]
+        for _ in range(_MOST_STEPS):
+            *moved, lengths = step(*values)
+            for start, value in zip(self.starts, moved, strict=True):
+                start.set_value(value)
+            if np.max(lengths) < _ARRIVED:
+                break
+        return float(np.max(lengths))
+
+    def _in(self, model: pm.Model, graphs: Sequence[Variable]) -> list[Variable]:
+        """Return graphs with a model's own variables in the places of the placeholders."""
+        places = {place: model[name] for name, place in self.placeholders.items()}
+        replaced: list[Variable] = graph_replace(list(graphs), places, strict=False)
+        return replaced
+
+
+def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -> RowLatents:
+    """Take a model with one or two free entries per row apart.
+
+    Parameters
+    ----------
+    model : pm.Model, optional
+        The model of the context if not given.
+    rows : str or dict, default "auto"
+        As for `row_model`.
+
+    Raises
+    ------
+    RowError
+        If the model has no latents of rows, or they cannot be integrated out.
+    """
+    model = pm.modelcontext(model)
+    if uses_minibatch(model):
+        raise RowError(
+            "The latents of rows of a pm.Minibatch cannot be integrated out: write the model on "
+            "the full data; the rows of a step are drawn from it."
+        )
+    local = local_latent_model(model, rows=rows)
+    n_rows, n_latents = local.latents[0].total_size, _number_of_latents(local.latents)
+    fgraph, memo = fgraph_from_model(model)
+    by_value = {value.name: variable for variable, value in model.rvs_to_values.items()}
+    variables = [by_value[leaf.name] for leaf in local.latents]
+    gone = {memo[variable] for variable in variables}
+    observed = [y for y in model.observed_RVs if _depends(memo[y], gone)]
+    _refuse_potentials(model, memo, gone)
+    axes = {term.name: term.axis for term in local.row_model.terms}
+    latents = [pt.vector(f"latent_{j}", shape=(n_rows,)) for j in range(n_latents)]
+    joint = _joint(model, memo, local.latents, variables, observed, axes, latents)
+    boundary = [v for v in ancestors([joint], blockers=fgraph.outputs) if _is_named(v)]
+    placeholders = {v.owner.op.name: v.type(name=v.owner.op.name) for v in boundary}
+    [joint] = graph_replace(
+        [joint], {v: placeholders[v.owner.op.name] for v in boundary}, strict=False
+    )
+    left_out = [d for d in model.deterministics if _depends(memo[d], gone)]
+    group = local.row_model.groups[local.latents[0].group].name
+    return RowLatents(
+        shared=_without(model, fgraph, [memo[v] for v in (*variables, *observed, *left_out)]),
+        latents=tuple(v.name for v in variables),
+        observed=tuple(y.name for y in observed),
+        left_out=tuple(d.name for d in left_out),
+        n_rows=n_rows,
+        n_latents=n_latents,
+        dims=(group,) if group in model.coords else (),
+        integral=RowIntegral.of(joint, latents),
+        placeholders=placeholders,
+        starts=tuple(
+            pytensor.shared(np.zeros(n_rows, dtype=z.type.dtype), name=f"mode_of_{z.name}")
+            for z in latents
+        ),
+    )
+
+
+def _joint(
+    model: pm.Model,
+    memo: Mapping[Variable, Variable],
+    leaves: Sequence[RowLeaf],
+    variables: Sequence[Variable],
+    observed: Sequence[Variable],
+    axes: Mapping[str, int],
+    latents: Sequence[Variable],
+) -> Variable:
+    """Return the log of the joint density of each row and its latents, shape (N,)."""
+    terms, natural, left = [], {}, list(latents)
+    for variable, leaf in zip(variables, leaves, strict=True):
+        value = _assembled([left.pop(0) for _ in range(_per_row(leaf))], leaf)
+        random, transform = memo[variable].owner.inputs[0], model.rvs_to_transforms[variable]
+        inputs, axis = random.owner.inputs, axes[variable.name]
+        natural[memo[variable]] = value if transform is None else transform.backward(value, *inputs)
+        terms.append(_by_row(pm.logp(random, natural[memo[variable]]), axis))
+        if transform is not None:
+            terms.append(_by_row(transform.log_jac_det(value, *inputs), axis))
+    for y in observed:
+        random, data = memo[y].owner.inputs
+        terms.append(_by_row(pm.logp(random, data), axes[y.name]))
+    joint = sum(terms[1:], start=terms[0])
+    for _ in variables:  # a latent may depend on another
+        [joint] = graph_replace([joint], natural, strict=False)
+    return _checked_by_entry(joint, set(latents))
+
+
+def _checked_by_entry(joint: Variable, latents: set[Variable]) -> Variable:
+    """Give minus infinity to the entries whose parameters are out of range, instead of raising."""
+    replaced: dict[Variable, Variable] = {}
+    for node in toposort([joint]):
+        if not isinstance(node.op, CheckParameterValue):
+            continue
+        logp = node.inputs[0]
+        for condition in conditions_of(node, Evaluator({})):
+            by_entry = condition.type.ndim == logp.type.ndim
+            if latents.isdisjoint(ancestors([condition])) or not by_entry:
+                condition = pt.all(condition)
+            logp = pt.switch(condition, logp, -np.inf)
+        replaced[node.outputs[0]] = rebuild([logp], replaced)[0] if replaced else logp
+    return rebuild([joint], replaced)[0] if replaced else joint
+
+
+def _by_row(density: Variable, axis: int) -> Variable:
+    """Sum over all axes but that of the rows."""
+    others = tuple(a for a in range(density.type.ndim) if a != axis)
+    return density.sum(axis=others) if others else density
+
+
+def _per_row(leaf: RowLeaf) -> int:
+    """Return how many entries of a variable each row has."""
+    return int(np.prod(leaf.block.type.shape[1:]))
+
+
+def _number_of_latents(leaves: Sequence[RowLeaf]) -> int:
+    number = sum(_per_row(leaf) for leaf in leaves)
+    names = listed([leaf.name for leaf in leaves])
+    if number > MOST_LATENTS:
+        raise RowError(
+            f"{names} are {number} latents in each row, of which quadrature integrates at most "
+            f"{MOST_LATENTS} out. Use pm.sample() (NUTS), or integrate them out by hand where the "
+            "integral has a closed form."
+        )
+    if len({leaf.group for leaf in leaves}) > 1:
+        raise RowError(
+            f"{names} belong to rows of different kinds. One kind of rows at a time can have its "
+            "latents integrated out. Use pm.sample() (NUTS)."
+        )
+    return number
+
+
+def _assembled(entries: Sequence[Variable], leaf: RowLeaf) -> Variable:
+    """Return a variable's value from the vectors of its entries, one a row."""
+    ndim = leaf.block.type.ndim
+    if ndim == 1:
+        return entries[0]
+    if ndim > 2:
+        raise RowError(
+            f"'{leaf.name}' has {ndim} axes; latents with one axis of rows and one other at most "
+            "can be integrated out. Use pm.sample() (NUTS)."
+        )
+    return pt.stack(list(entries), axis=1 - leaf.axis)
+
+
+def _is_named(variable: Variable) -> bool:
+    return variable.owner is not None and isinstance(variable.owner.op, ModelVar)
+
+
+def _depends(variable: Variable, on: set[Variable]) -> bool:
+    return not on.isdisjoint(ancestors([variable]))
+
+
+def _refuse_potentials(
+    model: pm.Model, memo: Mapping[Variable, Variable], gone: set[Variable]
+) -> None:
+    names = [potential.name for potential in model.potentials if _depends(memo[potential], gone)]
+    if names:
+        raise RowError(
+            f"Potential {listed(names)} depends on latents of rows, which cannot be integrated out "
+            "of a potential. Write it as the likelihood of an observed variable, or use "
+            "pm.sample() (NUTS)."
+        )
+
+
+def _without(model: pm.Model, fgraph: FunctionGraph, gone: Sequence[Variable]) -> pm.Model:
+    """Return the model of a graph without some of its variables, the others in their order."""
+    for variable in gone:
+        fgraph.remove_output(fgraph.outputs.index(variable))
+    shared = model_from_fgraph(fgraph, mutate_fgraph=True)
+    order = [variable.name for variable in model.free_RVs]
+    shared.free_RVs.sort(key=lambda variable: order.index(variable.name))
+    return shared
