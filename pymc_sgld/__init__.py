@@ -20,6 +20,7 @@ from pymc_sgld.posterior import (
 from pymc_sgld.resuming import resume
 from pymc_sgld.row_sources import columns
 from pymc_sgld.sampling import sample, samplers
+from pymc_sgld.step_methods.auto_latents import marginal_model
 from pymc_sgld.step_methods.auto_report import tuning_table
 from pymc_sgld.step_methods.registry import *  # noqa: F403  every step method by its name
 from pymc_sgld.step_methods.registry import register
@@ -46,6 +47,7 @@ __all__ = [
     "comparison",
     "gradient_estimators",
     "open_run",
+    "marginal_model",
     "posterior_predictive",
     "posterior_scores",
     "preconditioners",

@@ -26,9 +26,11 @@ from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.row_sized import row_sized_deterministics
+from pymc_sgld.model_graph.density.modes import chosen_mode
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto
+from pymc_sgld.step_methods.auto_latents import WAYS, integrated_where_wanted
 from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
@@ -62,6 +64,7 @@ def sample(
     rows: Any = "auto",
     data: Any = None,
     scratch: bool | str | Path = True,
+    latents: str | bool = "auto",
     recentre: bool | Mapping[str, str | None] = True,
     step_size: float | Schedule | None = None,
     temperature: float | Schedule = 1.0,
@@ -119,6 +122,12 @@ def sample(
     batch_size, rows, recentre, step_size, temperature, gradient, batches, preconditioner
         Of the sampler, as are the next four: see
         :class:`pymc_sgld.step_methods.StochasticGradientStep`.
+    latents : {"auto", "quadrature", False}, default "auto"
+        What is done with variables that have an entry for each row, one or two a row.
+        "quadrature": they are integrated out, with as many nodes as leave posterior means off by
+        less than .02 standard deviations (:func:`pymc_sgld.marginal_model`); the draws are those
+        of the other variables. "auto": so too, where minibatches are taken; a model that is left
+        to NUTS is sampled as written. False: the model is refused.
     noise_compensation, target_bias, steps_per_draw, verify
     data : dict of str to source, or a table, optional
         Rows that are not in the model: it is written on `pm.Data` of a row or two, whose values
@@ -224,7 +233,10 @@ def sample(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
         )
         for_step.pop("recentre", None)
-    left_out = sampler == "auto" and not for_step
+    left_out, in_words = sampler == "auto" and not for_step, ""
+    if data is None:
+        of_run, in_words = _without_latents(of_run, latents, rows, left_out)
+        model = of_run.for_pymc["model"]
     if left_out:
         reading = read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts and not (written and written.resumes):
@@ -236,7 +248,7 @@ def sample(
     if sampler == "auto":
         for_step["rng"] = np.random.default_rng(_seed_of(for_pymc["random_seed"]))
     try:
-        return _minibatches(sampler, for_step, of_run)
+        return _minibatches(sampler, for_step, of_run, in_words)
     except (SamplingError, ParallelSamplingError) as error:
         reason = why_not_tuned(error, model) if left_out else None
         if reason is None:
@@ -285,6 +297,21 @@ class _Run(NamedTuple):
     checkpoint: Checkpoint | None
 
 
+def _without_latents(run: _Run, latents: Any, rows: Any, may_be_nuts: bool) -> tuple[_Run, str]:
+    """Integrate latents of rows out of the model of a run; return also in words what was done."""
+    model, seed = run.for_pymc["model"], run.for_pymc.get("random_seed")
+    mode = chosen_mode(run.backend, run.compile_kwargs)
+    if latents is not False:
+        check_one_of("latents", latents, WAYS, hint="or False")
+    generator = np.random.default_rng(_seed_of(seed))
+    nuts_draws = run.draws if may_be_nuts else 0
+    integrated = integrated_where_wanted(model, latents, rows, generator, mode, nuts_draws)
+    if integrated is None:
+        return run, ""
+    _log.info(integrated.in_words())
+    return run._replace(for_pymc=run.for_pymc | {"model": integrated.model}), integrated.in_words()
+
+
 def _run_of(
     own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model, checkpoint: Checkpoint | None
 ) -> _Run:
@@ -304,7 +331,7 @@ def _run_of(
     return _Run(**own, for_pymc=given | {"model": model}, checkpoint=checkpoint)
 
 
-def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
+def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str = "") -> Any:
     """Build the step method of a sampler, let PyMC run it, and check the draws."""
     model = run.for_pymc["model"]
     with model:
@@ -333,6 +360,8 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run) -> Any:
         )
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
+        if latents:
+            result.posterior.attrs[records.LATENTS] = latents
         checked = check_run(step.score_source(), model, result) if run.check else None
         if isinstance(step, Auto):
             report(step, model, result, checked)

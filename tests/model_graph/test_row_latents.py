@@ -198,7 +198,14 @@ def test_what_depends_on_a_latent_is_left_out_by_name():
 
 def three_latents():
     with pm.Model() as model:
-        pm.Normal("y", pm.Normal("z", shape=(N, 3)), observed=Y3)
+        sigma = pm.HalfNormal("sigma")
+        pm.Normal("y", pm.Normal("z", shape=(N, 3)), sigma, observed=Y3)
+    return model
+
+
+def latents_alone():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("z", shape=N), observed=Y)
     return model
 
 
@@ -218,6 +225,7 @@ def on_a_minibatch():
     ("build", "message"),
     [
         (three_latents, r"^'z' are 3 latents in each row, of which quadrature .* at most 2"),
+        (latents_alone, r"^Every free variable .* has one entry per row"),
         (potential_of_a_latent, r"^Potential 'pull' depends on latents of rows"),
         (on_a_minibatch, r"^The latents of rows of a pm.Minibatch cannot be integrated out"),
         (gaussian_exact, r"^No free variable has one entry per row"),

@@ -227,6 +227,12 @@ def local_latent_model(
             )
         _refuse_entering_whole(draft, rewriter)
         shared = {v: x for v, x in values.items() if v not in rewriter.latents}
+        if not shared:
+            raise RowError(
+                f"Every free variable ({listed([v.name for v in values])}) has one entry per row: "
+                "rows have nothing in common, so there is nothing to sample on batches of them. "
+                "Use pm.sample() (NUTS)."
+            )
         result = assemble(model, draft, shared)
     sources = {leaf.source for leaf in rewriter.latents.values()}
     return LocalLatentModel(result, tuple(x for x in result.leaves if x.source in sources))

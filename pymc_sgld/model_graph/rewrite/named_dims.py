@@ -54,6 +54,7 @@ def rows_of_unnamed(
     if x in rows.rewriter.parameters:
         raise CannotTakeRows(
             f"parameter '{x.name}' has one entry per row (local latent). "
-            "Marginalise it: write the density of a row with it integrated out"
+            "Marginalise it: psg.sample does where a row has one or two, and psg.marginal_model "
+            "returns the model; else write the density of a row with it integrated out"
         )
     raise CannotTakeRows(f"'{x.name}' has named dimensions")

@@ -391,7 +391,8 @@ class RowRequest:
             return var
         raise CannotTakeRows(
             f"parameter {name_of(var)} has one entry per row (local latent). "
-            "Marginalise it: write the density of a row with it integrated out"
+            "Marginalise it: psg.sample does where a row has one or two, and psg.marginal_model "
+            "returns the model; else write the density of a row with it integrated out"
         )
 
     def _take_minibatch(self, node: Apply, output: int, axis: int) -> Variable:

@@ -1,0 +1,122 @@
+"""Models with latents of rows, end to end: how many nodes, what is said, and what is refused."""
+
+import logging
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import pytest
+
+import pymc_sgld as psg
+
+from pymc_sgld.model_graph import RowError, read_rows
+from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
+from pymc_sgld.step_methods.auto_latents import (
+    _mode_of_shared,
+    _shift,
+    integrate_latents,
+    integrated_where_wanted,
+)
+from tests.model_graph.test_row_latents import (
+    gaussian,
+    gaussian_exact,
+    three_latents,
+    two_correlated,
+)
+
+N_ROWS = 3000
+
+
+def overdispersed_counts(sigma, n_rows=N_ROWS, mean=0.5):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=n_rows)
+    counts = rng.poisson(mean * np.exp(0.3 * x + sigma * rng.normal(size=n_rows)))
+    with pm.Model(coords={"visit": np.arange(n_rows)}) as model:
+        base, slope = pm.Normal("base", 0, 2), pm.Normal("slope", 0, 2)
+        scale = pm.HalfNormal("scale", 1)
+        z = pm.Normal("z", 0, scale, dims="visit")
+        pm.Poisson("counts", pt.exp(base + slope * x + z), observed=counts, dims="visit")
+    return model
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    return integrate_latents(overdispersed_counts(0.7), "auto", np.random.default_rng(1))
+
+
+def test_rows_that_are_nearly_gaussian_take_few_nodes(narrow):
+    assert narrow.nodes in (5, 9)
+    assert 0 <= narrow.shift + 2 * narrow.shift_error < 0.02
+    assert narrow.in_words().startswith(
+        f"z (3,000 values, one per row) is integrated out by quadrature with {narrow.nodes} nodes"
+    )
+
+
+def test_the_error_that_is_said_is_that_of_the_mode(narrow):
+    """Against modes of the marginal density with 41 nodes, by Newton steps on all rows."""
+    rng = np.random.default_rng(2)
+    position, covariance = _mode_of_shared(narrow.taken, rng, None)
+    said, _ = _shift(narrow.taken, 3, position, covariance, rng)
+    gradients = []
+    for nodes in (3, 41):
+        rule = QuadratureRule.gauss_hermite(nodes, 1)
+        model = read_rows(narrow.taken.marginal_model(rule))
+        kwargs = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
+        gradients.append(model.logp_and_gradient(position, **kwargs)[1])
+    true = covariance @ (gradients[0] - gradients[1]) / np.sqrt(np.diag(covariance))
+    assert said > 0.1  # three nodes are too few here
+    assert said == pytest.approx(np.abs(true).max(), rel=0.1)
+
+
+def test_wide_rows_take_more_nodes(narrow):
+    wide = integrate_latents(overdispersed_counts(1.5, mean=1.1), "auto", np.random.default_rng(1))
+    assert wide.nodes > narrow.nodes and wide.shift + 2 * wide.shift_error < 0.02
+
+
+def two_modes():
+    """The square of the latent is seen: each row has it on both sides of zero."""
+    y = np.random.default_rng(3).normal(9, 1, size=400)
+    with pm.Model() as model:
+        centre = pm.Normal("centre", 0, 1)
+        pm.Normal("y", pm.Normal("z", 0.5, 3, shape=400) ** 2 + centre, 1.0, observed=y)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (two_modes, r"^z: in [0-9]+% of the rows the latents have other modes"),
+        (three_latents, r"^'z' are 3 latents in each row"),
+        (gaussian_exact, r"^No free variable has one entry per row"),
+    ],
+)
+def test_what_quadrature_cannot_do_is_said(build, message):
+    with pytest.raises(RowError, match=message):
+        psg.marginal_model(build())
+
+
+def test_who_asks_for_nothing_gets_what_the_model_allows(caplog):
+    rng = np.random.default_rng(0)
+    assert integrated_where_wanted(gaussian_exact(), "auto", "auto", rng, None, 0) is None
+    assert integrated_where_wanted(gaussian(), False, "auto", rng, None, 0) is None
+    # forty rows are left to NUTS, as they are written
+    assert integrated_where_wanted(gaussian(), "auto", "auto", rng, None, 1000) is None
+    with caplog.at_level(logging.INFO, logger="pymc.sgld"):
+        model = psg.marginal_model(two_correlated(), random_seed=1)
+    assert "intercept, slope (80 values, 2 for each of 40 rows) are integrated out" in caplog.text
+    assert [v.name for v in model.free_RVs] == ["mean", "sigma"]
+
+
+def test_a_run_says_what_it_integrated_out_and_keeps_the_others():
+    with gaussian():
+        idata = psg.sample(
+            "baoa", 5, tune=5, chains=1, cores=1, random_seed=1, check=False, progressbar=False,
+            step_size=1e-3, compute_convergence_checks=False,
+        )  # fmt: skip
+    assert set(idata.posterior.data_vars) == {"slope", "tau"}
+    assert "z (40 values, one per row) is integrated out" in idata.posterior.attrs["latents"]
+    allowed = r"latents must be one of 'auto', 'quadrature'"
+    with gaussian(), pytest.raises(ValueError, match=allowed):
+        psg.sample("baoa", latents="laplace")
+    with gaussian(), pytest.raises(RowError, match=r"'z' has one entry per row"):
+        psg.sample("baoa", latents=False)
