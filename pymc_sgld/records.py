@@ -141,7 +141,7 @@ COMPILE_SECONDS = "compile_seconds"
 TUNE_SECONDS = "tune_seconds"
 DRAW_SECONDS = "draw_seconds"
 REASON = "reason"
-LATENTS = "latents"
+INTEGRATED = "integrated_out"
 TUNE_PASSES = "tune_passes"
 DRAW_PASSES = "draw_passes"
 INDEPENDENT_DRAWS = "independent_draws"
@@ -159,7 +159,7 @@ OF_A_RUN = {
     TUNE_SECONDS: Record("s", "wall time of the tune phase, or of a fit"),
     DRAW_SECONDS: Record("s", "wall time of the draws that are kept"),
     REASON: Record("", "why `auto` took NUTS; only there"),
-    LATENTS: Record("", "what was integrated out, and with what error; only there"),
+    INTEGRATED: Record("", "what was integrated out, and with what error; only there"),
 }
 OF_A_METHOD_COMPARED = {
     TUNE_PASSES: Record("passes", "row gradients of tuning or fitting, over the number of rows"),

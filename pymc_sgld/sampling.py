@@ -361,7 +361,7 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
         if latents:
-            result.posterior.attrs[records.LATENTS] = latents
+            result.posterior.attrs[records.INTEGRATED] = latents
         checked = check_run(step.score_source(), model, result) if run.check else None
         if isinstance(step, Auto):
             report(step, model, result, checked)

@@ -114,7 +114,7 @@ def test_a_run_says_what_it_integrated_out_and_keeps_the_others():
             step_size=1e-3, compute_convergence_checks=False,
         )  # fmt: skip
     assert set(idata.posterior.data_vars) == {"slope", "tau"}
-    assert "z (40 values, one per row) is integrated out" in idata.posterior.attrs["latents"]
+    assert "z (40 values, one per row) is integrated out" in idata.posterior.attrs["integrated_out"]
     allowed = r"latents must be one of 'auto', 'quadrature'"
     with gaussian(), pytest.raises(ValueError, match=allowed):
         psg.sample("baoa", latents="laplace")
