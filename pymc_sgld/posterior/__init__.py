@@ -2,6 +2,7 @@
 
 from pymc_sgld.posterior.checking import Check, check, check_others, check_run
 from pymc_sgld.posterior.draws import posterior_of
+from pymc_sgld.posterior.latents import latent_posterior
 from pymc_sgld.posterior.log_likelihood import row_log_likelihood
 from pymc_sgld.posterior.predictive import posterior_predictive
 from pymc_sgld.posterior.score_estimates import ScoreSource
@@ -21,6 +22,7 @@ __all__ = [
     "check",
     "check_others",
     "check_run",
+    "latent_posterior",
     "parameter_labels",
     "position_labels",
     "posterior_of",

@@ -19,7 +19,7 @@ from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 _LONGEST_STEP = 3.0  # of Newton, in standard deviations of the row's own Gaussian
 _TINY = 1e-10  # of a curvature
 _LARGEST_CORRELATION = 0.999  # of two latents of a row, in the Gaussian that places the nodes
-_SIMPLE = ("canonicalize", "stabilize")
+SIMPLE = ("canonicalize", "stabilize")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +56,13 @@ class RowIntegral:
     @classmethod
     def of(cls, joint: Variable, latents: Sequence[Variable]) -> RowIntegral:
         """Return the integral of a joint density; rows must not share latents."""
-        joint = rewrite_graph(joint, include=_SIMPLE)
+        joint = rewrite_graph(joint, include=SIMPLE)
         gradient = pytensor.grad(joint.sum(), list(latents))
         hessian = []
         for a, slope in enumerate(gradient):
             by = pytensor.grad(slope.sum(), list(latents)[a:], disconnected_inputs="ignore")
             hessian += [-one for one in by]
-        derivatives = rewrite_graph([*gradient, *hessian], include=_SIMPLE)
+        derivatives = rewrite_graph([*gradient, *hessian], include=SIMPLE)
         return cls(joint, tuple(latents), tuple(derivatives))
 
     def newton_step(self, at: Sequence[Variable]) -> tuple[list[Variable], Variable]:
@@ -91,10 +91,16 @@ class RowIntegral:
         TensorVariable, shape (N,)
         """
         nodes, log_scale = self.nodes(start, rule.points, newton_steps)
-        at_nodes = vectorize_graph(self.joint, dict(zip(self.latents, nodes, strict=True)))
+        [at_nodes] = self.at_nodes([self.joint], nodes)
         weights = rule.log_weights.astype(self.joint.type.dtype)[:, None]
         value = pt.logsumexp(at_nodes + weights, axis=0) + log_scale
-        return rewrite_graph(value, include=_SIMPLE)
+        return rewrite_graph(value, include=SIMPLE)
+
+    def at_nodes(self, graphs: Sequence[Variable], nodes: Sequence[Variable]) -> list[Variable]:
+        """Return functions of the latents, of shape (N,), at nodes; each of shape (n_points, N)."""
+        vectors = dict(zip(self.latents, nodes, strict=True))
+        result: list[Variable] = vectorize_graph(list(graphs), vectors)
+        return result
 
     def nodes(
         self, start: Sequence[Variable], points: np.ndarray, newton_steps: int

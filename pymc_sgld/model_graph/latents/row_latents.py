@@ -15,12 +15,13 @@ from pymc.model.fgraph import ModelVar, clone_model, fgraph_from_model, model_fr
 from pytensor.graph.basic import Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import graph_replace
+from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowLeaf
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
-from pymc_sgld.model_graph.latents.row_integrals import RowIntegral
+from pymc_sgld.model_graph.latents.row_integrals import SIMPLE, RowIntegral
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.factors import uses_minibatch
@@ -64,6 +65,8 @@ class RowLatents:
     integral: RowIntegral = field(repr=False)  # of placeholders
     placeholders: Mapping[str, Variable] = field(repr=False)
     starts: tuple[Any, ...] = field(repr=False)  # shared variables, each of shape (N,)
+    natural: tuple[Variable, ...] = field(repr=False)  # each latent as its variable has it, (N,)
+    places: tuple[tuple[str, int], ...]  # of each latent: its variable, and which entry of a row
 
     @property
     def potential(self) -> str:
@@ -79,6 +82,28 @@ class RowLatents:
         value = self.integral.log_integral(self.starts, rule, newton_steps)
         with model:
             pm.Potential(self.potential, self._in(model, [value])[0], dims=self.dims or None)
+        return model
+
+    def model_at_nodes(self, points: np.ndarray) -> pm.Model:
+        """Return a model whose potentials are the joint density and the latents at nodes.
+
+        Parameters
+        ----------
+        points : array, shape (n_points, n_latents)
+            From a row's mode, in units of its own scale.
+
+        Returns
+        -------
+        pm.Model
+            With potentials ``joint`` and ``latent_0``, ..., each of shape (N, n_points).
+        """
+        model = clone_model(self.shared)
+        nodes, _ = self.integral.nodes(self.starts, points, NEWTON_STEPS)
+        graphs = self.integral.at_nodes([self.integral.joint, *self.natural], nodes)
+        names = ("joint", *(f"latent_{j}" for j in range(self.n_latents)))
+        with model:
+            for name, graph in zip(names, self._in(model, graphs), strict=True):
+                pm.Potential(name, rewrite_graph(graph.T, include=SIMPLE))
         return model
 
     def move_starts(self, point: Mapping[str, Any]) -> float:
@@ -145,11 +170,11 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
     _refuse_potentials(model, memo, gone)
     axes = {term.name: term.axis for term in local.row_model.terms}
     latents = [pt.vector(f"latent_{j}", shape=(n_rows,)) for j in range(n_latents)]
-    joint = _joint(model, memo, local.latents, variables, observed, axes, latents)
-    boundary = [v for v in ancestors([joint], blockers=fgraph.outputs) if _is_named(v)]
+    joint, *natural = _joint(model, memo, local.latents, variables, observed, axes, latents)
+    boundary = [v for v in ancestors([joint, *natural], blockers=fgraph.outputs) if _is_named(v)]
     placeholders = {v.owner.op.name: v.type(name=v.owner.op.name) for v in boundary}
-    [joint] = graph_replace(
-        [joint], {v: placeholders[v.owner.op.name] for v in boundary}, strict=False
+    joint, *natural = graph_replace(
+        [joint, *natural], {v: placeholders[v.owner.op.name] for v in boundary}, strict=False
     )
     left_out = [d for d in model.deterministics if _depends(memo[d], gone)]
     group = local.row_model.groups[local.latents[0].group].name
@@ -162,6 +187,12 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
         n_latents=n_latents,
         dims=(group,) if group in model.coords else (),
         integral=RowIntegral.of(joint, latents),
+        natural=tuple(natural),
+        places=tuple(
+            (variable.name, entry)
+            for variable, leaf in zip(variables, local.latents, strict=True)
+            for entry in range(_per_row(leaf))
+        ),
         placeholders=placeholders,
         starts=tuple(
             pytensor.shared(np.zeros(n_rows, dtype=z.type.dtype), name=f"mode_of_{z.name}")
@@ -178,8 +209,8 @@ def _joint(
     observed: Sequence[Variable],
     axes: Mapping[str, int],
     latents: Sequence[Variable],
-) -> Variable:
-    """Return the log of the joint density of each row and its latents, shape (N,)."""
+) -> list[Variable]:
+    """Return the log of the joint density of each row, and each latent as its variable has it."""
     terms, natural, left = [], {}, list(latents)
     for variable, leaf in zip(variables, leaves, strict=True):
         value = _assembled([left.pop(0) for _ in range(_per_row(leaf))], leaf)
@@ -195,7 +226,22 @@ def _joint(
     joint = sum(terms[1:], start=terms[0])
     for _ in variables:  # a latent may depend on another
         [joint] = graph_replace([joint], natural, strict=False)
-    return _checked_by_entry(joint, set(latents))
+    entries = [
+        entry
+        for variable, leaf in zip(variables, leaves, strict=True)
+        for entry in _entries(natural[memo[variable]], leaf)
+    ]
+    for _ in variables:
+        entries = graph_replace(entries, natural, strict=False)
+    return [_checked_by_entry(joint, set(latents)), *entries]
+
+
+def _entries(value: Variable, leaf: RowLeaf) -> list[Variable]:
+    """Return the vectors of a variable's entries, one a row."""
+    if leaf.block.type.ndim == 1:
+        return [value]
+    by_entry = pt.moveaxis(value, leaf.axis, 1)
+    return [by_entry[j] for j in range(_per_row(leaf))]
 
 
 def _checked_by_entry(joint: Variable, latents: set[Variable]) -> Variable:
