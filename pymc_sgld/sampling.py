@@ -6,7 +6,6 @@ import os
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -25,15 +24,16 @@ from pymc_sgld.checkpoints import Checkpoint, asked_checkpoint
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
-from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.model_graph.density.modes import chosen_mode
+from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto
-from pymc_sgld.step_methods.auto_latents import WAYS, integrated_where_wanted
+from pymc_sgld.step_methods.auto_latents import without_latents
 from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
+from pymc_sgld.step_methods.clock import Clock
 from pymc_sgld.step_methods.initial_values import check_initvals
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.types import Array, Schedule
@@ -218,16 +218,11 @@ def sample(
         nuts_sampler=nuts_sampler, nuts_sampler_kwargs=nuts_sampler_kwargs, mp_ctx=mp_ctx,
         blas_cores=blas_cores,
     )  # fmt: skip
-    of_run = _run_of(
-        check_arguments(
-            draws=draws, var_names=var_names, callback=callback, backend=backend,
-            compile_kwargs=compile_kwargs, check=check,
-        ),
-        for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace},
-        chosen_model(model),
-        written,
+    own = check_arguments(
+        draws=draws, var_names=var_names, callback=callback, backend=backend,
+        compile_kwargs=compile_kwargs, check=check,
     )  # fmt: skip
-    model = of_run.for_pymc["model"]
+    model = chosen_model(model)
     if data is not None:
         for_step["rows"] = rows_of_data(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
@@ -235,8 +230,12 @@ def sample(
         for_step.pop("recentre", None)
     left_out, in_words = sampler == "auto" and not for_step, ""
     if data is None:
-        of_run, in_words = _without_latents(of_run, latents, rows, left_out)
-        model = of_run.for_pymc["model"]
+        mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
+        nuts_draws = own["draws"] if left_out else 0
+        model, in_words = without_latents(model, latents, rows, nuts_draws, seed, mode)
+    of_run = _run_of(
+        own, for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace}, model, written
+    )
     if left_out:
         reading = read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts and not (written and written.resumes):
@@ -297,21 +296,6 @@ class _Run(NamedTuple):
     checkpoint: Checkpoint | None
 
 
-def _without_latents(run: _Run, latents: Any, rows: Any, may_be_nuts: bool) -> tuple[_Run, str]:
-    """Integrate latents of rows out of the model of a run; return also in words what was done."""
-    model, seed = run.for_pymc["model"], run.for_pymc.get("random_seed")
-    mode = chosen_mode(run.backend, run.compile_kwargs)
-    if latents is not False:
-        check_one_of("latents", latents, WAYS, hint="or False")
-    generator = np.random.default_rng(_seed_of(seed))
-    nuts_draws = run.draws if may_be_nuts else 0
-    integrated = integrated_where_wanted(model, latents, rows, generator, mode, nuts_draws)
-    if integrated is None:
-        return run, ""
-    _log.info(integrated.in_words())
-    return run._replace(for_pymc=run.for_pymc | {"model": integrated.model}), integrated.in_words()
-
-
 def _run_of(
     own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model, checkpoint: Checkpoint | None
 ) -> _Run:
@@ -339,7 +323,7 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
             backend=run.backend, compile_kwargs=run.compile_kwargs, model=model, **for_step
         )
     step.check_draws(run.draws)
-    clock = _Clock(run.callback)
+    clock = Clock(run.callback)
     started = perf_counter()
     for_pymc = run.for_pymc
     with (
@@ -396,27 +380,6 @@ def _seed_of(random_seed: Any) -> Any:
     if isinstance(random_seed, np.random.Generator):
         return random_seed.spawn(1)[0]
     return random_seed
-
-
-@dataclass
-class _Clock:
-    """A callback that adds up the seconds of tuning and of drawing, over all chains."""
-
-    then: Callable[..., Any] | None
-    seconds: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
-
-    def __call__(self, trace: Any, draw: Any) -> None:
-        self.seconds[bool(draw.tuning)] += sum(
-            stats.get(records.SECONDS, 0.0) for stats in draw.stats
-        )
-        if self.then is not None:
-            self.then(trace=trace, draw=draw)
-
-    def split(self, wall: float) -> tuple[float, float]:
-        """Return the wall time of tuning and of drawing, in proportion to the chains' own."""
-        total = sum(self.seconds.values())
-        share = self.seconds[True] / total if total else 0.0
-        return wall * share, wall * (1 - share)
 
 
 def _is_default(name: str, value: Any) -> bool:

@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
+import scipy
 
 from scipy.sparse import csr_array, diags_array
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import scipy
 import xarray as xr
-
-from scipy.ndimage import map_coordinates
 
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.density.row_likelihood import rows_by_group
@@ -103,7 +102,7 @@ def _drawn(
         for row in range(len(rows)):
             place = _place(joint[row], generator)
             result[(*index, row)] = [
-                map_coordinates(value[row], place, order=1)[0] for value in values
+                scipy.ndimage.map_coordinates(value[row], place, order=1)[0] for value in values
             ]
     return result
 

@@ -15,6 +15,7 @@ from pymc_sgld.model_graph.latents.row_latents import RowLatents, row_latents
 from pymc_sgld.step_methods.auto_nuts import read_for_auto
 from pymc_sgld.tuning import find_laplace
 from pymc_sgld.types import Array
+from pymc_sgld.validate import check_one_of
 
 _log = logging.getLogger("pymc.sgld")
 
@@ -57,11 +58,32 @@ class IntegratedModel(NamedTuple):
         )
 
 
+def without_latents(
+    model: pm.Model,
+    latents: Any,
+    rows: Any,
+    nuts_draws: int,
+    random_seed: Any,
+    mode: Any,
+) -> tuple[pm.Model, str]:
+    """Integrate latents of rows out where that is wanted and needed; say in words what was done.
+
+    The arguments are those of :func:`integrated_where_wanted`.
+    """
+    if latents is not False:
+        check_one_of("latents", latents, WAYS, hint="or False")
+    integrated = integrated_where_wanted(model, latents, rows, random_seed, mode, nuts_draws)
+    if integrated is None:
+        return model, ""
+    _log.info(integrated.in_words())
+    return integrated.model, integrated.in_words()
+
+
 def integrated_where_wanted(
     model: pm.Model,
     latents: Any,
     rows: Any,
-    generator: np.random.Generator,
+    random_seed: Any,
     mode: Any,
     nuts_draws: int,
 ) -> IntegratedModel | None:
@@ -71,8 +93,9 @@ def integrated_where_wanted(
     ----------
     model : pm.Model
     latents : {"auto", "quadrature", False}
-    rows, generator, mode
+    rows, mode
         As for :func:`integrate_latents`.
+    random_seed : int, sequence of int or numpy.random.Generator, optional
     nuts_draws : int
         Of a chain of NUTS, where that may be taken; else 0.
 
@@ -90,7 +113,10 @@ def integrated_where_wanted(
             marginal = taken.marginal_model(rule)
             if read_for_auto(marginal, draws=nuts_draws, tune=None).why_nuts:
                 return None
-        return integrate_latents(model, rows, generator, mode)
+        own = (
+            random_seed.spawn(1)[0] if isinstance(random_seed, np.random.Generator) else random_seed
+        )
+        return integrate_latents(model, rows, np.random.default_rng(own), mode)
     except RowError:
         if latents == "auto":
             return None
