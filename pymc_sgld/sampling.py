@@ -231,8 +231,7 @@ def sample(
     left_out, in_words = sampler == "auto" and not for_step, ""
     if data is None:
         mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
-        nuts_draws = own["draws"] if left_out else 0
-        model, in_words = without_latents(model, latents, rows, nuts_draws, seed, mode)
+        model, in_words = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
     of_run = _run_of(
         own, for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace}, model, written
     )
