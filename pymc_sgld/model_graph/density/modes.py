@@ -11,6 +11,7 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.link.jax import JAXLinker
 from pytensor.link.numba import NumbaLinker
 
+from pymc_sgld.model_graph.density import known_shape
 from pymc_sgld.validate import BACKENDS, check_one_of, shown
 
 
@@ -71,12 +72,21 @@ class StrictNumbaLinker(NumbaLinker):
     happened to inline: tests of finiteness would mean nothing, and the same seed would give other
     bits from a cold compile cache than from a warm one. A linker and no context, because it goes
     with a compiled function that is sent to another process and compiled anew there.
+
+    Attributes
+    ----------
+    converted : tuple
+        What the graph was translated to, for other compiled functions to call, and its key in
+        PyTensor's cache on disk; the key is None where it is not kept there.
     """
+
+    converted: tuple[Any, str | None]
 
     def fgraph_convert(self, *args: Any, **kwargs: Any) -> Any:
         """Translate a graph."""
         with pytensor.config.change_flags(numba__fastmath=False):
-            return super().fgraph_convert(*args, **kwargs)
+            self.converted = super().fgraph_convert(*args, **kwargs)
+        return self.converted
 
     def jit_compile(self, *args: Any, **kwargs: Any) -> Any:
         """Compile what the graph was translated to."""
@@ -87,6 +97,9 @@ class StrictNumbaLinker(NumbaLinker):
 def strict_mode(mode: Any = None) -> Mode:
     """Return a mode, with numba's linker replaced by :class:`StrictNumbaLinker`.
 
+    Shapes are not asserted in what numba compiles: see
+    :mod:`pymc_sgld.model_graph.density.known_shape`.
+
     Parameters
     ----------
     mode : str or pytensor Mode, optional
@@ -95,7 +108,21 @@ def strict_mode(mode: Any = None) -> Mode:
     mode = get_mode(mode)
     if type(mode.linker) is not NumbaLinker:
         return mode
-    return Mode(StrictNumbaLinker(), mode.provided_optimizer)
+    return Mode(StrictNumbaLinker(), mode.provided_optimizer).including(known_shape.TAG)
+
+
+def is_numba(mode: Any) -> bool:
+    """Return whether a mode compiles by numba."""
+    return isinstance(get_mode(mode).linker, NumbaLinker)
+
+
+def converted(function: Any) -> tuple[Any, str | None]:
+    """Return a function of :func:`compile_function` as numba functions can call it, and its key.
+
+    It takes the inputs and returns a tuple of the outputs. Nothing is compiled until it is called.
+    """
+    found: tuple[Any, str | None] = function.maker.linker.converted
+    return found
 
 
 def compile_function(
