@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pymc_sgld.chain.scan_loop import loop_constants
+from pymc_sgld.chain.step_graph import loop_constants
 from pymc_sgld.types import Randomness
 
 

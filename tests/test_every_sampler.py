@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import re
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.samplers import Rule
 from pymc_sgld.step_methods.registry import REGISTRY
 from tests.conftest import BACKENDS, require_backend
@@ -121,7 +122,7 @@ def test_a_run_is_a_shorter_run_resumed(make_step, step, request):
     saved = step.sampling_state
     with MODEL:
         fresh = type(step)(**short(step.name), verify=False)
-    if step.chain.loop.fixed is not None:
+    if not step.chain.loop.survives_fork:
         fresh.chain.loop = step.chain.loop
         fresh.chain.block_function = step.chain.block_function
     fresh.sampling_state = saved
@@ -163,6 +164,39 @@ def test_a_run_goes_on_from_a_folder(step, kept, tmp_path):
     for before, after in zip(whole[1], statistics, strict=True):
         assert before.keys() == after.keys()
         np.testing.assert_equal(before, after)
+
+
+def handed_out(step, point, n_draws):
+    """Points, what is said of each beside the time it took, and the state that belongs to it."""
+    rows = []
+    for _ in range(n_draws):
+        point, [statistics] = step.step(point)
+        statistics = {name: one for name, one in statistics.items() if name != "seconds"}
+        state = step.chain_state
+        rows.append((point, statistics, state.step_number, deepcopy(state.extra_state)))
+    return rows
+
+
+@pytest.mark.parametrize("most", [7, None])
+def test_draws_do_not_depend_on_how_many_are_made_at_a_time(step, most):
+    """Bit for bit, with their statistics and states; and resumed from the middle of a block."""
+    tune, n_draws = 4, 18
+    runs = {}
+    for at_a_time in (1, most):
+        step.draws.most = at_a_time
+        step.setup_chain(np.random.default_rng(3), tune, n_draws)
+        runs[at_a_time] = handed_out(step, MODEL.initial_point(), tune + n_draws)
+    for alone, ahead in zip(runs[1], runs[most], strict=True):
+        np.testing.assert_equal(ahead, alone)
+    step.setup_chain(np.random.default_rng(3), tune, n_draws)
+    before = handed_out(step, MODEL.initial_point(), 11)
+    saved = step.sampling_state
+    handed_out(step, before[-1][0], 3)
+    step.setup_chain(np.random.default_rng(8), tune, n_draws)
+    step.sampling_state = saved
+    after = handed_out(step, {name: one.copy() for name, one in before[-1][0].items()}, 5)
+    np.testing.assert_equal(after, runs[1][11:16])
+    step.draws.most = None
 
 
 def test_draws_do_not_depend_on_how_steps_are_grouped(make_step, step):

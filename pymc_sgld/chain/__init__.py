@@ -3,6 +3,7 @@
 from pymc_sgld.chain.between_draws import Conditions, Moves, Tuner
 from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.cycles import Cycles
+from pymc_sgld.chain.draws_ahead import DrawsAhead
 from pymc_sgld.chain.parts import Parts, build_chain, problem_of
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState, Draw
@@ -19,6 +20,7 @@ __all__ = [
     "Conditions",
     "Cycles",
     "Draw",
+    "DrawsAhead",
     "Moves",
     "Parts",
     "Settings",

@@ -39,6 +39,27 @@ class Anchors:
         between = self.estimator.steps_between(self.batches.steps_per_pass)
         return None if between is None else between - step % between
 
+    def steps_as_it_is(self, step: int, copy_number: int, until_copy: int) -> int | None:
+        """Return how many steps, this one included, nothing is renewed before; None where never.
+
+        Parameters
+        ----------
+        step, copy_number : int
+            As for :meth:`renew`.
+        until_copy : int
+            Steps until the rows are in another order.
+        """
+        until = self.steps_until(step)
+        if until is None:
+            return None
+        state, between = self.state, self.estimator.steps_between(self.batches.steps_per_pass)
+        if step % (between or 1) == 0 or not state.estimator_parameters:
+            return 0
+        if not self.estimator.remembers:
+            return until
+        stale = state.gradient_table is None or state.table_shuffle != copy_number
+        return 0 if stale else min(until, until_copy)
+
     def renew(
         self,
         step: int,
@@ -76,8 +97,11 @@ class Anchors:
 
     def keep(self, starts: Array, fresh: Array) -> None:
         """Keep fresh gradients until the table is renewed."""
-        numbers = self._layout.number(starts[:, 0])
-        self.state.fresh_gradients = (*self.state.fresh_gradients, (numbers, fresh))
+        self.state.fresh_gradients = (*self.state.fresh_gradients, self.numbered(starts, fresh))
+
+    def numbered(self, starts: Array, fresh: Array) -> tuple[Array, Array]:
+        """Return the blocks that steps with the given starts of windows have read, and the rest."""
+        return self._layout.number(starts[:, 0]), fresh
 
     def forget(self, before: tuple[Array, ...]) -> None:
         """Undo what a draw that is refused has done; ``before`` it were these parameters."""

@@ -6,18 +6,19 @@ import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.between_draws import Moves, Tuner
+from pymc_sgld.chain.log_density import at_end_of_draw
+from pymc_sgld.chain.loop import Loop
 from pymc_sgld.chain.metric_learning import MetricLearning
 from pymc_sgld.chain.random_streams import RandomStreams
-from pymc_sgld.chain.scan_loop import Loop
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState, Draw
 from pymc_sgld.chain.step_plan import StepPlan, first_temperature, plan_steps
 from pymc_sgld.chain.steps import Steps
-from pymc_sgld.chain.tune_phase import adapted_factor, is_far_away, kept_draws
+from pymc_sgld.chain.tune_phase import adapted_factor, distance_limit, kept_draws, move_centre
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import ScaledRule
-from pymc_sgld.tuning import Centre, Tuned, batch_gradients
+from pymc_sgld.tuning import PredictedLaw, Tuned, batch_gradients
 from pymc_sgld.types import Array
 
 
@@ -51,15 +52,20 @@ class Chain:
     tuner: Tuner
     moves: Moves | None = None
     _made: RandomStreams | None = field(default=None, init=False, repr=False)
+    _predicted: tuple[PredictedLaw, tuple[float, float], tuple[float, float]] | None = field(
+        default=None, init=False, repr=False
+    )  # the last that was asked for
 
     @property
     def prepared(self) -> Tuned | None:
         """What was worked out before the chains were started."""
         return self.tuner.prepared
 
-    def restart(self, key: tuple[int, int], tune: int, draws: int) -> None:
+    def restart(
+        self, key: tuple[int, int], tune: int, draws: int, run_key: tuple[int, int] | None = None
+    ) -> None:
         """Forget the last chain and set up the next."""
-        self.state = ChainState(key, tune, draws, self.settings.kernel.metric)
+        self.state = ChainState(key, tune, draws, self.settings.kernel.metric, run_key)
 
     def start(self, position: Array) -> Array:
         """Do what comes before the first step and return where to start."""
@@ -103,39 +109,32 @@ class Chain:
         """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
         state, settings, plan, run = self.state, self.settings, self.plan, self.steps
         compared_with = state.estimator_parameters
-        if state.draw_number == state.tune and state.tune_draws:
-            self._move_centre()
+        self.move_centre_if_due()
         generator, tuning = self.streams().between_draws(state.draw_number), state.tuning
         if self.moves is not None:
             self._condition(self.moves, position, generator)
         numbers = state.step_number + np.arange(plan.n_steps(state.draw_number))
-        clock = settings.clock(numbers)
-        step_sizes = schedules.evaluate("step_size", plan.step_size, clock) * state.step_factor
-        temperatures = schedules.evaluate("temperature", plan.temperature, clock)
-        last, statistics = run.run(position, step_sizes, temperatures)
+        step_sizes, temperatures = plan.at(settings.clock(numbers), state.step_factor)
+        start = state.coordinates_of(position)
+        last, statistics = run.run(start, step_sizes, temperatures)
         moved = run.to_position(last["position"]).astype(position.dtype, copy=False)
         diverging = not all(np.isfinite(value).all() for value in (moved, *last.values()))
-        diverging = diverging or is_far_away(
-            settings, state, last["position"], float(temperatures[-1])
-        )
+        limit = distance_limit(settings, state, self.n_dim) * temperatures[-1]
+        diverging = diverging or not last["position"] @ last["position"] <= limit
         logp = np.nan
+        state.position, state.coordinates = position, start
         if not diverging:
-            position = moved
+            state.position = position = moved
+            state.coordinates = last["position"]
             state.extra_state = {name: last[name] for name in state.extra_state}
-            logp, gradient = run.at_end_of_draw(position, int(numbers[-1]))
+            logp, gradient = at_end_of_draw(run, position, int(numbers[-1]))
             if settings.preconditioner.learns and tuning:
                 MetricLearning(settings, state).add(gradient)
         else:
             run.anchors().forget(compared_with)
-        state.tune_draws = kept_draws(settings, state, position)
-        state.step_factor = adapted_factor(settings, state, plan, diverging, statistics)
-        if settings.preconditioner.learns and state.draw_number + 1 == state.tune:
-            self._freeze_metric()
+        self.end_tuning_draw(position, diverging, statistics)
         cycle = plan.cycle(state.draw_number)
-        state.step_number += len(numbers)
-        state.draw_number += 1
-        passes = len(numbers) * run.passes_per_step + state.unreported_passes
-        state.unreported_passes = 0.0
+        passes = state.count_draw(len(numbers), len(numbers) * run.passes_per_step)
         if self.moves is not None and not diverging:
             position, state.moves, more = self.moves.after_draw(
                 position, state.moves, generator, draw_number=state.draw_number, tuning=tuning
@@ -153,13 +152,25 @@ class Chain:
             cycle,
         )
 
+    def end_tuning_draw(
+        self, position: Array, diverging: bool, statistics: dict[str, float]
+    ) -> None:
+        """Do what follows a draw of the tune phase."""
+        state, settings = self.state, self.settings
+        state.tune_draws = kept_draws(settings, state, position)
+        state.step_factor = adapted_factor(settings, state, self.plan, diverging, statistics)
+        if settings.preconditioner.learns and state.draw_number + 1 == state.tune:
+            self._freeze_metric()
+
     def predictions(self, draw: Draw) -> tuple[float, float]:
         """Return the gradient noise ratio and the predicted inflation of sds; nan if unknown."""
         law = self.state.predicted_law
         if law is None or self.settings.anneals:
             return np.nan, np.nan
-        ratio = law.noise_ratio(draw.step_size, draw.temperature)
-        return ratio, law.sd_inflation(draw.step_size, draw.temperature)
+        asked = draw.step_size, draw.temperature
+        if self._predicted is None or self._predicted[0] is not law or self._predicted[1] != asked:
+            self._predicted = (law, asked, (law.noise_ratio(*asked), law.sd_inflation(*asked)))
+        return self._predicted[2]
 
     @property
     def plan(self) -> StepPlan:
@@ -187,7 +198,8 @@ class Chain:
         A permutation serves whole trajectories, so that a sequence of batches is as likely as its
         reverse.
         """
-        if self._made is None or self._made.key != self.state.key:
+        keys = self.state.key, self.state.run_key
+        if self._made is None or (self._made.key, self._made.run_key) != keys:
             self._made = RandomStreams(
                 self.state.key,
                 self.n_dim,
@@ -197,6 +209,7 @@ class Chain:
                 self.batches.scheme,
                 self.block_function.dtype,
                 self.settings.trajectory,
+                self.state.run_key,
             )
         return self._made
 
@@ -214,22 +227,11 @@ class Chain:
         state.gradient_noise = tuned.gradient_noise
         state.learned, state.expected_squares = tuned.learned, tuned.expected_squares
 
-    def _move_centre(self) -> None:
-        """Centre the control variate at the mean of the draws of the tune phase, if better."""
-        state, law, draws = self.state, self.state.predicted_law, np.array(self.state.tune_draws)
-        state.tune_draws = ()
-        if law is None:
-            return
-        known = Centre(state.estimator_parameters, law, state.gradient_noise, state.moves)
-        temperature = self.plan.temperature_at(state.step_number)
-        better, passes = self.tuner.better_centre(
-            draws, known, state.metric, temperature, self.streams().tuning()
-        )
-        state.unreported_passes += passes
-        if better is not None:
-            state.estimator_parameters = better.estimator_parameters
-            state.predicted_law, state.moves = better.predicted_law, better.moves
-            state.gradient_noise = better.gradient_noise
+    def move_centre_if_due(self) -> None:
+        """After the tune phase, centre the control variate at the mean of its draws, if better."""
+        if self.state.draw_number == self.state.tune and self.state.tune_draws:
+            temperature = self.plan.temperature_at(self.state.step_number)
+            move_centre(self.state, self.tuner, temperature, self.streams().tuning())
 
     def _condition(self, moves: Moves, position: Array, generator: np.random.Generator) -> None:
         """Set what the steps of a draw are made under."""
@@ -244,6 +246,7 @@ class Chain:
             temperature=plan.temperature_at(state.step_number),
         )
         state.metric, state.extra_state = conditions.metric, conditions.extra_state
+        state.coordinates = None
         if conditions.gradient_noise is not None:
             state.gradient_noise = conditions.gradient_noise
 

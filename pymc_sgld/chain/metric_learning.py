@@ -53,6 +53,7 @@ class MetricLearning:
         """Set the metric to what was learned; what is kept in coordinates stays where it was."""
         state, before = self.state, self.state.metric
         state.metric = self.settings.preconditioner.metric(state.learned, before.centre)  # type: ignore[attr-defined]
+        state.coordinates = None
         ratio = state.metric.scale / before.scale  # type: ignore[attr-defined]
         if state.gradient_noise is not None:
             state.gradient_noise = state.gradient_noise * ratio**2

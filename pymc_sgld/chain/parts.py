@@ -2,17 +2,14 @@
 
 from typing import Any, NamedTuple
 
+from pymc_sgld.chain.backends import compile_loop
 from pymc_sgld.chain.between_draws import Moves, Tuner
 from pymc_sgld.chain.chain import Chain
-from pymc_sgld.chain.scan_loop import FixedShapes, compile_loop
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.model_graph import BlockFunction, RowModel
-from pymc_sgld.model_graph.density.modes import is_jax
 from pymc_sgld.row_sources import Batches, SamplingScheme, batches_of
 from pymc_sgld.tuning import Tuned, TuningProblem, Warmup
-
-_STEPS_ON_JAX = 64  # of one compiled call, which has a fixed length there
 
 
 class Parts(NamedTuple):
@@ -51,11 +48,7 @@ class Parts(NamedTuple):
 def build_chain(parts: Parts) -> Chain:
     """Compile the loop, and return the chain of these parts."""
     settings, function, batches = parts.settings, parts.block_function, parts.batches
-    fixed = None
-    if is_jax(parts.mode):
-        n_steps = min(settings.steps_per_piece or _STEPS_ON_JAX, _STEPS_ON_JAX)
-        fixed = FixedShapes(n_steps, parts.batch_sizes)
-    loop = compile_loop(parts.row_model, settings.kernel, parts.mode, fixed=fixed)
+    loop = compile_loop(parts.row_model, settings, parts.mode, parts.batch_sizes)
     state = ChainState((0, 0), 0, 0, settings.kernel.metric)
     tuner = parts.tuner or Warmup(
         problem_of(settings, function, batches), settings.needs_tuning, parts.prepared

@@ -16,6 +16,7 @@ from pymc_sgld.types import Array, Randomness
 
 _NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS, _SWEEPS = range(7)
 _NUMBERS_PER_BLOCK = 2**18
+_WORTH_SHARING = 50_000  # rows, of an order that the chains of a run share
 _NEVER = 2**62  # steps, until rows that a model does not have are in another order
 
 
@@ -43,6 +44,11 @@ class RandomStreams:
         Of the noise.
     trajectory : int
         Steps that one order of the rows must serve together, where the scheme can do so.
+    run_key : tuple of two ints, optional
+        Of the run: where the scheme allows it the orders of many rows follow from this, so that the
+        chains of a process share one shuffled copy. The windows are those of the chain: given any
+        order they are independent of those of other chains. Default: the chain's own. Of few rows
+        every chain has orders of its own, over which the noise of overlapping windows averages out.
     """
 
     key: tuple[int, int]
@@ -53,8 +59,14 @@ class RandomStreams:
     scheme: SamplingScheme = field(default_factory=Independent)
     dtype: str = "float64"
     trajectory: int = 1
+    run_key: tuple[int, int] | None = None
     _cached: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)
     _swept: dict[int, tuple[int, Array]] = field(default_factory=dict, init=False, repr=False)
+
+    def order_key(self, group: int) -> tuple[int, int]:
+        """Return what the orders of the rows of a group follow from."""
+        shared = self.scheme.shares_orders and self.total_sizes[group] >= _WORTH_SHARING
+        return self.run_key if self.run_key is not None and shared else self.key
 
     @cached_property
     def block_length(self) -> int:
@@ -85,7 +97,7 @@ class RandomStreams:
 
     def order(self, number: int, group: int) -> Array:
         """Return the rows of a group in the order of that number."""
-        generator = self._generator(_SHUFFLES, number, group)
+        generator = self._generator(_SHUFFLES, number, group, key=self.order_key(group))
         total, batch = int(self.total_sizes[group]), int(self.batch_sizes[group])
         return self.scheme.order(generator, total, batch)
 
@@ -144,7 +156,9 @@ class RandomStreams:
             starts[here] = self._swept[group][1][steps[here] % length]
         return starts
 
-    def _generator(self, stream: int, number: int, group: int = 0) -> np.random.Generator:
+    def _generator(
+        self, stream: int, number: int, group: int = 0, *, key: tuple[int, int] | None = None
+    ) -> np.random.Generator:
         counter = np.array([0, group, number, stream], dtype=np.uint64)
-        key = np.array(self.key, dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(counter=counter, key=key))
+        of_key = np.array(key or self.key, dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(counter=counter, key=of_key))

@@ -13,17 +13,30 @@ from pymc_sgld.types import Array
 
 @dataclass
 class ChainState:
-    """All that changes as a chain runs; saved and restored as a whole."""
+    """All that changes as a chain runs; saved and restored as a whole.
+
+    It is complete: a chain with the same settings, model and data that is given this state goes on
+    with the same bits. Random numbers follow from ``key`` and ``step_number``, the order of the
+    rows as well. It holds numbers, arrays, and the records of the metric, the plan and the law,
+    which are made of arrays and numbers. It is the state after the draw that was handed out last,
+    also where later draws have been made already.
+
+    ``coordinates`` are those of ``position`` in ``metric``: they are what a chain moves, and kept,
+    because back from the position they would differ in the last bits.
+    """
 
     key: tuple[int, int]
     tune: int
     draws: int
     metric: Metric
+    run_key: tuple[int, int] | None = None  # of the orders of rows that the chains of a run share
     step_number: int = 0
     draw_number: int = 0  # tuning included
     plan: StepPlan | None = None  # once the chain has started
     # on the step size: halved at each refused draw while tuning, or led by the acceptance rate
     step_factor: float = 1.0
+    position: Array | None = None  # the last one, and its coordinates
+    coordinates: Array | None = None
     extra_state: dict[str, Array] = field(default_factory=dict)
     estimator_parameters: tuple[Array, ...] = ()
     learned: Averages | None = None  # over gradients, of a preconditioner that learns
@@ -45,10 +58,25 @@ class ChainState:
     # positions and the log-density of all rows there, for rules with a test
     known_densities: tuple[tuple[Array, float], ...] = ()
 
+    def coordinates_of(self, position: Array) -> Array:
+        """Return the coordinates of a position; those it was reached by, where it is the last."""
+        last, coordinates = self.position, self.coordinates
+        if last is not None and coordinates is not None:
+            if position is last or np.array_equal(position, last):
+                return coordinates
+        return self.metric.to_coordinates(position).astype(position.dtype, copy=False)
+
     @property
     def started(self) -> bool:
         """Whether the chain has had its start."""
         return self.plan is not None
+
+    def count_draw(self, n_steps: int, data_passes: float) -> float:
+        """Count a draw of so many steps; return its passes with those that nobody was told of."""
+        self.step_number += n_steps
+        self.draw_number += 1
+        passes, self.unreported_passes = data_passes + self.unreported_passes, 0.0
+        return passes
 
     @property
     def tuning(self) -> bool:

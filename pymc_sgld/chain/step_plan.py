@@ -9,7 +9,7 @@ from pymc_sgld.chain.cooling import follow
 from pymc_sgld.chain.cycles import EXPLORING_BIAS, CyclePlan, cyclical
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.tuning import PredictedLaw
-from pymc_sgld.types import Schedule
+from pymc_sgld.types import Array, Schedule
 
 _MOST_PASSES_PER_DRAW = 5  # through the data, where steps_per_draw is left out
 _STEPS_ON_BATCHES = 3  # of a draw in whitened coordinates: it has then forgotten half of the last
@@ -41,6 +41,11 @@ class StepPlan:
         """Return the steps of a draw; exploration belongs to the first of a cycle."""
         exploring = 0 if self.cycles is None else self.cycles.exploring_before(draw_number)
         return exploring + self.steps_per_draw
+
+    def at(self, steps: Array, factor: float) -> tuple[Array, Array]:
+        """Return the step sizes, times a factor, and the temperatures of steps."""
+        step_sizes = schedules.evaluate("step_size", self.step_size, steps) * factor
+        return step_sizes, schedules.evaluate("temperature", self.temperature, steps)
 
     def temperature_at(self, step: int) -> float:
         """Return the temperature of a step."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pymc_sgld.chain.anchors import Anchors
+from pymc_sgld.chain.loop import Loop, Recorded, joined
 from pymc_sgld.chain.random_streams import RandomStreams
-from pymc_sgld.chain.scan_loop import Loop, loop_constants
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
+from pymc_sgld.chain.step_graph import loop_constants
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import TestedRule
@@ -77,11 +79,10 @@ class Steps:
         self.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
 
     def run(
-        self, position: Array, step_sizes: Array, temperatures: Array
+        self, coordinates: Array, step_sizes: Array, temperatures: Array
     ) -> tuple[dict[str, Array], dict[str, float]]:
         """Run the compiled loop, in pieces; return the last state and the rule's statistics."""
-        rule, dtype = self.settings.kernel.rule, position.dtype
-        coordinates = self.state.metric.to_coordinates(position).astype(dtype, copy=False)
+        rule, dtype = self.settings.kernel.rule, coordinates.dtype
         current = {"position": coordinates} | self.state.extra_state
         before, statistics = current, []
         done = 0
@@ -110,15 +111,7 @@ class Steps:
         self, current: dict[str, Array], first: int, step_sizes: Array, temperatures: Array
     ) -> dict[str, Array]:
         """Run steps between which nothing but the state changes."""
-        state = self.state
-        constants = loop_constants(
-            batch_sizes=self.batches.batch_sizes,
-            scales=(self.batches.total_sizes / self.batches.batch_sizes).astype(step_sizes.dtype),
-            gradient_noise=state.gradient_noise,
-            estimator_parameters=state.estimator_parameters,
-            metric_parameters=state.metric.parameters(),
-            leaves=self.leaves(first),
-        )
+        constants = self._constants(first, step_sizes.dtype)
         randomness = self.streams.block(first, len(step_sizes))
         if not self.settings.kernel.estimator.remembers:
             return self.loop.run(current, randomness, step_sizes, temperatures, constants)
@@ -129,6 +122,80 @@ class Steps:
         )
         anchors.keep(randomness.starts, fresh)
         return moved
+
+    def run_draws(
+        self,
+        coordinates: Array,
+        step_sizes: Array,
+        temperatures: Array,
+        ends: Array,
+        *,
+        limit: float,
+        stops: bool,
+    ) -> tuple[Recorded, Array]:
+        """Run the steps of several draws between which nothing but the state changes.
+
+        Parameters
+        ----------
+        coordinates : array, shape (n_dim,)
+        step_sizes, temperatures : array, shape (n_steps,)
+        ends : array of int, shape (n_draws,)
+            The last step of each draw, of these.
+        limit, stops
+            See :meth:`pymc_sgld.chain.loop.Loop.run_draws`.
+
+        Returns
+        -------
+        recorded : Recorded
+        starts : array, shape (n_steps, n_groups)
+            Of the windows.
+        """
+        dtype, current = coordinates.dtype, {"position": coordinates} | self.state.extra_state
+        kept, is_end = current, np.zeros(len(step_sizes), dtype=bool)
+        is_end[ends] = True
+        parts, starts, done = [], [], 0
+        while done < len(step_sizes):
+            first = self.state.step_number + done
+            n_steps = min(len(step_sizes) - done, self.streams.steps_until_copy(first))
+            randomness, piece = self.streams.block(first, n_steps), slice(done, done + n_steps)
+            remembered = None
+            if self.settings.kernel.estimator.remembers:
+                remembered = self.anchors().remembered(randomness.starts)
+            found = self.loop.run_draws(
+                current, kept, randomness,
+                step_sizes[piece].astype(dtype), temperatures[piece].astype(dtype),
+                self._constants(first, dtype),
+                ends=is_end[piece], remembered=remembered, limit=limit, stops=stops,
+            )  # fmt: skip
+            parts.append(found)
+            starts.append(randomness.starts)
+            current, done = found.last, done + n_steps
+            if len(found.refused):
+                kept = {name: rows[-1] for name, rows in found.draws.items()}
+            if stops and found.refused.any():
+                break
+        return joined(parts), np.concatenate(starts)
+
+    def _constants(self, step: int, dtype: Any) -> list[Array]:
+        """Return the inputs of the loop that are the same at every step, from this one on."""
+        state = self.state
+        return loop_constants(
+            batch_sizes=self.batches.batch_sizes,
+            scales=(self.batches.total_sizes / self.batches.batch_sizes).astype(dtype),
+            gradient_noise=state.gradient_noise,
+            estimator_parameters=state.estimator_parameters,
+            metric_parameters=state.metric.parameters(),
+            leaves=self.leaves(step),
+        )
+
+    def steps_until_renewal(self, step: int) -> int | None:
+        """Return how many steps what is compared with stays as it is; None where always."""
+        if not self.batches.groups:
+            return None
+        streams = self.streams
+        return self.anchors().steps_as_it_is(
+            step, streams.shuffle_numbers(step)[0], streams.steps_until_copy(step)
+        )
 
     def _until_pause(self, step: int) -> int:
         """Return how many steps can be run before something outside the loop is to be done."""
@@ -149,25 +216,6 @@ class Steps:
             lambda: self.to_position(coordinates).astype(self.block_function.dtype, copy=False),
             self.streams.shuffle_numbers(step)[0],
             lambda: self.leaves(step),
-        )
-
-    def at_end_of_draw(self, position: Array, last: int) -> tuple[float, Array]:
-        """Return log-posterior and gradient on the batch of the last step; annealing, on all rows.
-
-        Those of the batch are scaled to all rows.
-        """
-        if self.settings.anneals:
-            self.state.unreported_passes += 1
-            return self.block_function.full(position)
-        starts = self.streams.block(last, 1).starts[0]
-        sizes = self.batches.batch_sizes
-        blocks = [
-            leaf[starts[group] : starts[group] + sizes[group]]
-            for leaf, group in zip(self.leaves(last), self.batches.leaf_groups, strict=True)
-        ]
-        weights = self.batches.total_sizes / sizes
-        return self.block_function.on_blocks(
-            position, blocks, prior_weight=1, weights=weights.tolist()
         )
 
     def _log_density(self, coordinates: Array) -> float:
@@ -197,9 +245,11 @@ class Steps:
     def leaves(self, step: int) -> list[Array]:
         """Return the arrays of rows in the order that serves a step."""
         streams = self.streams
-        numbers = streams.shuffle_numbers(step)
+        numbers = enumerate(streams.shuffle_numbers(step))
         return self.batches.arrays(
-            self.state.key, lambda group: streams.order(numbers[group], group), numbers
+            "shuffled",
+            lambda group: streams.order(streams.shuffle_numbers(step)[group], group),
+            [(*streams.order_key(group), number) for group, number in numbers],
         )
 
     @property

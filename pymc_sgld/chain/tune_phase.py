@@ -3,11 +3,13 @@
 import numpy as np
 
 from pymc_sgld import schedules
+from pymc_sgld.chain.between_draws import Tuner
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.chain.step_plan import StepPlan
 from pymc_sgld.records import ACCEPTANCE_RATE
 from pymc_sgld.samplers import TestedRule
+from pymc_sgld.tuning import Centre
 from pymc_sgld.types import Array
 
 _TUNE_DRAWS = 50  # about, that are kept to choose a centre by
@@ -15,17 +17,16 @@ _FAR_AWAY = 10.0  # posterior sds, root mean square over the parameters
 _ADAPTATION_DECAY = 0.6  # of the adaptation of the step size to the acceptance rate
 
 
-def is_far_away(
-    settings: Settings, state: ChainState, coordinates: Array, temperature: float
-) -> bool:
-    """Whether a chain that is being tuned leaves the posterior that it was tuned to.
+def distance_limit(settings: Settings, state: ChainState, n_dim: int) -> float:
+    """Return the squared distance from the mode, over the temperature, beyond which is refused.
 
-    In whitened coordinates, where an sd is 1. Once tuned, nothing that is finite is refused.
+    A chain that is being tuned is not to leave the posterior that it was tuned to: in whitened
+    coordinates, where an sd is 1. Once tuned, nothing that is finite is refused.
     """
     whitened = state.predicted_law is not None and state.metric.name == "dense"
     if not (state.tuning and whitened) or settings.anneals:
-        return False
-    return bool(coordinates @ coordinates > _FAR_AWAY**2 * len(coordinates) * temperature)
+        return np.inf
+    return _FAR_AWAY**2 * n_dim
 
 
 def kept_draws(settings: Settings, state: ChainState, position: Array) -> tuple[Array, ...]:
@@ -58,3 +59,20 @@ def adapted_factor(
     factor *= float(np.exp(rate * (statistics[ACCEPTANCE_RATE] - rule.target_acceptance)))
     first = schedules.evaluate("step_size", plan.step_size, np.zeros(1))[0]
     return min(factor, float(rule.largest_step / first))
+
+
+def move_centre(
+    state: ChainState, tuner: Tuner, temperature: float, generator: np.random.Generator
+) -> None:
+    """Centre the control variate at the mean of the draws of the tune phase, if better."""
+    law, draws = state.predicted_law, np.array(state.tune_draws)
+    state.tune_draws = ()
+    if law is None:
+        return
+    known = Centre(state.estimator_parameters, law, state.gradient_noise, state.moves)
+    better, passes = tuner.better_centre(draws, known, state.metric, temperature, generator)
+    state.unreported_passes += passes
+    if better is not None:
+        state.estimator_parameters = better.estimator_parameters
+        state.predicted_law, state.moves = better.predicted_law, better.moves
+        state.gradient_noise = better.gradient_noise

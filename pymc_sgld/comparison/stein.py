@@ -8,7 +8,7 @@ import pymc as pm
 
 from xarray import DataTree
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.comparison.progress import shown
 from pymc_sgld.diagnostics import kernel_stein_discrepancy
 from pymc_sgld.posterior import posterior_of, unconstrained_positions

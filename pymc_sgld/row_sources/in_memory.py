@@ -102,6 +102,11 @@ class Batches:
         return max((sweep.n_steps for sweep in self.sweeps), default=1)
 
     @cached_property
+    def rows_per_step(self) -> int:
+        """Rows of a batch, of all groups together."""
+        return int(self.batch_sizes.sum())
+
+    @cached_property
     def steps_per_pass(self) -> int:
         """Steps that read as many rows as the largest group has."""
         return int(np.max(-(-self.total_sizes // self.batch_sizes), initial=1))
@@ -114,7 +119,7 @@ class Batches:
         return float(self.batch_sizes.sum() / self.total_sizes.sum())
 
     def arrays(
-        self, key: object, order: Callable[[int], Array], numbers: Sequence[int] | None = None
+        self, key: object, order: Callable[[int], Array], numbers: Sequence[object] | None = None
     ) -> list[Array]:
         """Return the array of every leaf, in the order of the leaves.
 
@@ -124,10 +129,10 @@ class Batches:
             Names the orders.
         order : callable
             Group number to the rows of its order.
-        numbers : sequence of int, optional
+        numbers : sequence of hashable, optional
             Which order of that name a group is at, where groups change at different steps.
         """
-        at = [0] * len(self.groups) if numbers is None else numbers
+        at = numbers or [0] * len(self.groups)
         by_group = [
             iter(group.arrays((key, at[number]), lambda number=number: order(number)))  # type: ignore[misc]
             for number, group in enumerate(self.groups)

@@ -37,6 +37,8 @@ class SamplingScheme(ABC):
     name: ClassVar[str]
     independent: ClassVar[bool] = True  # whether batches of different steps are
     with_replacement: ClassVar[bool] = False
+    # whether chains may share the orders of the rows: where the batches have random numbers beside
+    shares_orders: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Refuse class attributes that no scheme has."""
@@ -89,6 +91,7 @@ class Independent(SamplingScheme):
     """
 
     name: ClassVar[str] = "independent"
+    shares_orders: ClassVar[bool] = True
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:
         """Return the rows of a copy."""
@@ -174,6 +177,7 @@ class Replacement(Independent):
     """Each row of a batch drawn from all rows, whatever the others are."""
 
     name: ClassVar[str] = "replacement"
+    shares_orders: ClassVar[bool] = False
     with_replacement: ClassVar[bool] = True
 
     def order(self, generator: np.random.Generator, total: int, batch: int) -> Array:

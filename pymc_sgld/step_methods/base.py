@@ -20,10 +20,11 @@ from pymc_sgld.chain import (
     ChainState,
     Cycles,
     Draw,
+    DrawsAhead,
 )
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.chain.parts import Parts, build_chain
 from pymc_sgld.chain.random_streams import draw_key
-from pymc_sgld.chain.scan_loop import sampling_mode
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.context import chosen_model
@@ -54,6 +55,7 @@ from pymc_sgld.step_methods.rows_on_disk import scheme_of_rows
 from pymc_sgld.types import Point
 
 _REFUSALS_BEFORE_ERROR = 20
+_ANY_RUN = (0, 0)  # where no seed is given: with any order of the rows the batches are right
 
 
 @dataclass_state
@@ -206,9 +208,9 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         rule = make_rule(self.name, self.rule_class, self.rule_defaults, of_rule)
         wanted = self.default_gradient if gradient is None else gradient
         estimator = choose_estimator(self.name, wanted, self.gradients, self.why_all_rows)
-        if noise_compensation is None:
-            noise_compensation = self.default_compensation
-        compensated = bool(noise_compensation)
+        compensated = bool(
+            self.default_compensation if noise_compensation is None else noise_compensation
+        )
         settings = choose_settings(
             self.name,
             rule,
@@ -238,6 +240,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         mode = sampling_mode(backend, asked_mode)
         self.vars = list(row_model.value_vars)
         self.rng = get_random_generator(rng)
+        self.run_key = draw_key(self.rng.spawn(1)[0]) if rng is not None else _ANY_RUN
         self.tune = True
         self.row_dims = {group.name for group in row_model.groups}
         self.labels = position_labels(row_model)
@@ -247,9 +250,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         parts = Parts(asked, row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
-        self.points = PointMap(
-            row_model.layout, row_model.coordinates, self.chain.block_function.dtype
-        )
+        self.draws = DrawsAhead(self.chain)
+        self.points = PointMap.of(row_model)
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
 
@@ -265,6 +267,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
     @chain_state.setter
     def chain_state(self, state: ChainState) -> None:
         self.chain.state = state
+        self.draws.forget()
 
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
         """Start a chain: its random numbers and its length come from PyMC."""
@@ -273,7 +276,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         check_tune_phase(self.name, self.chain.settings, tune)
         self.check_draws(draws)
         self.tune = tune > 0
-        self.chain.restart(draw_key(self.rng), tune, draws)
+        self.draws.forget()
+        self.chain.restart(draw_key(self.rng), tune, draws, self.run_key)
 
     def check_draws(self, draws: int) -> None:
         """Refuse a number of draws that the cycles of the sampler do not divide."""
@@ -282,26 +286,25 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
 
     def step(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
         """Run the steps of one draw from a point."""
-        started = time.perf_counter()
         chain, state = self.chain, self.chain.state
-        position = self.points.position(point, state.handed_out)
+        position = self.points.position(point, state.handed_out, self.draws.last)
         if not state.started:
             with as_sampling_errors():
                 position = chain.start(position)
         if not self.tune:
             chain.measure(position)
-        draw = chain.draw(position)
+        draw, seconds = self.draws.next(position)
         _count_refusal(state, draw)
-        new_point = {**point, **self.points.point(draw.position)}
+        values = self.points.point(draw.position)
+        self.draws.last, new_point = (values, draw.position), {**point, **values}
         if self.points.coordinates is not None:
             state.handed_out = (self.points.flat(new_point), draw.position)
-        return new_point, [self._stats(draw, time.perf_counter() - started)]
+        return new_point, [self._stats(draw, seconds)]
 
     def score_source(self) -> ScoreSource:
         """Return what the scores of the draws are to be taken from."""
-        chain = self.chain
+        chain, labels, bias = self.chain, list(self.labels), self.chain.settings.target_bias
         centre = None if chain.prepared is None else chain.prepared.centre
-        labels, bias = list(self.labels), chain.settings.target_bias
         return ScoreSource(chain.block_function, labels, self.points.positions, centre, bias)
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
@@ -309,9 +312,14 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         if self.cycles_class is not None:
             own[records.CYCLE] = draw.cycle
         if self.has_momentum():
-            momentum = self.chain.state.extra_state.get("momentum", np.nan)
-            own[records.KINETIC_TEMPERATURE] = float(np.mean(np.square(momentum)))
+            own[records.KINETIC_TEMPERATURE] = _kinetic_temperature(self.chain.state)
         return {**_of_every_sampler(draw, self.chain, seconds), **own}
+
+
+def _kinetic_temperature(state: ChainState) -> float:
+    """Return the mean square of a momentum of unit masses."""
+    momentum = state.extra_state["momentum"]
+    return float(momentum @ momentum) / len(momentum)
 
 
 def _count_refusal(state: ChainState, draw: Draw) -> None:
@@ -336,7 +344,7 @@ def _of_every_sampler(draw: Draw, chain: Chain, seconds: float) -> dict[str, Any
         records.STEP_SIZE: draw.step_size,
         records.TEMPERATURE: draw.temperature,
         records.STEP_SIZE_WEIGHT: draw.step_size_weight,
-        records.BATCH_SIZE: int(chain.batches.batch_sizes.sum()),
+        records.BATCH_SIZE: chain.batches.rows_per_step,
         records.DATA_PASSES: draw.data_passes,
         records.GRADIENT_NOISE_RATIO: ratio,
         records.PREDICTED_SD_INFLATION: inflation,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pymc_sgld.model_graph import Coordinates, Layout
+from pymc_sgld.model_graph import Coordinates, Layout, RowModel
 from pymc_sgld.types import Array, Point
 
 
@@ -26,6 +26,11 @@ class PointMap:
     coordinates: Coordinates | None
     dtype: str
 
+    @classmethod
+    def of(cls, row_model: RowModel) -> "PointMap":
+        """Return the way of a row model."""
+        return cls(row_model.layout, row_model.coordinates, row_model.position.type.dtype)
+
     def flat(self, point: Point) -> Array:
         """Return the value variables of a point, ravelled."""
         return np.asarray(self.layout.ravel(point).astype(self.dtype, copy=False))
@@ -36,8 +41,24 @@ class PointMap:
             return values
         return np.apply_along_axis(self.coordinates.to_position, -1, values)
 
-    def position(self, point: Point, known: tuple[Array, Array] | None = None) -> Array:
-        """Return the position of a point; the ``known`` one, as it was, where the point is its."""
+    def position(
+        self,
+        point: Point,
+        known: tuple[Array, Array] | None = None,
+        last: tuple[Point, Array] | None = None,
+    ) -> Array:
+        """Return the position of a point.
+
+        Parameters
+        ----------
+        point : dict
+        known : tuple, optional
+            Ravelled values and their position, which is returned as it was for these values.
+        last : tuple, optional
+            The same of arrays by name: where the point holds the same objects.
+        """
+        if last is not None and all(point[name] is value for name, value in last[0].items()):
+            return last[1]
         values = self.flat(point)
         if self.coordinates is None:
             return values

@@ -28,7 +28,7 @@ class CrossesProcesses:
 
     def _check_process(self) -> None:
         """Refuse to run in a fork of the process that JAX compiled in."""
-        if self.chain.loop.fixed is not None and self._process != os.getpid():
+        if not self.chain.loop.survives_fork and self._process != os.getpid():
             raise SamplingError(
                 f"{self.name} was compiled with JAX, which does not survive a fork of the process. "
                 "Pass backend='jax' to pm.sample as well, or mp_ctx='forkserver', or cores=1."

@@ -22,7 +22,7 @@ from rich.table import Table
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.model_graph import verify
 from pymc_sgld.types import Randomness
 from tests.benchmarks.loop_speed import by_hand_windows

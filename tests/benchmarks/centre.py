@@ -12,7 +12,7 @@ import numpy as np
 import pymc_sgld as psg
 
 from models.evidence.problems import problems
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.posterior import unconstrained_positions
 
 PROBLEMS = ("logistic-1e4x20", "negative-binomial-visits", "robust-3e4x10", "hierarchical-centred")

@@ -13,7 +13,7 @@ import numpy as np
 import pymc_sgld as psg
 
 from models.evidence.problems import problems
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.tuning import LinearLaw, fewest_rows, find_laplace
 

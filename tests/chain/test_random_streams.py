@@ -1,9 +1,14 @@
 """A number belongs to its step: chunks, resumption and chains cannot change it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from pymc_sgld.chain import random_streams
 from pymc_sgld.chain.random_streams import RandomStreams, draw_key
+from pymc_sgld.row_sources import Replacement
+from tests.targets import logistic_model
 
 
 def streams(key=(1, 2), totals=(50, 7), batches=(5, 7)):
@@ -57,3 +62,39 @@ def test_permutations_are_permutations_and_differ():
 def test_an_order_serves_whole_trajectories():
     one = RandomStreams((1, 2), 3, 2, np.array([50]), np.array([5]), trajectory=7)
     assert one.steps_per_shuffle.tolist() == [1001]
+
+
+def of_one_run(n_rows, scheme=None):
+    """The streams of two chains of a run."""
+    totals, known = (n_rows, 7), {} if scheme is None else {"scheme": scheme}
+    made = [streams(key=key, totals=totals) for key in ((1, 2), (3, 4))]
+    return [replace(one, run_key=(5, 6), **known) for one in made]
+
+
+def test_chains_of_a_run_share_the_orders_of_many_rows_and_nothing_else():
+    one, other = of_one_run(60_000)
+    np.testing.assert_array_equal(one.order(2, 0), other.order(2, 0))
+    of_another_run = replace(one, run_key=(7, 8))
+    assert not np.array_equal(one.order(2, 0), of_another_run.order(2, 0))
+    assert not np.array_equal(one.block(0, 50).starts[:, 0], other.block(0, 50).starts[:, 0])
+    assert not np.array_equal(one.block(0, 50).noise, other.block(0, 50).noise)
+
+
+@pytest.mark.parametrize(("n_rows", "scheme"), [(500, None), (60_000, Replacement())])
+def test_chains_have_orders_of_their_own_where_those_make_the_batches(n_rows, scheme):
+    """Else all of them would read the same batches; few rows are shuffled in no time."""
+    one, other = of_one_run(n_rows, scheme)
+    assert not np.array_equal(one.order(2, 0), other.order(2, 0))
+
+
+def test_chains_of_a_run_share_one_shuffled_copy(make_step, monkeypatch):
+    """Told by the arrays themselves: the second chain shuffles nothing."""
+    monkeypatch.setattr(random_streams, "_WORTH_SHARING", 500)
+    step = make_step("logistic", logistic_model(), step_size=1e-3, batch_size=20)
+    copies = []
+    for seed in (1, 2):
+        step.setup_chain(np.random.default_rng(seed), 0, 5)
+        step.step(logistic_model().initial_point())
+        copies.append(step.chain.steps.leaves(0))
+    assert all(a is b for a, b in zip(*copies, strict=True))
+    assert step.chain.batches.batch_sizes < step.chain.batches.total_sizes

@@ -8,7 +8,8 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import loop_constants, sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
+from pymc_sgld.chain.step_graph import loop_constants
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.tuning import LocalGaussian, centre_parameters, control_variate_noise, local_gaussian

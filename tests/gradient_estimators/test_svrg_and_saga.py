@@ -10,7 +10,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import loop_constants
+from pymc_sgld.chain.step_graph import loop_constants
 from pymc_sgld.gradient_estimators import ControlVariate, Saga, Svrg
 from pymc_sgld.row_sources import BlockLayout
 from pymc_sgld.tuning import centre_parameters

@@ -6,7 +6,7 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.op import RandomVariable
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.model_graph import verify
 from tests.model_graph import (  # the modules fill ACCEPTED
     accepted_coincident,

@@ -5,7 +5,7 @@ import pymc as pm
 import pytensor
 import pytest
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.model_graph import RowError, row_model
 from tests.model_graph.accepted_models import N, X, Y
 

@@ -7,7 +7,7 @@ import pymc as pm
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import given_the_rest
 from pymc_sgld.model_graph.density import row_gradients
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pymc_sgld.chain.random_streams import RandomStreams
-from pymc_sgld.chain.scan_loop import loop_constants
+from pymc_sgld.chain.step_graph import loop_constants
 from pymc_sgld.row_sources import (
     BlockLayout,
     Epochs,

@@ -6,7 +6,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.tuning import LinearLaw, LocalGaussian, find_laplace, remaining_noise, smallest_batch
 from pymc_sgld.tuning.other_modes import path_dips

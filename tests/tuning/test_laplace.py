@@ -8,7 +8,7 @@ from pymc.exceptions import SamplingError
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.samplers import Baoa
 from pymc_sgld.tuning import (
     LinearLaw,

@@ -5,7 +5,7 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.chain.scan_loop import sampling_mode
+from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.preconditioners import LowRank
 from pymc_sgld.samplers import Baoa, StochasticGradientLangevin
 from pymc_sgld.step_methods import arguments, auto_choices

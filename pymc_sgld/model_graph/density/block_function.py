@@ -37,11 +37,13 @@ def compile_block_function(row_model: RowDensity, mode: Any) -> Any:
     for term in row_model.terms:
         value = value + weights[term.group] * term.logp.sum()
     value = pt.cast(value, dtype)
-    return compile_function(
+    function = compile_function(
         [row_model.position, prior_weight, *weights, *(leaf.block for leaf in row_model.leaves)],
         [value, row_model.gradient(value)],
         mode=without_assertions(mode),
     )
+    function.trust_input = True  # `on_blocks` sees to types
+    return function
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,12 +268,14 @@ class BlockFunction(OnRows):
             own = [b for b, g in zip(blocks, self.array_groups, strict=True) if g == group]
             return np.asarray(many(np.asarray(position, dtype=self.dtype), *own))
         result = np.empty((len(rows), np.size(position)), dtype=self.dtype)
+        same = [np.asarray(one, dtype=self.dtype) for one in (position, 0.0, *weights)]
+        of_group = [g == group for g in self.array_groups]
         for i in range(len(rows)):
             own = [
-                block[i : i + 1] if g == group else block
-                for block, g in zip(blocks, self.array_groups, strict=True)
+                block[i : i + 1] if taken else block
+                for block, taken in zip(blocks, of_group, strict=True)
             ]
-            result[i] = self.on_blocks(position, own, prior_weight=0.0, weights=weights)[1]
+            result[i] = self.function(*same, *own)[1]
         return result
 
     def row_values(self, position: np.ndarray, group: int, rows: Any) -> np.ndarray:
@@ -335,5 +339,9 @@ class BlockFunction(OnRows):
         gradient : ndarray, shape (n_dim,)
         """
         scalars = [np.asarray(w, dtype=self.dtype) for w in (prior_weight, *weights)]
-        value, gradient = self.function(np.asarray(position, dtype=self.dtype), *scalars, *blocks)
+        fitting = [
+            block if getattr(block, "dtype", None) == dtype else _block(block, slice(None), dtype)
+            for block, dtype in zip(blocks, self.dtypes, strict=True)
+        ]
+        value, gradient = self.function(np.asarray(position, dtype=self.dtype), *scalars, *fitting)
         return float(value), np.asarray(gradient)
