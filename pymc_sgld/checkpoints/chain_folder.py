@@ -38,12 +38,15 @@ class DrawBlock:
     posterior : dict of array, shape (n, ...)
         Variables as they are written, where they are not value variables.
     statistics : dict of array, shape (n,)
+    tune : int
+        Draws of the tune phase of the chain.
     """
 
     first: int
     values: dict[str, Array]
     posterior: dict[str, Array]
     statistics: dict[str, Array]
+    tune: int
 
     @property
     def stop(self) -> int:
@@ -87,7 +90,8 @@ class ChainFolder:
 
     def write_block(self, block: DrawBlock) -> None:
         """Add draws."""
-        names, arrays = {}, {}
+        names: dict[str, Any] = {"tune": block.tune}
+        arrays = {}
         for kind in _KINDS:
             names[kind] = list(getattr(block, kind))
             for place, array in enumerate(getattr(block, kind).values()):
@@ -153,7 +157,7 @@ class ChainFolder:
             kind: {name: arrays[f"{kind}_{place}"] for place, name in enumerate(names[kind])}
             for kind in _KINDS
         }
-        block = DrawBlock(first, **kinds)
+        block = DrawBlock(first, **kinds, tune=names["tune"])
         if block.stop != stop:
             raise ValueError(f"{block.stop - first} draws, not {stop - first}")
         return block

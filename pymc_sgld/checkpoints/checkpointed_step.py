@@ -176,7 +176,9 @@ class CheckpointedStep(BlockedStep):
         if saved is not None:
             self._state = continued(saved.state, tune, draws, self.inside.chain.settings)
             self._stored = saved.n_draws
-        self._recorder = Recorder(chain, self.every, self._stored, self._as_written, self._given())
+        self._recorder = Recorder(
+            chain, self.every, self._stored, tune, self._as_written, self._given()
+        )
 
     def step(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
         """Make a draw, or hand out one that is stored."""

@@ -60,7 +60,7 @@ def open_run(path: str | os.PathLike[str]) -> Any:
             f"{length} draws of each chain, those of the tune phase counted, without the shorter "
             f"chains: {', '.join(left_out)}."
         )
-    tune = int(run.manifest.get("tune", 0))
+    tune = chains[kept[0]][0].tune
     groups: dict[str, dict[str, Array]] = {}
     for prefix, first, stop in (("warmup_", 0, min(tune, length)), ("", tune, length)):
         if first < stop:
@@ -111,7 +111,7 @@ def _between(blocks: Sequence[DrawBlock], first: int, stop: int) -> DrawBlock:
             name: np.concatenate([getattr(block, kind)[name] for block in blocks])[first:stop]
             for name in names
         }
-    return DrawBlock(first, **kinds)
+    return DrawBlock(first, **kinds, tune=blocks[0].tune)
 
 
 def _by_chain(chains: Sequence[Mapping[str, Array]], names: Sequence[str]) -> dict[str, Array]:

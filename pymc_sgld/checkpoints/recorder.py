@@ -24,6 +24,8 @@ class Recorder:
         Seconds between two writings.
     written : int
         Draws that are in the folder already.
+    tune : int
+        Draws of the tune phase of the chain.
     as_written : callable
         Returns, of a point, the variables as the model has them that are no value variables.
     given : mapping of str to object
@@ -35,10 +37,12 @@ class Recorder:
         folder: ChainFolder,
         every: float,
         written: int,
+        tune: int,
         as_written: Callable[[Point], dict[str, Array]],
         given: Mapping[str, Any],
     ) -> None:
         self.folder, self.every, self.written = folder, every, written
+        self._tune = tune
         self._as_written, self._given = as_written, given
         self._draws: list[tuple[Point, dict[str, Any]]] = []
         self._saved: SavedState | None = None
@@ -90,6 +94,7 @@ class Recorder:
             _stacked(points),
             _stacked([self._as_written(point) for point in points]),
             _stacked([statistics for _, statistics in self._draws[:n_draws]]),
+            self._tune,
         )
 
 

@@ -1,0 +1,114 @@
+"""SIGKILL at any moment: what was written goes on to the run that was never stopped."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import pymc_sgld as psg
+
+from tests.checkpoints.processes import (
+    Endless,
+    in_a_process,
+    killed_at_write,
+    killed_often,
+    same_draws,
+)
+from tests.checkpoints.runs import gaussian
+from tests.test_pinned_draws import hierarchy
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+OPTIONS = {"step_size": 1e-3, "steps_per_draw": 5, "verify": False}
+
+CASES = {
+    "sgld": ("sgld", gaussian, {"verify": False}),
+    "sghmc": ("sghmc", gaussian, {"verify": False}),
+    "auto": ("auto", gaussian, {"verify": False}),
+    "auto, gibbs": ("auto", hierarchy, {"hyperparameters": "gibbs", "verify": False}),
+}
+
+
+def prepared(name, make, arguments, **call):
+    model = make()
+    with model:
+        step = psg.step_methods.REGISTRY[name](rng=1, **arguments)
+    run = Endless(model, step, **call)
+    return run, run.whole()
+
+
+@pytest.fixture(scope="module")
+def sgld():
+    return prepared("sgld", gaussian, OPTIONS, draws=60, pause=2e-3)
+
+
+@pytest.fixture(scope="module")
+def gibbs():
+    return prepared(
+        "auto", hierarchy, {"hyperparameters": "gibbs", "verify": False}, draws=40, pause=2e-3
+    )
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+@pytest.mark.parametrize("number", [1, 3, 4, 61])
+def test_killed_between_write_and_rename(sgld, number, renamed, tmp_path):
+    """The first write is that of the manifest; without it there is no run."""
+    run, whole = sgld
+    assert killed_at_write(lambda: run.begin(tmp_path), number, renamed=renamed)
+    if number == 1 and not renamed:
+        with pytest.raises(FileNotFoundError, match="holds no run"):
+            run.go_on(tmp_path)
+        assert same_draws(whole, run.begin(tmp_path))
+    else:
+        assert same_draws(whole, run.go_on(tmp_path))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("case", ["sgld", "gibbs"])
+def test_killed_at_any_time(case, request, tmp_path):
+    """Again and again the same run, as long as it takes."""
+    run, whole = request.getfixturevalue(case)
+    assert killed_often(run, tmp_path, 4, np.random.default_rng(2)) == 4
+    assert same_draws(whole, run.go_on(tmp_path))
+    again = psg.open_run(tmp_path)  # pm.sample says of no chain which it is
+    assert same_draws(whole, again) or same_draws(whole, again.isel(chain=[1, 0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("case", CASES)
+def test_twenty_kills(case, cores, tmp_path):
+    name, make, arguments = CASES[case]
+    run, whole = prepared(name, make, arguments, draws=400, pause=2e-3)
+    run.call["cores"] = cores
+    assert killed_often(run, tmp_path, 20, np.random.default_rng(3)) == 20
+    assert same_draws(whole, run.go_on(tmp_path))
+
+
+def workers_of(process):
+    """Return the processes of chains that a process has started."""
+    tasks = f"/proc/{process.pid}/task/{process.pid}/children"
+    with open(tasks) as file:
+        return [int(number) for number in file.read().split()]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs /proc")
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_the_process_of_a_chain_dies(sgld, by, tmp_path):
+    """The chains that live on write what they have, as they are stopped by PyMC."""
+    run, whole = sgld
+    slow = Endless(run.model, run.step, 60, cores=2, every=1e9, pause=20e-3)
+    process = in_a_process(lambda: slow.begin(tmp_path))
+    deadline = time.monotonic() + 60
+    while sum(path.stat().st_size > 0 for path in tmp_path.glob("chain-*/state-*.npz")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(workers_of(process)[0], by)
+    process.join(60)
+    assert process.exitcode is not None
+    stops = [len(list(path.glob("state-*.npz"))) for path in tmp_path.glob("chain-*")]
+    assert sorted(stops) == ([1, 2] if by == signal.SIGKILL else [2, 2])
+    run.call["cores"] = 1
+    assert same_draws(whole, run.go_on(tmp_path))
