@@ -37,7 +37,7 @@ def figures_of(
 
 def _agreement(own: pd.DataFrame, tolerance: float) -> dict[str, Any]:
     judged = verdicts(own, tolerance)
-    found: dict[str, Any] = {"verdict": worst([*judged["mean"], *judged["sd"]])}
+    entries: dict[str, Any] = {"verdict": worst([*judged["mean"], *judged["sd"]])}
     pairs = (
         ("mean_error", own["mean_error"].abs(), "mean", True),
         ("sd_ratio_min", own["sd_ratio"], "sd", False),
@@ -47,13 +47,13 @@ def _agreement(own: pd.DataFrame, tolerance: float) -> dict[str, Any]:
     for name, values, judgement, largest in pairs:
         known = values.notna().all()
         at = (values.idxmax() if largest else values.idxmin()) if known else ""
-        found[name] = values[at] if known else np.nan
-        found[f"{name}_at"] = at
+        entries[name] = values[at] if known else np.nan
+        entries[f"{name}_at"] = at
         if judgement:
-            found[f"{name}_verdict"] = judged.loc[at, judgement] if known else ""
-    at = found["wasserstein_at"]
-    found["wasserstein_noise"] = own.loc[at, "wasserstein_noise"] if at else np.nan
-    return found
+            entries[f"{name}_verdict"] = judged.loc[at, judgement] if known else ""
+    at = entries["wasserstein_at"]
+    entries["wasserstein_noise"] = own.loc[at, "wasserstein_noise"] if at else np.nan
+    return entries
 
 
 def _mixing_and_cost(result: DataTree, own: pd.DataFrame) -> dict[str, Any]:
@@ -144,30 +144,30 @@ def notes_on(
 def _notes_on_one(label: str, result: DataTree) -> list[str]:
     posterior = result["posterior"]
     attrs = posterior.attrs
-    found = []
+    entries = []
     if weights_of(result) is not None:
-        found.append(
+        entries.append(
             f"{label}: the step size changes, so its draws are weighted by it (Welling and Teh "
             "2011, equation 11); for plots and elpd they are resampled."
         )
     if attrs.get(records.SAMPLER) == "nuts" and records.REASON in attrs:
-        found.append(f"{label} took NUTS: {attrs[records.REASON]}")
+        entries.append(f"{label} took NUTS: {attrs[records.REASON]}")
     elif attrs.get(records.SAMPLER) == "nuts":
         library = attrs.get("inference_library", "pymc")
-        found.append(
+        entries.append(
             f"{label} ({library}) times tuning and drawing together; split here by the number of "
             "gradient evaluations."
         )
     if records.CONVERGED in attrs:
-        found.append(f"{label} {_of_fit(attrs)}")
+        entries.append(f"{label} {_of_fit(attrs)}")
     if not is_chain(posterior):
-        found.append(
+        entries.append(
             f"{label}: draws are independent by construction; effective sample size and R-hat "
             "would say nothing."
         )
     if records.COMPILE_SECONDS not in attrs and records.SAMPLER not in attrs:
-        found.append(f"{label}: the draws were made elsewhere, without times of its phases.")
-    return found
+        entries.append(f"{label}: the draws were made elsewhere, without times of its phases.")
+    return entries
 
 
 def _of_fit(attrs: Mapping[Any, Any]) -> str:

@@ -65,19 +65,19 @@ def moments(flat: Dataset, weights: Array | None) -> pd.DataFrame:
     .. [1] Welling, M. and Teh, Y. W. (2011). Bayesian learning via stochastic gradient Langevin
        dynamics. ICML. https://dl.acm.org/doi/10.5555/3104482.3104568
     """
-    found = pd.DataFrame(az.summary(flat, kind="all", round_to="none")).astype(float)
-    found = found[["mean", "sd", "mcse_mean", "mcse_sd", "ess_bulk", "r_hat"]]
+    table = pd.DataFrame(az.summary(flat, kind="all", round_to="none")).astype(float)
+    table = table[["mean", "sd", "mcse_mean", "mcse_sd", "ess_bulk", "r_hat"]]
     if not is_chain(flat):
         n_draws = flat.sizes["chain"] * flat.sizes["draw"]
-        found["mcse_mean"] = found["sd"] / np.sqrt(n_draws)
-        found["ess_bulk"] = np.nan
+        table["mcse_mean"] = table["sd"] / np.sqrt(n_draws)
+        table["ess_bulk"] = np.nan
     if not is_chain(flat) or flat.sizes["chain"] == 1:
-        found["r_hat"] = np.nan
+        table["r_hat"] = np.nan
     if weights is not None:
-        for label in found.index:
+        for label in table.index:
             values = _weighted(flat[label].to_numpy(), weights)
-            found.loc[label, list(values)] = list(values.values())
-    return found
+            table.loc[label, list(values)] = list(values.values())
+    return table
 
 
 def _weighted(draws: Array, weights: Array) -> dict[str, float]:
@@ -113,21 +113,21 @@ def errors(
         ``wasserstein``, the area between the two distribution functions, and
         ``wasserstein_noise``, what it would be on average for two normal samples of one law.
     """
-    found = pd.DataFrame(index=other.index)
+    table = pd.DataFrame(index=other.index)
     sd = other["sd"]
-    found["mean_error"] = (own["mean"] - other["mean"]) / sd
-    found["mean_error_se"] = np.hypot(own["mcse_mean"], other["mcse_mean"]) / sd
-    found["sd_ratio"] = own["sd"] / sd
+    table["mean_error"] = (own["mean"] - other["mean"]) / sd
+    table["mean_error_se"] = np.hypot(own["mcse_mean"], other["mcse_mean"]) / sd
+    table["sd_ratio"] = own["sd"] / sd
     relative = np.hypot(own["mcse_sd"] / own["sd"], other["mcse_sd"] / sd)
-    found["sd_ratio_se"] = found["sd_ratio"] * relative
+    table["sd_ratio_se"] = table["sd_ratio"] * relative
     flat_weights = [None if one is None else one.ravel() for one in weights]
-    found["wasserstein"] = [
+    table["wasserstein"] = [
         wasserstein_distance(*(one[label].to_numpy().ravel() for one in draws), *flat_weights)
         / sd[label]
-        for label in found.index
+        for label in table.index
     ]
-    found["wasserstein_noise"] = _WASSERSTEIN_NOISE * found["mean_error_se"]
-    return found
+    table["wasserstein_noise"] = _WASSERSTEIN_NOISE * table["mean_error_se"]
+    return table
 
 
 def compare_parameters(

@@ -37,13 +37,13 @@ def add(
     most = max(1, _NUMBERS // max(1, sum(values.size for values in observed.values())))
     for result in shown(results.values(), "Predictions", progressbar):
         few = thinned(plain_draws(result), min(draws, most))
-        found = posterior_predictive(
+        predicted = posterior_predictive(
             few, model, random_seed=random_seed, extend_inferencedata=False
         )
-        result["posterior_predictive"] = xr.DataTree(dataset=found)
+        result["posterior_predictive"] = xr.DataTree(dataset=predicted)
         data = {
-            name: (found[name].dims[2:], values)
+            name: (predicted[name].dims[2:], values)
             for name, values in observed.items()
-            if name in found and found[name].shape[2:] == values.shape
+            if name in predicted and predicted[name].shape[2:] == values.shape
         }
         result["observed_data"] = xr.DataTree(dataset=xr.Dataset(data))

@@ -79,11 +79,11 @@ def compare_stein(
         scores = scores_at(positions, function)[1]
         check_finite(f"gradients at the draws of {label}", scores, [str(j) for j in range(n_dim)])
         weights = weights_of(result)
-        found = kernel_stein_discrepancy(
+        discrepancy = kernel_stein_discrepancy(
             positions.reshape(-1, n_dim),
             scores.reshape(-1, n_dim),
             covariance,
             weights=None if weights is None else weights[:, kept].ravel(),
         )
-        rows[label] = {"ksd": found.value, "ksd_of_exact_draws": found.of_exact_draws}
+        rows[label] = {"ksd": discrepancy.value, "ksd_of_exact_draws": discrepancy.of_exact_draws}
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -57,12 +57,12 @@ def weighted_quantile(values: Array, weights: Array, probabilities: Array) -> Ar
     flat = values.reshape(shares.size, -1)
     order = np.argsort(flat, axis=0, kind="stable")
     below = np.cumsum(shares.ravel()[order], axis=0)
-    found = np.empty((len(probabilities), flat.shape[1]))
+    averages = np.empty((len(probabilities), flat.shape[1]))
     for column in range(flat.shape[1]):
         # rounding may leave the last sum just below 1
         at = np.searchsorted(below[:, column], probabilities - 1e-12, side="left")
-        found[:, column] = flat[order[np.minimum(at, len(order) - 1), column], column]
-    return found.reshape(len(probabilities), *values.shape[2:])
+        averages[:, column] = flat[order[np.minimum(at, len(order) - 1), column], column]
+    return averages.reshape(len(probabilities), *values.shape[2:])
 
 
 def weighted_ess(values: Array, weights: Array) -> Array:

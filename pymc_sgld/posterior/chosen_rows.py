@@ -90,17 +90,18 @@ class PointwiseLogLikelihood:
         posterior = posterior_of(idata)
         positions = positions_of(self.row_model, posterior)
         blocks = self.function.read(rows)
-        found: dict[str, list[np.ndarray]] = {}
+        by_variable: dict[str, list[np.ndarray]] = {}
         for position in positions:
             entries = self.function.on_blocks(position, blocks)
             for term, values in zip(self.row_model.terms, entries, strict=True):
                 if term.kind == "observed":
-                    found.setdefault(term.name, []).append(np.moveaxis(values, term.axis, 0))
+                    by_variable.setdefault(term.name, []).append(np.moveaxis(values, term.axis, 0))
             for one, values in zip(self._whole_names(), self.whole(position), strict=True):
-                found.setdefault(one, []).append(np.asarray(values))
+                by_variable.setdefault(one, []).append(np.asarray(values))
         sizes = posterior.sizes["chain"], posterior.sizes["draw"]
         return {
-            name: np.stack(each).reshape(*sizes, *np.shape(each[0])) for name, each in found.items()
+            name: np.stack(each).reshape(*sizes, *np.shape(each[0]))
+            for name, each in by_variable.items()
         }
 
     def at_mean(self, idata: Any) -> dict[str, np.ndarray]:

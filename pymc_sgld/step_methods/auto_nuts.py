@@ -89,13 +89,13 @@ def read_for_auto(
         cost = measure(model, n_draws, bound)
     except SamplingError:  # what is wrong with the model, the sampler will say
         return Reading("", read)
-    told = f"with {total:,} rows a chain should take {cost.in_words()}"
+    reason = f"with {total:,} rows a chain should take {cost.in_words()}"
     if cost.seconds <= max(bound, _TUNING_PASSES * cost.gradient_seconds):
         return Reading(
-            f"{told}, and its draws are exact. Name a sampler, such as 'baoa', to have minibatches "
-            f"(the bound is {bound:g} s)."
+            f"{reason}, and its draws are exact. Name a sampler, such as 'baoa', to have "
+            f"minibatches (the bound is {bound:g} s)."
         )
-    return Reading("", read, f"of NUTS {told} (the bound is {bound:g} s).")
+    return Reading("", read, f"of NUTS {reason} (the bound is {bound:g} s).")
 
 
 def why_not_tuned(error: BaseException, model: pm.Model) -> str | None:

@@ -66,14 +66,14 @@ def over_the_width(
 
 def _kinked(prior: ValueAndGradient, position: Array, steps: Array, local: Array) -> Array:
     """Return the parameters whose prior bends, though not here, or here without measure."""
-    found = []
+    entries = []
     for number, (step, curvature) in enumerate(zip(steps, local, strict=True)):
         wide = _secant(prior, position, number, 1.0)
         twice = _secant(prior, position, number, 2 * float(step))
         flat = abs(curvature) < _FLAT * wide
         if wide > 0 and (flat or abs(twice - curvature) > _OTHERWISE * abs(curvature)):
-            found.append(number)
-    return np.array(found, dtype=int)
+            entries.append(number)
+    return np.array(entries, dtype=int)
 
 
 def _secant(prior: ValueAndGradient, position: Array, number: int, width: float) -> float:

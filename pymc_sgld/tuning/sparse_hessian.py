@@ -50,10 +50,10 @@ class Colouring(NamedTuple):
     def matrix(self, products: Array, sizes: Array) -> Array:
         """Return the symmetric matrix of products with the directions, shape (n_dim, n_dim)."""
         n_dim = len(self.colour)
-        found = np.zeros((n_dim, n_dim))
+        hessian = np.zeros((n_dim, n_dim))
         measured = np.where(self.place == self.row, self.column, self.row)
-        found[self.row, self.column] = products[self.product, self.place] / sizes[measured]
-        return (found + found.T) / 2
+        hessian[self.row, self.column] = products[self.product, self.place] / sizes[measured]
+        return (hessian + hessian.T) / 2
 
 
 def coloured(pattern: Array, most: int | None = None) -> Colouring:

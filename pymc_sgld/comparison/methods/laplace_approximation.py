@@ -78,15 +78,15 @@ def run_laplace(
     function.full(initial)  # compiles
     compiled = time.perf_counter()
     generator = np.random.default_rng(random_seed)
-    found = find_laplace(function, initial, generator)
+    laplace = find_laplace(function, initial, generator)
     direction = None
-    if np.isfinite(found.covariance).all():
-        direction = improper_direction(function, found, generator)
-        found = on_all_rows(function, found)
-    if not np.isfinite(found.covariance).all() or not found.score < _NO_MODE:
+    if np.isfinite(laplace.covariance).all():
+        direction = improper_direction(function, laplace, generator)
+        laplace = on_all_rows(function, laplace)
+    if not np.isfinite(laplace.covariance).all() or not laplace.score < _NO_MODE:
         raise SamplingError(
             "There is no Laplace approximation: the search for a mode ended where the slope is "
-            f"{found.score:.3g} posterior sds (0 at a mode), or where the curvature is not "
+            f"{laplace.score:.3g} posterior sds (0 at a mode), or where the curvature is not "
             "positive. Give proper priors that keep scales away from zero, or leave 'laplace' out."
         )
     if direction is not None:
@@ -96,14 +96,14 @@ def run_laplace(
         )
     fitted = time.perf_counter()
     noise = generator.standard_normal((draws * chains, row_model.n_dim))
-    positions = found.position + noise @ np.linalg.cholesky(found.covariance).T
+    positions = laplace.position + noise @ np.linalg.cholesky(laplace.covariance).T
     result = draws_of_positions(model, row_model, positions)
     phases = (compiled - start, fitted - compiled, time.perf_counter() - fitted)
     attributes = {
-        records.TUNE_PASSES: found.data_passes,
+        records.TUNE_PASSES: laplace.data_passes,
         records.DRAW_PASSES: 0.0,
         records.INDEPENDENT_DRAWS: 1,
-        records.SLOPE: found.score,
+        records.SLOPE: laplace.score,
     }
     record(result, "laplace", phases, attributes)
     return result

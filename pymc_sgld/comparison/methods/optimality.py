@@ -70,8 +70,8 @@ def judge(mean: Array, covariance: Array, scores: Callable[[Array], Array]) -> O
     slopes = scores(mean + normal @ factor.T) @ factor
     if n_dim <= _MOST_REGRESSED:
         design = np.column_stack([np.ones(n_draws), normal])
-        found = np.linalg.lstsq(design, slopes, rcond=None)[0]
-        intercept, curvature = found[0], -(found[1:] + found[1:].T) / 2
+        solution = np.linalg.lstsq(design, slopes, rcond=None)[0]
+        intercept, curvature = solution[0], -(solution[1:] + solution[1:].T) / 2
         off = np.linalg.solve(curvature, intercept)
     else:
         intercept, is_diagonal = slopes.mean(axis=0), True

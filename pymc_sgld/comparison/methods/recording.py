@@ -46,8 +46,8 @@ def draws_of_positions(model: pm.Model, rows: RowModel, positions: Array) -> Dat
         point_fn=False,
         on_unused_input="ignore",
     )
-    found = [function(*rows.unravel(position).values()) for position in positions]
-    arrays = {var.name: np.stack([one[i] for one in found]) for i, var in enumerate(wanted)}
+    results = [function(*rows.unravel(position).values()) for position in positions]
+    arrays = {var.name: np.stack([one[i] for one in results]) for i, var in enumerate(wanted)}
     dims: dict[str, Any] = {var.name: model.named_vars_to_dims.get(var.name, ()) for var in wanted}
     sample = xr.Dataset(coords={"chain": [0], "draw": np.arange(len(positions))})
     return DataTree.from_dict({"posterior": as_dataset(arrays, dims, model, sample)})

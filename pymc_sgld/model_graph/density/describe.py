@@ -69,14 +69,14 @@ def _whole(row_model: RowDensity) -> list[str]:
 
 
 def _folded(row_model: RowDensity) -> list[str]:
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for folded in row_model.folded:
         shape = f" of shape {folded.shape}" if folded.shape else ""
-        found[f"  {folded.operation} of {folded.name}: a constant{shape}"] = None
+        names[f"  {folded.operation} of {folded.name}: a constant{shape}"] = None
     for leaf in row_model.leaves:
         if leaf.source is None and leaf.derived is not None:
-            found[f"  '{leaf.name}', one entry per row: taken by rows"] = None
-    return ["Evaluated once, from all the data:", *found] if found else []
+            names[f"  '{leaf.name}', one entry per row: taken by rows"] = None
+    return ["Evaluated once, from all the data:", *names] if names else []
 
 
 def _recentred(row_model: RowDensity) -> list[str]:

@@ -52,10 +52,10 @@ class RowFunction(OnRows):
             chunk = max(256, min(self.default_chunk(), 2_000_000 // max(1, len(positions))))
         for pieces, counts in self.chunks(chunk):
             blocks = self.read(pieces)
-            found = [self.on_blocks(position, blocks) for position in positions]
+            evaluated = [self.on_blocks(position, blocks) for position in positions]
             for number, (_, group, _) in enumerate(self.terms):
                 if counts[group]:
-                    yield number, pieces[group], np.stack([one[number] for one in found])
+                    yield number, pieces[group], np.stack([one[number] for one in evaluated])
 
     def on_blocks(self, position: np.ndarray, blocks: Sequence[Any]) -> list[np.ndarray]:
         """Return the entries of every term on given blocks of rows.
@@ -88,10 +88,10 @@ class RowFunction(OnRows):
         """
         pieces: dict[str, dict[int, list[np.ndarray]]] = {}
         if rows is None:
-            found = ((n, block[0]) for n, _, block in self.entries(np.asarray(position)[None]))
+            evaluated = ((n, block[0]) for n, _, block in self.entries(np.asarray(position)[None]))
         else:
-            found = enumerate(self.on_blocks(position, self.read(rows)))  # type: ignore[assignment]
-        for number, entries in found:
+            evaluated = enumerate(self.on_blocks(position, self.read(rows)))  # type: ignore[assignment]
+        for number, entries in evaluated:
             name, _, axis = self.terms[number]
             others = tuple(i for i in range(entries.ndim) if i != axis)
             pieces.setdefault(name, {}).setdefault(number, []).append(entries.sum(axis=others))

@@ -83,7 +83,7 @@ def verify(
         if expected is None:
             continue
         try:
-            found = _by_parts(function, position, rows, cuts, reference.scales)
+            actual = _by_parts(function, position, rows, cuts, reference.scales)
         except (TypeError, IndexError, NotImplementedError) as error:
             if not is_jax(mode):
                 raise
@@ -91,9 +91,9 @@ def verify(
                 f"The model has no gradient by rows on JAX ({type(error).__name__} in PyTensor: "
                 f'{str(error).splitlines()[0]}). Use backend="numba".'
             ) from error
-        gap = _difference(found, expected, row_model.layout)
+        gap = _difference(actual, expected, row_model.layout)
         if gap > tolerance and (again := reference.stabilised(position, rows)) is not None:
-            gap = _difference(found, again, row_model.layout)
+            gap = _difference(actual, again, row_model.layout)
         worst = max(worst, gap)
         compared += 1
         if worst > tolerance or compared == _N_POINTS:
@@ -238,7 +238,7 @@ def _paired(parts: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
 
 
 def _difference(
-    found: tuple[float, np.ndarray], expected: tuple[Any, np.ndarray], layout: Layout
+    actual: tuple[float, np.ndarray], expected: tuple[Any, np.ndarray], layout: Layout
 ) -> float:
     """Return the larger of the relative errors of value and gradient.
 
@@ -246,9 +246,9 @@ def _difference(
     one shows beside a large one.
     """
     largest = float(np.max(np.abs(expected[1])))
-    pairs = [(np.atleast_1d(found[0]), np.atleast_1d(expected[0]), 0.0)]
+    pairs = [(np.atleast_1d(actual[0]), np.atleast_1d(expected[0]), 0.0)]
     pairs += [
-        (found[1][part], expected[1][part], _SMALL * largest)
+        (actual[1][part], expected[1][part], _SMALL * largest)
         for part in layout.slices.values()
         if part.start < part.stop
     ]

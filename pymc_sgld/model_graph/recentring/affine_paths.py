@@ -116,14 +116,14 @@ class Walk:
                         over[x] = True
                     else:
                         paths.setdefault(further.var, []).append(further)
-        return [path for var, found in paths.items() if var in over for path in found]
+        return [path for var, above in paths.items() if var in over for path in above]
 
     def roots(self, var: Variable) -> frozenset[Variable]:
         """Return the parameters and blocks that an expression depends on."""
         if var not in self._roots:
             stop = self.blocks | self.parameters
-            found = ancestors([var], blockers=list(stop))
-            self._roots[var] = frozenset(v for v in found if v in stop)
+            above = ancestors([var], blockers=list(stop))
+            self._roots[var] = frozenset(v for v in above if v in stop)
         return self._roots[var]
 
     def has_parameters(self, var: Variable) -> bool:

@@ -53,30 +53,30 @@ def _summands(
     """Return the signed terms of a sum that are left; sums in it are opened where they lose one."""
     subtracted = isinstance(node.op.scalar_op, ps.Sub)
     turned = isinstance(node.op.scalar_op, ps.Neg)
-    found: list[tuple[int, Variable]] = []
+    parts: list[tuple[int, Variable]] = []
     for position, x in enumerate(node.inputs):
         own = -sign if turned or (subtracted and position == 1) else sign
         if x in lost:
             continue
         if _loses(x, lost, ps.Add | ps.Sub | ps.Neg):
-            found += _summands(x.owner, own, {*lost, *edits.get(x.owner, ())}, edits, made)
+            parts += _summands(x.owner, own, {*lost, *edits.get(x.owner, ())}, edits, made)
         else:
-            found.append((own, made.get(x, x)))
-    return found
+            parts.append((own, made.get(x, x)))
+    return parts
 
 
 def _factors(
     node: Apply, lost: Collection[Variable], edits: Edits, made: dict[Variable, Variable]
 ) -> list[Variable]:
-    found: list[Variable] = []
+    parts: list[Variable] = []
     for x in node.inputs:
         if x in lost:
             continue
         if _loses(x, lost, ps.Mul):
-            found += _factors(x.owner, {*lost, *edits.get(x.owner, ())}, edits, made)
+            parts += _factors(x.owner, {*lost, *edits.get(x.owner, ())}, edits, made)
         else:
-            found.append(made.get(x, x))
-    return found
+            parts.append(made.get(x, x))
+    return parts
 
 
 def _loses(x: Variable, lost: Collection[Variable], operations: type) -> bool:

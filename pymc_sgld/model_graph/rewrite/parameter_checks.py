@@ -30,7 +30,7 @@ from pymc_sgld.model_graph.rewrite.take_rows import RowRequest, register_row_rul
 
 def conditions_of(node: Apply, evaluator: Evaluator) -> list[Variable]:
     """Return the elementwise conditions of a check that do not hold by construction."""
-    found: list[Variable] = []
+    conditions: list[Variable] = []
     stack = list(node.inputs[1:])
     while stack:
         var = stack.pop()
@@ -41,8 +41,8 @@ def conditions_of(node: Apply, evaluator: Evaluator) -> list[Variable]:
         if conjunction or wrapper or scalar_shuffle:
             stack.extend(var.owner.inputs)
         elif not always_true(var, evaluator):
-            found.append(var)
-    return found
+            conditions.append(var)
+    return conditions
 
 
 @register_row_rule(CheckParameterValue)

@@ -309,7 +309,7 @@ def _long_statistics(draft: Draft, origin: dict[Variable, Variable]) -> tuple[Fo
     """Return what was evaluated once from data with one entry per row."""
     evaluator = draft.rewriter.evaluator
     lengths = {draft.rewriter.groups[t.group].total_size for t in draft.terms}
-    found = []
+    statistics = []
     for constant, source in origin.items():
         long_data = any(
             isinstance(v, Constant | SharedVariable)
@@ -319,8 +319,8 @@ def _long_statistics(draft: Draft, origin: dict[Variable, Variable]) -> tuple[Fo
         )
         if long_data and source.owner is not None:
             shape = evaluator.shape(constant) if isinstance(constant.type, TensorType) else ()
-            found.append(Folded(names_below(source), op_name(source.owner), shape))
-    return tuple(found)
+            statistics.append(Folded(names_below(source), op_name(source.owner), shape))
+    return tuple(statistics)
 
 
 def _used_groups(draft: Draft) -> tuple[tuple[RowGroup, ...], dict[int, int]]:
