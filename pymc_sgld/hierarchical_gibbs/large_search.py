@@ -114,6 +114,7 @@ class LargeHierarchySearch:
         if len(shared):  # the mean of draws is to be where they are
             of_prior = self.hierarchy.prior(curvature.reference, np.zeros_like(position))[0]
             slope[shared] = -of_prior[moving[shared]]
+        curvature = replace(curvature, changes=changes)
         draws = self._draws(curvature, position, slope, learned)
         curvature = curvature.levelled(position)
         metric = curvature.metric(position)

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from scipy.sparse import coo_array, csr_array, sparray, triu
+from scipy.sparse import coo_array, csr_array, issparse, sparray, triu
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
@@ -28,10 +28,13 @@ class SparseCurvature(ConditionalCurvature):
         Number of the variable that each parameter is of.
     level : float
         What the coordinates of the steps are multiplied by, so that no direction is too stiff.
+    changes : tuple of (int, sparse array)
+        Numbers that rows share, as places within what moves, and derivatives of the information.
     """
 
     variable: Array
     level: float = 1.0
+    changes: tuple[tuple[int, csr_array], ...] = ()
 
     @cached_property
     def elimination(self) -> Elimination:
@@ -81,13 +84,25 @@ class SparseCurvature(ConditionalCurvature):
 
     @property
     def all_of_rows(self) -> tuple[Array, ...]:
-        """The same with nothing left out: also pairs of single ones, each once, and their entry."""
+        """The same with nothing left out, as :class:`QuadraticRows` has it.
+
+        Also pairs of single ones, each once, their entry, and how entries change with the border.
+        """
         rows = csr_array(self.information)
         of_single = csr_array(rows[self.single])
         cross = of_single[:, self.border].toarray()
         inner = csr_array(rows[self.border])[:, self.border].toarray()
         pairs = triu(csr_array(of_single[:, self.single]), 1).tocoo()
-        return rows.diagonal()[self.single], cross, inner, pairs.row, pairs.col, pairs.data
+        own = rows.diagonal()[self.single]
+        own_change = np.zeros((len(self.border), len(own)))
+        between_change = np.zeros((len(self.border), len(pairs.data)))
+        for place, derivative in self.changes:
+            number = np.searchsorted(self.border, place)
+            own_change[number] = derivative.diagonal()[self.single]
+            at = self.single[pairs.row], self.single[pairs.col]
+            between_change[number] = _entries(derivative, *at)
+        change = own_change, between_change
+        return own, cross, inner, pairs.row, pairs.col, pairs.data, *change
 
     @property
     def information_diagonal(self) -> Array:
@@ -131,6 +146,14 @@ class SparseCurvature(ConditionalCurvature):
     def _prior_matrix(self, values: Array) -> csr_array:
         row, column, n_moving = self.entries.row, self.entries.column, len(self.moving)
         return csr_array(coo_array((values, (row, column)), shape=(n_moving, n_moving)))
+
+
+def _entries(matrix: csr_array, row: Array, column: Array) -> Array:
+    """Return some entries of a sparse matrix."""
+    if not len(row):
+        return np.zeros(0)
+    found = matrix[row, column]
+    return np.ravel(found.toarray() if issparse(found) else found)
 
 
 def of_some(matrix: sparray, chosen: Array) -> csr_array:

@@ -37,6 +37,9 @@ class QuadraticRows(NamedTuple):
     first: np.ndarray = _NONE  # (n_pairs,), places in ``single``
     second: np.ndarray = _NONE
     between: np.ndarray = _NONE  # (n_pairs,)
+    # derivatives by the border, such as by the scale of errors, which all information goes with
+    own_change: np.ndarray = _NONE  # (n_border, n_single)
+    between_change: np.ndarray = _NONE  # (n_border, n_pairs)
 
     def value(self, position: Any) -> Any:
         """Return it at a position, numbers or a graph, but for a constant."""
@@ -44,9 +47,13 @@ class QuadraticRows(NamedTuple):
         alone, along = apart[self.single], apart[self.border]
         across = (alone * (self.cross * along).sum(axis=1)).sum()
         inside = (along * (self.inner * along).sum(axis=1)).sum()
-        square = (self.own * alone**2).sum() + inside
+        own, between = self.own, self.between
+        if len(self.own_change):
+            own = own + along @ self.own_change
+            between = between + along @ self.between_change
+        square = (own * alone**2).sum() + inside
         if len(self.first):
-            across = across + (self.between * alone[self.first] * alone[self.second]).sum()
+            across = across + (between * alone[self.first] * alone[self.second]).sum()
         return (self.score * apart).sum() - across - square / 2
 
 

@@ -1,6 +1,6 @@
 """Splits of thousands of effects by sparse matrices, against closed forms and dense algebra."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -259,3 +259,26 @@ def test_a_sparse_matrix_is_read_from_few_products():
     sizes = rng.uniform(0.5, 2, n_dim)
     products = colouring.directions(sizes) @ matrix
     np.testing.assert_allclose(colouring.matrix(products, sizes), matrix, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n_first", "n_second", "n_rows"), [(300, 1, 900), (120, 20, 900)])
+def test_quadratic_that_stands_for_the_rows_follows_the_scale_of_errors(n_first, n_second, n_rows):
+    """Effects moved at another scale of errors: their information is that of this scale."""
+    case = Crossed(n_first, n_second, n_rows)
+    model = case.model(sigma=None)
+    tuned, hierarchy = searched(model)
+    function = row_model(model).block_function("NUMBA")
+    sd = 1 / np.sqrt(2 * n_rows)
+    errors = {"with": [], "without": []}
+    fixed = replace(tuned, curvature=replace(tuned.curvature, changes=()))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        old, new = tuned.draws[rng.integers(len(tuned.draws), size=2)].copy()
+        old[-1] = new[-1] = tuned.curvature.reference[-1] + 2 * sd
+        exact = [function.full(at)[0] - hierarchy.density(at) for at in (new, old)]
+        for name, one in (("with", tuned), ("without", fixed)):
+            by_quadratic = [float(one.quadratic.value(at)) for at in (new, old)]
+            errors[name].append(exact[0] - exact[1] - by_quadratic[0] + by_quadratic[1])
+    size = {name: np.sqrt(np.mean(np.square(one))) for name, one in errors.items()}
+    assert size["with"] < 0.2 * size["without"]
+    assert size["without"] > 0.1
