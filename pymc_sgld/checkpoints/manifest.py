@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from pymc_sgld.model_graph.fingerprint import fingerprint
+from pymc_sgld.model_graph.fingerprint import fingerprint, fingerprint_of_rows
 
 FORMAT = 1  # of the files of a run; another is refused
 _PACKAGES = ("pymc-sgld", "pymc", "pytensor", "numpy", "scipy", "numba", "jax")
@@ -27,11 +27,12 @@ def contents(step: Any, model: pm.Model) -> dict[str, Any]:
     model : pm.Model
     """
     density, data = fingerprint(model)
+    elsewhere = _rows_of(step, set(data.values()))
     return {
         "sampler": step.name,
         "settings": described(_made_of(step)),
         "density": density,
-        "data": data,
+        "data": data | elsewhere,
     }
 
 
@@ -104,6 +105,16 @@ def _made_of(step: Any) -> dict[str, Any]:
         "dtype": chain.block_function.dtype,
         "moves": chain.moves is not None,
     }
+
+
+def _rows_of(step: Any, in_model: set[str]) -> dict[str, str]:
+    """Return fingerprints of the rows that batches are taken from and that the model has not."""
+    function = step.chain.block_function
+    hashes = {
+        f"rows {number + 1} of {len(function.arrays)}": fingerprint_of_rows(array)
+        for number, array in enumerate(function.arrays)
+    }
+    return {name: content for name, content in hashes.items() if content not in in_model}
 
 
 def _flat(tree: Any, name: str = "") -> list[tuple[str, Any]]:

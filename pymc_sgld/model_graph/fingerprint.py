@@ -123,18 +123,34 @@ def _props(op: Any) -> tuple[str, ...]:
     return tuple(getattr(op, "__props__", None) or ())
 
 
+def fingerprint_of_rows(source: Any) -> str:
+    """Return shape, type and hash of rows that are indexed like an array.
+
+    Of more than 64 megabytes, that of 64 blocks spread over them.
+    """
+    if isinstance(source, np.ndarray):
+        return _of_array(source)
+    shape, kind = tuple(map(int, source.shape)), np.dtype(source.dtype)
+    return f"{shape} {kind} {_hashed(_blocks(source, shape, kind))}"
+
+
 def _of_array(value: Array) -> str:
-    """Return shape, type and hash of an array; of a large one, that of blocks spread over it."""
     if value.dtype.hasobject:
         return f"{value.shape} {value.dtype} {_hashed(map(repr, value.ravel()))}"
-    flat = np.ascontiguousarray(value).reshape(-1) if value.nbytes <= _WHOLE else None
-    if flat is not None:
-        return f"{value.shape} {value.dtype} {_hashed([flat.tobytes()])}"
-    flat = value.reshape(-1)
-    length = max(1, _WHOLE // _BLOCKS // value.dtype.itemsize)
-    starts = np.linspace(0, len(flat) - length, _BLOCKS).astype(int)
-    blocks = (flat[start : start + length].tobytes() for start in starts)
-    return f"{value.shape} {value.dtype} {_hashed(blocks)}"
+    if value.ndim == 0:
+        return f"() {value.dtype} {_hashed([value.tobytes()])}"
+    return f"{value.shape} {value.dtype} {_hashed(_blocks(value, value.shape, value.dtype))}"
+
+
+def _blocks(source: Any, shape: tuple[int, ...], kind: Any) -> Iterable[bytes]:
+    """Return the content of rows; of many, that of blocks of them."""
+    of_a_row = max(1, int(kind.itemsize * np.prod(shape[1:], dtype=np.int64)))
+    total = shape[0]
+    if total * of_a_row <= _WHOLE:
+        return [np.ascontiguousarray(source[0:total]).tobytes()]
+    length = min(total, max(1, _WHOLE // _BLOCKS // of_a_row))
+    starts = np.linspace(0, total - length, _BLOCKS).astype(int).tolist()
+    return (np.ascontiguousarray(source[first : first + length]).tobytes() for first in starts)
 
 
 def _hashed(parts: Iterable[str | bytes]) -> str:
