@@ -2,19 +2,20 @@
 
 import os
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize
+from threading import Thread
 from typing import Any
 
-import numpy as np
 import pymc as pm
 
 from filelock import FileLock
 from pymc.step_methods.compound import BlockedStep
 
 from pymc_sgld import schedules
+from pymc_sgld.checkpoints.as_written import AsWritten
 from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock
 from pymc_sgld.checkpoints.recorder import Recorder
 from pymc_sgld.checkpoints.run_folder import (
@@ -24,7 +25,7 @@ from pymc_sgld.checkpoints.run_folder import (
     locked,
     open_folder,
 )
-from pymc_sgld.types import Array, Point
+from pymc_sgld.types import Point
 from pymc_sgld.validate import check_positive
 
 _FIRST_AT_EXIT = 10  # priority: before multiprocessing lets go of what it shares
@@ -167,17 +168,25 @@ class CheckpointedStep(BlockedStep):
         path = self.folder.chain_path(self.inside.chain_state.key)
         path.mkdir(exist_ok=True)
         self._lock = locked(path)
-        if parent_process() is not None:  # PyMC ends the process of a chain without a word
+        if parent_process() is not None:  # of a chain, which PyMC ends without a word
             Finalize(self, self.close, exitpriority=_FIRST_AT_EXIT)
+            Thread(target=_end_with_the_run, args=(self,), daemon=True).start()
         chain = ChainFolder(path)
-        saved = chain.last_state(self._given()) if self._resumes else None
+        saved = (
+            chain.last_state(given_to_states(self.inside.chain.settings)) if self._resumes else None
+        )
         self._state, self._stored, self._done, self._block = None, 0, 0, None
         self._total = tune + draws
         if saved is not None:
             self._state = continued(saved.state, tune, draws, self.inside.chain.settings)
             self._stored = saved.n_draws
         self._recorder = Recorder(
-            chain, self.every, self._stored, tune, self._as_written, self._given()
+            chain,
+            self.every,
+            self._stored,
+            tune,
+            self._as_written,
+            given_to_states(self.inside.chain.settings),
         )
 
     def step(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
@@ -224,44 +233,20 @@ class CheckpointedStep(BlockedStep):
         # in the order of the point that came: PyMC reads points by the order of their entries
         return {name: stored[name] for name in point}, [self._block.statistics_of(number)]
 
-    def _given(self) -> dict[str, Any]:
-        """Return what a state refers to and does not hold: the user's own functions."""
-        settings = self.inside.chain.settings
-        functions = {"step_size": settings.step_size, "temperature": settings.temperature}
-        return {name: value for name, value in functions.items() if callable(value)}
+
+def given_to_states(settings: Any) -> dict[str, Any]:
+    """Return what a state refers to and does not hold: step sizes and temperatures of the user."""
+    functions = {"step_size": settings.step_size, "temperature": settings.temperature}
+    return {name: value for name, value in functions.items() if callable(value)}
 
 
-class AsWritten:
-    """The variables of a model that are not value variables, of a point.
-
-    Parameters
-    ----------
-    model : pm.Model
-    var_names : sequence of str, optional
-        Those to keep. Default: all.
-    """
-
-    def __init__(self, model: pm.Model, var_names: Sequence[str] | None) -> None:
-        kept = model.unobserved_RVs
-        if var_names is not None:
-            kept = [variable for variable in kept if variable.name in set(var_names)]
-        values = {value.name for value in model.value_vars}
-        self.kept = [str(variable.name) for variable in kept]
-        self.names = [name for name in self.kept if name not in values]
-        self._function: Callable[[Point], Sequence[Array]] | None = None
-        if self.names:
-            wanted = [variable for variable in kept if variable.name in self.names]
-            self._function = model.compile_fn(
-                model.replace_rvs_by_values(wanted),
-                inputs=model.value_vars,
-                on_unused_input="ignore",
-            )
-
-    def __call__(self, point: Point) -> dict[str, Array]:
-        """Return the variables by name."""
-        if self._function is None:
-            return {}
-        return dict(zip(self.names, map(np.asarray, self._function(point)), strict=True))
+def _end_with_the_run(step: CheckpointedStep) -> None:
+    """Write and end when the process of the run is killed; PyMC's would wait for ever."""
+    run = parent_process()
+    assert run is not None
+    run.join()
+    step.close()
+    os._exit(1)
 
 
 def continued(state: Any, tune: int, draws: int, settings: Any) -> Any:

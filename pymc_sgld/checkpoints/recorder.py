@@ -1,6 +1,7 @@
 """Writes draws and states of a chain as it runs, every so many seconds."""
 
 import logging
+import threading
 import time
 
 from collections.abc import Callable, Mapping
@@ -48,14 +49,16 @@ class Recorder:
         self._saved: SavedState | None = None
         self._last = -np.inf  # the first draw is written at once: tuning lies before it
         self._begins = True
+        self._busy = threading.RLock()  # whoever sees the run end writes, too
 
     def add(self, point: Point, statistics: dict[str, Any], state: Any) -> None:
         """Take in a draw, and the state after it.
 
         The state comes last: an interrupt between the two leaves the draw out.
         """
-        self._draws.append((point, statistics))
-        self._saved = SavedState(self.written + len(self._draws), state)
+        with self._busy:
+            self._draws.append((point, statistics))
+            self._saved = SavedState(self.written + len(self._draws), state)
 
     @property
     def due(self) -> bool:
@@ -67,6 +70,10 @@ class Recorder:
 
         A disk that is full is said and does no harm to the chain: it is tried again.
         """
+        with self._busy:
+            self._write()
+
+    def _write(self) -> None:
         self._last = time.monotonic()
         saved = self._saved
         if saved is None or saved.n_draws == self.written:

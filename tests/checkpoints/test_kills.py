@@ -15,11 +15,13 @@ from tests.checkpoints.processes import (
     killed_at_write,
     killed_often,
     same_draws,
+    stored,
 )
 from tests.checkpoints.runs import gaussian
 from tests.test_pinned_draws import hierarchy
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs /proc")
 OPTIONS = {"step_size": 1e-3, "steps_per_draw": 5, "verify": False}
 
 CASES = {
@@ -93,7 +95,24 @@ def workers_of(process):
         return [int(number) for number in file.read().split()]
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs /proc")
+@needs_proc
+def test_processes_of_chains_end_with_the_run(sgld, tmp_path):
+    """They write what they have; PyMC's would wait for a run that is gone, and hold the folder."""
+    run, whole = sgld
+    slow = Endless(run.model, run.step, 60, cores=2, every=1e9, pause=20e-3)
+    process = in_a_process(lambda: slow.begin(tmp_path))
+    while stored(tmp_path) < 2:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    workers = workers_of(process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert len(workers) == 2
+    assert same_draws(whole, run.go_on(tmp_path))
+    assert not any(os.path.exists(f"/proc/{number}") for number in workers)
+
+
+@needs_proc
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_the_process_of_a_chain_dies(sgld, by, tmp_path):
     """The chains that live on write what they have, as they are stopped by PyMC."""
