@@ -14,7 +14,6 @@ import numpy as np
 import pymc as pm
 
 from pymc.backends.base import BaseTrace
-from pymc.backends.zarr import ZarrTrace
 from pymc.exceptions import SamplingError
 from pymc.sampling.parallel import ParallelSamplingError
 from pymc.stats.convergence import log_warnings, run_convergence_checks
@@ -303,6 +302,8 @@ def _run_of(
         check_known("var_names", own["var_names"], [var.name for var in model.unobserved_RVs])
     check_initvals(model, for_pymc["initvals"], for_pymc["chains"])
     if for_pymc["trace"] is not None:
+        from pymc.backends.zarr import ZarrTrace  # loads Zarr, where that is installed
+
         allowed = "a backend of PyMC, such as pymc.backends.zarr.ZarrTrace"
         hint = "To keep a part of the variables, write var_names."
         check_instance("trace", for_pymc["trace"], (BaseTrace, ZarrTrace), allowed, hint=hint)

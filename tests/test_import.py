@@ -17,6 +17,7 @@ LATER = (
     "scipy.integrate",
     "scipy.optimize",
     "scipy.stats",
+    "zarr",
 )
 
 
