@@ -43,8 +43,9 @@ def test_draws_come_from_the_sampling_stage_alone(make_step, gaussian, explorati
     step.chain.settings = replace(
         settings, step_size=step_size, steps_per_draw=5, cycles=Cycles(4, exploration)
     )
+    step.draws.most = 1  # so that each draw asks for its own steps
     _, statistics = run(step, 2, 12)
-    step.chain.settings = settings
+    step.chain.settings, step.draws.most = settings, None
     length = round(15 / (1 - exploration))
     assert (np.concatenate(seen) == np.arange(2 * 5 + 4 * length)).all()
     kept = [steps[-5:] - 10 for steps in seen[2:]]
