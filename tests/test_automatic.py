@@ -136,11 +136,18 @@ def test_the_promise_is_not_repeated_where_it_is_in_doubt(target, run):
 def test_a_curvature_that_was_not_tested_on_all_rows_is_said(target, monkeypatch):
     """On both sides of the number of parameters and of the number of rows."""
     few, many = linear_regression(n_rows=1000).model(), linear_regression(n_rows=25_000).model()
-    untested = "not tested on all of them"
-    for limit, model, said in ((500, many, False), (2, many, True), (2, few, False)):
-        monkeypatch.setattr(auto, "LARGEST_MATRIX", limit)
+    untested, unseen = "not tested on all of them", "not looked at which rows matter most"
+    # parameters up to which rows are looked at, and the curvature tested
+    for limits, model, said in (
+        ((500, 2000), many, (False, False)),
+        ((2, 2000), many, (False, True)),
+        ((2, 2), many, (True, False)),
+        ((2, 2), few, (False, False)),
+    ):
+        for name, limit in zip(("LARGEST_MATRIX", "LARGEST_PROVEN"), limits, strict=True):
+            monkeypatch.setattr(auto, name, limit)
         step = psg.Auto(model=model, rng=0, verify=False)
-        assert (untested in step.choice.reason) == said
+        assert tuple(one in step.choice.reason for one in (untested, unseen)) == said
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not():

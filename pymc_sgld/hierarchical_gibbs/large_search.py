@@ -1,6 +1,6 @@
 """The search for where a Gibbs split of thousands of effects is to be tuned: sparse matrices."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ from pymc_sgld.hierarchical_gibbs.marginal_mode import (
     ConditionalMode,
     MarginalDensity,
     conditional_mode,
+)
+from pymc_sgld.hierarchical_gibbs.shared_numbers import (
+    changes_of_information,
+    shared_numbers,
+    that_matter,
 )
 from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature, of_some
 from pymc_sgld.hierarchical_gibbs.sparse_prior import sparse_prior
@@ -27,8 +32,7 @@ _SETTLED = 0.3  # sds of a hyperparameter given the effects
 _MOST_MAXIMISED = 12  # hyperparameters; more are drawn, and their mean is taken
 _DRAWS = 120  # of the run without data
 _FIRST_DRAWS, _LEFT_OUT = 100, 0.3
-_MOST_CORRECTED = 12  # numbers that all rows share
-_STEP = 0.5  # sds, of the difference of two informations
+_REMEMBERED = 3  # places whose information is kept
 _ANOTHER_MODE = 1.0  # root mean square over the parameters, in the coordinates of the steps
 _CONVERGED = 0.1
 _ANY = Colouring(*np.zeros((5, 0), dtype=int))
@@ -76,6 +80,8 @@ class LargeHierarchySearch:
     rows: SparseRows
     entries: Colouring
     generator: np.random.Generator
+    _known: dict[bytes, csr_array] = field(default_factory=dict, repr=False)
+    _spent: list[float] = field(default_factory=list, repr=False)  # passes of informations
 
     @classmethod
     def prior_entries(
@@ -100,14 +106,16 @@ class LargeHierarchySearch:
         """
         moving = self.hierarchy.moving
         position, passes, learned = start, 0.0, None
-        shared = self._shared_numbers
+        shared = shared_numbers(self.hierarchy.sizes, moving, self.rows.gathered.shared)
         for number in range(_MOST_ROUNDS):
             free = np.setdiff1d(np.arange(len(moving)), shared[: len(shared) * (number > 0)])
             found, curvature = self._at_hyperparameters(position, free)
             passes += found.data_passes + 1
             slope = self._slope(curvature.reference)
-            changes, more = self._changes(curvature, shared) if number else ((), 0.0)
-            passes += more
+            changes = changes_of_information(curvature, shared, self._information) if number else ()
+            if number == 1:
+                changes = that_matter(curvature, changes)
+                shared = np.array([place for place, _ in changes], dtype=int)
             position, settled, learned = self._typical(curvature, slope, changes, learned)
             if number and settled:
                 break
@@ -130,7 +138,7 @@ class LargeHierarchySearch:
             metric=metric,
             predicted_law=LawByEnds(LinearLaw(self.problem.rule), smallest, largest, 0.0),
             score=found.distance,
-            data_passes=passes + 1,
+            data_passes=passes + 1 + self._passes_of_information(),
             curvature=curvature,
             laplace=None,
             draws=draws,
@@ -151,7 +159,8 @@ class LargeHierarchySearch:
         apart = [tuned.metric.to_coordinates(one.position) for one in (found, again)]
         distance = float(np.sqrt(np.mean((apart[0] - apart[1])[moving] ** 2)))
         far = distance if distance > _ANOTHER_MODE and found.distance < _CONVERGED else 0.0
-        return far, found.data_passes + again.data_passes
+        passes = found.data_passes + again.data_passes + self._passes_of_information()
+        return far, passes
 
     def _at_hyperparameters(
         self, start: Array, free: Array
@@ -177,13 +186,11 @@ class LargeHierarchySearch:
             plan.factor,
             start,
             moving[free],
-            self.rows.passes_of_information,
         )
         curvature = replace(
             at_start, reference=found.position, information=self._information(found.position)
         )
-        passes = found.data_passes + 2 * self.rows.passes_of_information
-        return found._replace(data_passes=passes), curvature
+        return found, curvature
 
     def _curvature(self, position: Array) -> SparseCurvature:
         """Return the curvature at a position."""
@@ -207,8 +214,15 @@ class LargeHierarchySearch:
         )
 
     def _information(self, position: Array) -> csr_array:
-        moving = self.hierarchy.moving
-        return csr_array(csr_array(self.rows.information(position)[moving])[:, moving])
+        """Return the information of all rows on what moves, that of the last places from memory."""
+        key = position.tobytes()
+        if key not in self._known:
+            while len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            found = self.rows.information(position)
+            self._spent.append(self.rows.passes_of_information)
+            self._known[key] = of_some(found, self.hierarchy.moving)
+        return self._known[key]
 
     def _slope(self, position: Array) -> Array:
         """Return the slope of the rows' log-likelihood."""
@@ -259,38 +273,8 @@ class LargeHierarchySearch:
         draws = pilot(curvature, start, curvature.reference, slope, update, n_draws, generator)
         return draws, latest[0]
 
-    def _changes(
-        self, curvature: SparseCurvature, shared: Array
-    ) -> tuple[tuple[tuple[int, csr_array], ...], float]:
-        """Return how the information of the rows changes with numbers that they share, and passes.
-
-        Along the direction in which the best effects follow.
-        """
-        if not len(shared):
-            return (), 0.0
-        moving, reference = curvature.moving, curvature.reference
-        others = np.setdiff1d(np.arange(len(moving)), shared)
-        precision, found = curvature.precision(reference), []
-        plan = elimination(of_some(curvature.pattern, others), curvature.variable[others])
-        factor = plan.factor(of_some(precision, others))
-        for place in shared:
-            unit = np.zeros(len(moving))
-            unit[place] = 1
-            way = unit.copy()
-            way[others] = -factor.solve((precision @ unit)[others])
-            step = _STEP / np.sqrt(max(curvature.information_diagonal[place], 1.0))
-            ends = []
-            for sign in (1, -1):
-                at = reference.copy()
-                at[moving] += (sign * step * way).astype(at.dtype)
-                ends.append(self._information(at))
-            found.append((int(place), csr_array((ends[0] - ends[1]) / (2 * step))))
-        return tuple(found), 2 * len(shared) * self.rows.passes_of_information
-
-    @property
-    def _shared_numbers(self) -> Array:
-        """Places within what moves of numbers that all rows share, if there are few."""
-        sizes, moving = np.asarray(self.hierarchy.sizes), self.hierarchy.moving
-        variable = np.repeat(np.arange(len(sizes)), sizes)[moving]
-        alone = (sizes[variable] == 1) & np.isin(moving, self.rows.gathered.shared)
-        return np.flatnonzero(alone) if alone.sum() <= _MOST_CORRECTED else np.zeros(0, dtype=int)
+    def _passes_of_information(self) -> float:
+        """Return the passes since this was last asked."""
+        spent = sum(self._spent)
+        self._spent.clear()
+        return spent

@@ -37,6 +37,7 @@ _MOST_NEWTON_STEPS = 30
 _MOST_HALVINGS = 15
 _RIDGES = 0.0, 0.1, 1.0, 10.0, 100.0  # of the diagonal, where the precision is not positive
 _ARRIVED = 0.03  # root mean square of a step, in sds; of each parameter ten times that
+_SLOW = 0.2  # by which steps with the precision of one place shrink, else it is taken anew
 _ROUNDING = 1e-13  # of the log-density, gained by a step
 _DIFFERENCE = 0.05  # sds of a hyperparameter given the effects
 _SLOPE = 0.05
@@ -48,7 +49,7 @@ class ConditionalMode(NamedTuple):
     """The best effects and coefficients at some hyperparameters."""
 
     position: Array  # (n_dim,)
-    data_passes: float
+    data_passes: float  # but for those of the precision
     distance: float  # root mean square of the last step, in sds
 
 
@@ -58,7 +59,6 @@ def conditional_mode(
     factor: Callable[[csr_array], SparseFactor],
     position: Array,
     moving: Array,
-    passes_of_precision: float,
 ) -> ConditionalMode:
     """Climb by Newton steps on all rows, shortened where they overshoot.
 
@@ -72,8 +72,6 @@ def conditional_mode(
         Where to begin; has the hyperparameters.
     moving : array of int, shape (n_moving,)
         Entries that are sought; the others stay.
-    passes_of_precision : float
-        Passes through the data that it takes.
 
     Raises
     ------
@@ -93,12 +91,16 @@ def conditional_mode(
             "where it is finite, or stronger priors.",
             model_at_fault=True,
         )
-    passes, distance = 1.0, np.inf
+    passes, distance, matrix, inverse = 1.0, np.inf, None, None
     for _ in range(_MOST_NEWTON_STEPS):
-        matrix = precision(position)
-        passes += passes_of_precision
-        step = _positive(matrix, factor).solve(slope)
-        distance = float(np.sqrt(max(float(step @ slope), 0.0) / len(step)))
+        before = distance
+        if inverse is not None:
+            distance = _length(inverse.solve(slope), slope)
+        if matrix is None or inverse is None or distance > _SLOW * before:
+            matrix = precision(position)
+            inverse = _positive(matrix, factor)
+        step = inverse.solve(slope)
+        distance = _length(step, slope)
         each = np.abs(step) * np.sqrt(np.maximum(matrix.diagonal(), 0.0))
         if step @ slope <= _ROUNDING * max(abs(value), 1.0):
             break
@@ -116,6 +118,11 @@ def conditional_mode(
         if arrived:
             break
     return ConditionalMode(position, passes, distance)
+
+
+def _length(step: Array, slope: Array) -> float:
+    """Return the root mean square of a step in sds."""
+    return float(np.sqrt(max(float(step @ slope), 0.0) / len(step)))
 
 
 def _positive(matrix: csr_array, factor: Callable[[csr_array], SparseFactor]) -> SparseFactor:

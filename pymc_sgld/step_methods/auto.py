@@ -20,7 +20,7 @@ from pymc_sgld.step_methods.auto_gibbs import (
     LARGEST_SPLIT,
 )
 from pymc_sgld.step_methods.base import StochasticGradientStep
-from pymc_sgld.tuning import LARGEST_MATRIX, ROWS_OF_A_SAMPLE
+from pymc_sgld.tuning import LARGEST_MATRIX, LARGEST_PROVEN, ROWS_OF_A_SAMPLE
 from pymc_sgld.validate import check_one_of
 
 PROMISE = "keep every sd within"  # in the reason of a run on batches
@@ -145,10 +145,16 @@ def _reason(parts: Parts, doubtful: tuple[str, ...]) -> str:
         )
     total = sum(parts.block_function.total_sizes)
     exact = isinstance(parts.moves, HierarchicalMoves) and parts.moves.knows_all_rows
-    if not exact and parts.row_model.n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
+    n_dim = parts.row_model.n_dim
+    if not exact and n_dim > LARGEST_PROVEN and total > ROWS_OF_A_SAMPLE:
         also += (
-            f"; beyond {LARGEST_MATRIX} parameters the curvature is that of a sample of the rows, "
-            "and was not tested on all of them"
+            f"; beyond {LARGEST_PROVEN:,} parameters the curvature is that of a sample of the "
+            "rows, and was not tested on all of them"
+        )
+    elif not exact and n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
+        also += (
+            f"; beyond {LARGEST_MATRIX} parameters it was not looked at which rows matter most, "
+            "nor whether gradients jump"
         )
     if parts.settings.kernel.estimator.whole:
         return (

@@ -9,6 +9,7 @@ from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
 from pymc_sgld.tuning.large_matrices import MANY, is_nearly_positive, largest_eigenvector
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
+    LARGEST_PROVEN,
     LocalGaussian,
     Scores,
     local_gaussian,
@@ -41,6 +42,7 @@ __all__ = [
     "FEWEST_DRAWS",
     "LARGEST_MATRIX",
     "LARGEST_MEASURED",
+    "LARGEST_PROVEN",
     "MANY",
     "ROWS_OF_A_SAMPLE",
     "TARGET_BIAS",

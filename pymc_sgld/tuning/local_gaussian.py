@@ -27,6 +27,8 @@ from pymc_sgld.tuning.sparse_hessian import agrees, coloured, minus_hessian
 from pymc_sgld.tuning.trust_region import rough_factor
 from pymc_sgld.types import Array
 
+# Parameters of a precision that is tested on all rows: its factors take seconds beyond.
+LARGEST_PROVEN = 2000
 # Beyond this many parameters second derivatives by differences are too dear.
 _LARGEST_HESSIAN = 5000
 _MOST_PASSES_OF_DIFFERENCES = 50  # else the rows' own curvature is tried first
@@ -328,7 +330,7 @@ def _on_all_rows(
 ) -> tuple[Array, float]:
     """Return a precision after its proof on all rows, where it is of a sample, and data passes."""
     small = max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE
-    if small or len(position) > LARGEST_MATRIX:
+    if small or len(position) > LARGEST_PROVEN:
         return hessian, 0.0
     step = _WIDE_DIFFERENCES[np.dtype(block_function.dtype).name]
 
