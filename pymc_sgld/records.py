@@ -4,7 +4,7 @@ Whoever writes or reads one of them takes its name from here. ``docs/sample-stat
 tables. What PyMC and ArviZ name (``posterior``, ``n_steps``, ``sampling_time``) is theirs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,6 +134,27 @@ def types_of(names: Iterable[str]) -> dict[str, tuple[Any, list[int]]]:
     return {name: (STATISTICS.get(name, blank).dtype, []) for name in names}
 
 
+_SUMMED = (DATA_PASSES, SECONDS, STEP_SIZE_WEIGHT)
+_AVERAGED = (ACCEPTANCE_RATE, SWAP_RATE, HOT_RESTARTS)
+
+
+def of_several(statistics: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the statistics of draws of which the last is kept: sums, means, or those of the last.
+
+    The draw counts as diverging where one of them did.
+    """
+    joined = dict(statistics[-1])
+    for name in joined:
+        values = [of_draw[name] for of_draw in statistics]
+        if name in _SUMMED:
+            joined[name] = float(sum(values))
+        elif name in _AVERAGED:
+            joined[name] = float(sum(values)) / len(values)
+        elif name == DIVERGING:
+            joined[name] = any(values)
+    return joined
+
+
 # -- attributes of the group ``posterior`` -----------------------------------------------------
 
 SAMPLER = "sampler"
@@ -223,6 +244,7 @@ CHECK_ATTRIBUTES = {
 # -- the group ``tuning``, of ``auto`` ---------------------------------------------------------
 
 TUNING = "tuning"
+ALL_DRAWS = "all_draws"  # a group, of a run of which not all draws are stored
 CENTRE = "centre"
 GRADIENT = "gradient"
 BATCHES = "batches"
@@ -265,6 +287,11 @@ GROUPS = {
     "sample_stats": Record("", "the statistics below; with `warmup_` before it, of the tune phase"),
     CHECK: Record("", "whether the draws can be trusted: by `psg.sample` and `psg.check`"),
     TUNING: Record("", "what `auto` chose, and why"),
+    ALL_DRAWS: Record(
+        "",
+        "with `thin` above 1: mean and sd of every variable over all draws of a chain after its "
+        "tune phase, also those that are not stored; dims `chain`, `moment`, and the variable's",
+    ),
     "log_likelihood": Record("", "by `psg.row_log_likelihood`, of all rows"),
     "posterior_predictive": Record("", "by `psg.posterior_predictive`"),
 }

@@ -73,7 +73,9 @@ def resume(
     )
     arguments["tune"] = run.manifest["tune"]
     every = session.pop("checkpoint_every", run.manifest["checkpoint_every"])
-    checkpoint = Checkpoint(path, every, resumes=True, arguments=arguments)
+    checkpoint = Checkpoint(
+        path, every, thin=run.manifest["thin"], resumes=True, arguments=arguments
+    )
     return sample(**arguments, **session, model=model, checkpoint=checkpoint)
 
 

@@ -78,6 +78,7 @@ def sample(
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     checkpoint_every: float = 60.0,
     overwrite: bool = False,
+    thin: int = 1,
     tune: int | None = None,
     chains: int | None = None,
     cores: int | None = None,
@@ -154,6 +155,9 @@ def sample(
         Seconds between two writings.
     overwrite : bool, default False
         Remove a run that is in the folder ``checkpoint`` already.
+    thin : int, default 1
+        With ``checkpoint``: store, and return, every so many-th of the ``draws``. Means and sds
+        over all of them come as the group ``all_draws``.
     tune, chains, cores, random_seed, progressbar, progressbar_theme, quiet, initvals, init, n_init
         As in :func:`pymc.sample`, as are the others that are not explained here.
     jitter_max_retries, trace, callback, discard_tuned_samples, compute_convergence_checks
@@ -205,7 +209,7 @@ def sample(
     check_rule_arguments(sampler, rule_arguments)
     for_step = {name: value for name, value in shared.items() if not _is_default(name, value)}
     for_step |= rule_arguments
-    written = asked_checkpoint(checkpoint, checkpoint_every, overwrite, arguments, trace)
+    written = asked_checkpoint(checkpoint, checkpoint_every, overwrite, thin, arguments, trace)
     if written is not None:
         random_seed = written.random_seed
     for_pymc = check_arguments(
@@ -334,7 +338,7 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
         ) as stepping
     ):
         result = pm.sample(
-            run.draws,
+            run.draws // (run.checkpoint.thin if run.checkpoint else 1),
             step=stepping,
             var_names=run.var_names,
             callback=clock,
@@ -344,6 +348,8 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
         )
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
+        if run.checkpoint is not None:
+            run.checkpoint.add_moments(result)
         if latents:
             result.posterior.attrs[records.INTEGRATED] = latents
         checked = check_run(step.score_source(), model, result) if run.check else None

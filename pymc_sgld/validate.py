@@ -297,7 +297,7 @@ NUTS_STARTS = (
 
 # None, where it is allowed, is what the function or PyMC has of its own.
 ARGUMENTS: dict[str, ArgumentRule] = {
-    **dict.fromkeys(("draws", "n_scored"), _whole(1)),
+    **dict.fromkeys(("draws", "n_scored", "thin"), _whole(1)),
     **dict.fromkeys(
         ("chains", "cores", "batch_size", "steps_per_draw", "chunk", "n_init", "max_iterations"),
         _optional(_whole(1)),

@@ -39,3 +39,8 @@ class AsWritten:
         if self._function is None:
             return {}
         return dict(zip(self.names, map(np.asarray, self._function(point)), strict=True))
+
+    def all_of(self, point: Point) -> dict[str, Array]:
+        """Return every variable that is kept, by name."""
+        computed = self(point)
+        return {name: computed[name] if name in computed else point[name] for name in self.kept}

@@ -16,6 +16,7 @@ from pymc_sgld.checkpoints.atomic_files import (
     write_arrays,
 )
 from pymc_sgld.checkpoints.plain_data import UnknownClass, from_plain, to_plain
+from pymc_sgld.checkpoints.running_moments import RunningMoments
 from pymc_sgld.types import Array, Point
 
 _log = logging.getLogger("pymc.sgld")
@@ -69,6 +70,7 @@ class SavedState(NamedTuple):
 
     n_draws: int
     state: Any
+    moments: RunningMoments | None = None  # of all draws, where not all are stored
 
 
 class ChainFolder:
@@ -100,7 +102,7 @@ class ChainFolder:
 
     def write_state(self, saved: SavedState, given: Mapping[str, Any]) -> None:
         """Add a state; only after the draws before it."""
-        tree, arrays = to_plain(saved.state, given)
+        tree, arrays = to_plain((saved.state, saved.moments), given)
         content = {"n_draws": saved.n_draws, "state": tree}
         write_arrays(self._state_path(saved.n_draws), arrays, content)
         for number in self._states()[:-_STATES_KEPT]:
@@ -130,10 +132,24 @@ class ChainFolder:
                 _log.warning(f"{path} cannot be read and is passed over: {error}")
                 continue
             try:
-                state = from_plain(content["state"], arrays, given)
+                state, moments = from_plain(content["state"], arrays, given)
             except UnknownClass as error:
                 raise UnknownClass(f"{path} was written by another version. {error}") from error
-            return SavedState(number, state)
+            return SavedState(number, state, moments)
+        return None
+
+    def last_moments(self) -> RunningMoments | None:
+        """Return the moments beside the last state; None where there are none.
+
+        The state itself is not read, as it may name what only its step method has.
+        """
+        for number in reversed(self._states()):
+            try:
+                arrays, content = read_arrays(self._state_path(number))
+            except UNREADABLE:
+                continue
+            moments: RunningMoments | None = from_plain(content["state"]["tuple"][1], arrays)
+            return moments
         return None
 
     def blocks(self, until: int | None = None) -> list[tuple[int, int]]:

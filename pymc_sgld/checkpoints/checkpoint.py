@@ -17,6 +17,7 @@ from pymc.util import get_random_generator
 from pymc_sgld.chain.random_streams import draw_key
 from pymc_sgld.checkpoints.chain_folder import ChainFolder
 from pymc_sgld.checkpoints.checkpointed_step import CheckpointedStep
+from pymc_sgld.checkpoints.open_run import add_moments
 from pymc_sgld.checkpoints.run_folder import (
     RunFolder,
     begin_folder,
@@ -48,6 +49,8 @@ class Checkpoint:
     every : float
         Seconds between two checkpoints.
     overwrite : bool, default False
+    thin : int, default 1
+        Draws that are made for each that is stored.
     resumes : bool, default False
     arguments : dict
         Of ``psg.sample``, to be stored.
@@ -56,6 +59,7 @@ class Checkpoint:
     path: str | os.PathLike[str]
     every: float = 60.0
     overwrite: bool = False
+    thin: int = 1
     resumes: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
 
@@ -91,15 +95,20 @@ class Checkpoint:
         with locked(folder):
             if self.resumes:
                 run = open_folder(folder)
-                run.check_same(step, model)
+                run.check_same(step, model, self.thin)
                 run.manifest |= lengths
             else:
                 run = begin_folder(check_empty(folder, self.overwrite), step, model, lengths)
                 run.write_arguments(self.arguments)
             made = CheckpointedStep.of_run(
-                step, run, every=self.every, resumes=self.resumes, var_names=var_names, model=model
-            )
-            run.manifest |= {"variables": made.variables, "checkpoint_every": self.every}
+                step, run, every=self.every, thin=self.thin, resumes=self.resumes,
+                var_names=var_names, model=model,
+            )  # fmt: skip
+            run.manifest |= {
+                "variables": made.variables,
+                "checkpoint_every": self.every,
+                "thin": self.thin,
+            }
             run.write()
             try:
                 yield made
@@ -110,11 +119,20 @@ class Checkpoint:
             finally:
                 made.close()
 
+    def add_moments(self, result: Any) -> None:
+        """Add means and sds of all draws to the result of the run, where not all are stored."""
+        if self.thin > 1:
+            run = open_folder(self.path)
+            numbers = result.posterior["chain"].to_numpy().tolist()
+            keys = run.manifest["keys"]
+            add_moments(result, run, {number: run.chain_path(keys[number]) for number in numbers})
+
 
 def asked_checkpoint(
     path: str | os.PathLike[str] | Checkpoint | None,
     every: float,
     overwrite: bool,
+    thin: int,
     arguments: dict[str, Any],
     trace: Any,
 ) -> Checkpoint | None:
@@ -127,8 +145,19 @@ def asked_checkpoint(
     ValueError
         Where ``trace`` is given too.
     """
-    checked = check_arguments(checkpoint_every=every, overwrite=overwrite)
+    checked = check_arguments(checkpoint_every=every, overwrite=overwrite, thin=thin)
+    draws = check_arguments(draws=arguments["draws"])["draws"]
+    if draws % checked["thin"]:
+        raise ValueError(
+            f"thin={thin} does not divide draws={draws}, which are those that are made; of them "
+            f"every thin-th is stored. Write draws={-(-draws // thin) * thin}."
+        )
     if path is None:
+        if thin > 1:
+            raise ValueError(
+                f"thin={thin} is about a run in a folder, which keeps means and sds of all draws: "
+                "write checkpoint='run/' too, or a larger steps_per_draw."
+            )
         if overwrite:
             raise ValueError("overwrite=True is about a folder: write checkpoint='run/' too.")
         return None
@@ -148,7 +177,7 @@ def asked_checkpoint(
         stored["random_seed"] = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
     elif not isinstance(stored["random_seed"], int | list):
         stored["random_seed"] = get_random_generator(stored["random_seed"])  # a copy
-    return Checkpoint(path, checked["checkpoint_every"], overwrite, False, stored)
+    return Checkpoint(path, checked["checkpoint_every"], overwrite, thin, arguments=stored)
 
 
 def chains_by_default(cores: int | None) -> int:

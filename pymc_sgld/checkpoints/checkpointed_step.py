@@ -14,7 +14,7 @@ import pymc as pm
 from filelock import FileLock
 from pymc.step_methods.compound import BlockedStep
 
-from pymc_sgld import schedules
+from pymc_sgld import records, schedules
 from pymc_sgld.checkpoints.as_written import AsWritten
 from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock
 from pymc_sgld.checkpoints.recorder import Recorder
@@ -25,8 +25,9 @@ from pymc_sgld.checkpoints.run_folder import (
     locked,
     open_folder,
 )
+from pymc_sgld.checkpoints.running_moments import RunningMoments
 from pymc_sgld.types import Point
-from pymc_sgld.validate import check_positive
+from pymc_sgld.validate import check_integer, check_positive
 
 _FIRST_AT_EXIT = 10  # priority: before multiprocessing lets go of what it shares
 
@@ -49,6 +50,8 @@ class CheckpointedStep(BlockedStep):
         Continue the run in the folder; it is a chain of the same ``random_seed`` of ``pm.sample``.
     overwrite : bool, default False
         Remove a run that is in the folder.
+    thin : int, default 1
+        Draws that are made for each that PyMC sees and that is stored, after the tune phase.
     var_names : sequence of str, optional
         Variables to keep. Default: all.
     model : pm.Model, optional
@@ -80,17 +83,22 @@ class CheckpointedStep(BlockedStep):
         every: float = 60.0,
         resume: bool = False,
         overwrite: bool = False,
+        thin: int = 1,
         var_names: Sequence[str] | None = None,
         model: pm.Model | None = None,
     ) -> None:
         model = pm.modelcontext(model)
-        self._begin(step, check_positive("every", every), var_names, model)
+        every = check_positive("every", every)
+        self._begin(step, every, check_integer("thin", thin, at_least=1), var_names, model)
         if resume:
             self.folder = open_folder(path)
-            self.folder.check_same(step, model)
+            self.folder.check_same(step, model, thin)
         else:
             self.folder = begin_folder(
-                check_empty(path, overwrite), step, model, {"variables": self.variables}
+                check_empty(path, overwrite),
+                step,
+                model,
+                {"variables": self.variables, "thin": thin},
             )
             self.folder.write()
         self._resumes = resume
@@ -102,21 +110,22 @@ class CheckpointedStep(BlockedStep):
         folder: RunFolder,
         *,
         every: float,
+        thin: int,
         resumes: bool,
         var_names: Sequence[str] | None,
         model: pm.Model,
     ) -> "CheckpointedStep":
         """Return a step method for the folder of a run that was begun or opened."""
         made = cls.__new__(cls)
-        made._begin(step, every, var_names, model)
+        made._begin(step, every, thin, var_names, model)
         made.folder, made._resumes = folder, resumes
         return made
 
     def _begin(
-        self, step: Any, every: float, var_names: Sequence[str] | None, model: pm.Model
+        self, step: Any, every: float, thin: int, var_names: Sequence[str] | None, model: pm.Model
     ) -> None:
         self.inside = step
-        self.every = every
+        self.every, self.thin = every, thin
         self.vars = step.vars
         self.stats_dtypes = step.stats_dtypes
         self.stats_dtypes_shapes = step.stats_dtypes_shapes
@@ -127,7 +136,8 @@ class CheckpointedStep(BlockedStep):
         self._recorder: Recorder | None = None
         self._lock: FileLock | None = None
         self._state: Any = None  # that the chain is continued from
-        self._stored = self._done = self._total = 0
+        self._stored = self._done = self._tune = self._total = 0
+        self._moments: RunningMoments | None = None
         self._block: DrawBlock | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -164,7 +174,7 @@ class CheckpointedStep(BlockedStep):
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
         """Start a chain, or find it in the folder."""
         self.close()
-        self.inside.setup_chain(rng, tune, draws)
+        self.inside.setup_chain(rng, tune, draws * self.thin)
         path = self.folder.chain_path(self.inside.chain_state.key)
         path.mkdir(exist_ok=True)
         self._lock = locked(path)
@@ -176,10 +186,13 @@ class CheckpointedStep(BlockedStep):
             chain.last_state(given_to_states(self.inside.chain.settings)) if self._resumes else None
         )
         self._state, self._stored, self._done, self._block = None, 0, 0, None
-        self._total = tune + draws
+        self._tune, self._total = tune, tune + draws
+        self._moments = RunningMoments() if self.thin > 1 else None
         if saved is not None:
-            self._state = continued(saved.state, tune, draws, self.inside.chain.settings)
-            self._stored = saved.n_draws
+            self._state = continued(
+                saved.state, tune, draws * self.thin, self.inside.chain.settings
+            )
+            self._stored, self._moments = saved.n_draws, saved.moments
         self._recorder = Recorder(
             chain,
             self.every,
@@ -198,17 +211,31 @@ class CheckpointedStep(BlockedStep):
         if self._state is not None:
             self.inside.chain_state, self._state = self._state, None
         try:
-            new_point, statistics = self.inside.step(point)
+            new_point, statistics = self._drawn(point)
         except BaseException:
             self.close()
             raise
-        recorder.add(new_point, statistics[0], self.inside.chain_state.snapshot())
+        state = self.inside.chain_state.snapshot()
+        recorder.add(new_point, statistics[0], state, self._moments)
         self._done += 1
         if self._done == self._total:
             self.close()
         elif recorder.due:
             recorder.write()
         return new_point, statistics
+
+    def _drawn(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
+        """Make the draws of which the last is stored, and count all of them in the moments."""
+        if self._moments is None or self._done < self._tune:
+            new_point, statistics = self.inside.step(point)
+            return new_point, statistics
+        moments, of_draws = self._moments, []
+        for _ in range(self.thin):
+            point, [of_draw] = self.inside.step(point)
+            of_draws.append(of_draw)
+            moments = moments.with_draw(self._as_written.all_of(point))
+        self._moments = moments
+        return point, [records.of_several(of_draws)]
 
     def close(self) -> None:
         """Write what is new of the chain, and let go of its folder."""

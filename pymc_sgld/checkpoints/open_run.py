@@ -11,7 +11,7 @@ import numpy as np
 
 from pymc_sgld import records
 from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock
-from pymc_sgld.checkpoints.run_folder import open_folder
+from pymc_sgld.checkpoints.run_folder import RunFolder, open_folder
 from pymc_sgld.types import Array
 
 _log = logging.getLogger("pymc.sgld")
@@ -69,14 +69,53 @@ def open_run(path: str | os.PathLike[str]) -> Any:
             groups[f"{prefix}posterior"] = _by_chain(posterior, run.manifest["variables"])
             statistics = [block.statistics for block in drawn]
             groups[f"{prefix}sample_stats"] = _by_chain(statistics, list(statistics[0]))
+    paths = dict(enumerate_chains(run.chain_paths()))
     about = {records.SAMPLER: run.manifest["sampler"], "inference_library": "pymc_sgld"}
-    return from_dict(
+    tree = from_dict(
         groups,
         coords={**run.manifest["coords"], "chain": kept},
         dims=run.manifest["dims"],
         save_warmup=True,
         attrs={name: about for name in groups if name.endswith("posterior")},
     )
+    add_moments(tree, run, {number: paths[number] for number in kept})
+    return tree
+
+
+def add_moments(tree: Any, run: RunFolder, chains: Mapping[int, Path]) -> None:
+    """Add means and sds of all draws to a result, where a run has not stored all of them.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+    run : RunFolder
+    chains : mapping of int to Path
+        Folders of chains.
+    """
+    import xarray as xr  # loaded with PyMC's results, not before
+
+    moments = {number: ChainFolder(path).last_moments() for number, path in chains.items()}
+    known = {number: of for number, of in moments.items() if of is not None and of.count}
+    if not known:
+        return
+    variables = {}
+    for name in run.manifest["variables"]:
+        arrays = np.stack([np.stack([of.means[name], of.sds[name]]) for of in known.values()])
+        own = run.manifest["dims"].get(name)
+        own = own or [f"{name}_dim_{number}" for number in range(arrays.ndim - 2)]
+        variables[name] = (("chain", "moment", *own), arrays)
+    coords = {dim: labels for dim, labels in run.manifest["coords"].items() if labels}
+    used = {dim for dims, _ in variables.values() for dim in dims}
+    dataset = xr.Dataset(
+        variables,
+        coords={
+            "chain": list(known),
+            "moment": ["mean", "sd"],
+            **{dim: labels for dim, labels in coords.items() if dim in used},
+        },
+        attrs={"draws": [of.count for of in known.values()], "thin": run.manifest["thin"]},
+    )
+    tree[records.ALL_DRAWS] = xr.DataTree(dataset=dataset)
 
 
 def most_draws(stops: Mapping[int, int]) -> tuple[list[int], int]:

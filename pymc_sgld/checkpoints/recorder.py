@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock, SavedState
+from pymc_sgld.checkpoints.running_moments import RunningMoments
 from pymc_sgld.types import Array, Point
 
 _log = logging.getLogger("pymc.sgld")
@@ -51,14 +52,20 @@ class Recorder:
         self._begins = True
         self._busy = threading.RLock()  # whoever sees the run end writes, too
 
-    def add(self, point: Point, statistics: dict[str, Any], state: Any) -> None:
-        """Take in a draw, and the state after it.
+    def add(
+        self,
+        point: Point,
+        statistics: dict[str, Any],
+        state: Any,
+        moments: RunningMoments | None = None,
+    ) -> None:
+        """Take in a draw, and the state and the moments after it.
 
         The state comes last: an interrupt between the two leaves the draw out.
         """
         with self._busy:
             self._draws.append((point, statistics))
-            self._saved = SavedState(self.written + len(self._draws), state)
+            self._saved = SavedState(self.written + len(self._draws), state, moments)
 
     @property
     def due(self) -> bool:

@@ -105,11 +105,12 @@ class RunFolder:
         read: dict[str, Any] = from_plain(tree, arrays, given)
         return read
 
-    def check_same(self, step: Any, model: pm.Model) -> None:
+    def check_same(self, step: Any, model: pm.Model, thin: int) -> None:
         """Refuse another model, other data or settings; warn of other versions."""
         now, before = versions(), self.manifest["versions"]
-        old = {name: self.manifest[name] for name in ("sampler", "settings", "density", "data")}
-        found = differing_majors(before, now) + differences(old, contents(step, model))
+        current = {**contents(step, model), "thin": thin}
+        old = {name: self.manifest[name] for name in current}
+        found = differing_majors(before, now) + differences(old, current)
         if found:
             listed = "\n".join(f"- {entry}" for entry in found)
             raise ValueError(
