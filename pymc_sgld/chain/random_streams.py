@@ -78,7 +78,7 @@ class RandomStreams:
         """Return the noise and the windows of the steps ``step, ..., step + n_steps - 1``."""
         pieces = [
             self._from(stream, make, step, n_steps)
-            for stream, make in ((_WINDOWS, self._make_starts), (_NOISE, self._make_noise))
+            for stream, make in ((_WINDOWS, self.block_of_starts), (_NOISE, self._make_noise))
         ]
         return Randomness(*pieces)
 
@@ -131,7 +131,8 @@ class RandomStreams:
         generator = self._generator(_NOISE, number)
         return generator.standard_normal(shape, dtype=np.dtype(self.dtype).type)
 
-    def _make_starts(self, number: int) -> Array:
+    def block_of_starts(self, number: int) -> Array:
+        """Return the windows of a block of ``block_length`` steps, made without their noise."""
         steps = number * self.block_length + np.arange(self.block_length)
         generator = self._generator(_WINDOWS, number)
         starts = self.scheme.starts(generator, steps, self.total_sizes, self.batch_sizes)

@@ -244,7 +244,7 @@ class Steps:
 
     def leaves(self, step: int) -> list[Array]:
         """Return the arrays of rows in the order that serves a step."""
-        streams = self.streams
+        self.batches.read_ahead.before(streams := self.streams, step)
         numbers = enumerate(streams.shuffle_numbers(step))
         return self.batches.arrays(
             "shuffled",

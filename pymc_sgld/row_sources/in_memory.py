@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from pymc_sgld.row_sources.open_rows import RowSource
+from pymc_sgld.row_sources.read_ahead import ReadAhead
 from pymc_sgld.row_sources.schemes import Independent, SamplingScheme
 from pymc_sgld.row_sources.shuffle_on_disk import ShuffledFile
 from pymc_sgld.row_sources.sweep import Sweep
@@ -79,6 +80,11 @@ class Batches:
     groups: Sequence[ShuffledRows]
     leaf_groups: Sequence[int]  # for each leaf of the model, its group
     scheme: SamplingScheme = field(default_factory=Independent)
+
+    @cached_property
+    def read_ahead(self) -> ReadAhead:
+        """What asks for the rows on disk before they are read."""
+        return ReadAhead([group.sources for group in self.groups], self.batch_sizes)
 
     @cached_property
     def batch_sizes(self) -> Array:

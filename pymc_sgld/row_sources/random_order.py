@@ -76,7 +76,9 @@ class RandomOrder:
                 generator = self._generator(_BUCKETS, number)
                 count = min(_ROWS_OF_A_DRAW, self.total - number * _ROWS_OF_A_DRAW)
                 self._drawn.clear()
-                self._drawn[number] = generator.integers(0, self.n_buckets, count, dtype=np.uint32)
+                # two bytes are sorted in linear time
+                kind = np.uint16 if self.n_buckets <= 2**16 else np.uint32
+                self._drawn[number] = generator.integers(0, self.n_buckets, count, dtype=kind)
             part = self._drawn[number][offset : offset + stop - start]
             parts.append(part)
             start += len(part)

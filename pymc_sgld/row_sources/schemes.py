@@ -23,6 +23,10 @@ PASSES_PER_SHUFFLE = 100
 # Rows of a copy of rows drawn with replacement: where rows are few, of several passes, so that a
 # step seldom waits for one.
 _ROWS_PER_SHUFFLE = 20_000
+# Rows on disk: regions that are read one after the other, of so many windows; with fewer regions
+# than that in all, windows are at random places.
+_WINDOWS_OF_REGION = 4096
+_REGIONS = 8
 _FOREVER = 2**62  # steps, of a group whose batches are all its rows
 
 
@@ -325,15 +329,24 @@ class BlockLayout:
 
 @dataclass(frozen=True)
 class ShuffledBefore(Independent):
-    """Batches at random places of rows that lie in random order already, and are not copied.
+    """Batches of rows that lie in random order already, and are not copied.
+
+    Windows at random places would have the disk seek at every step. So the steps whose random
+    numbers are made together read one region of the rows, at a random place, each window of it once
+    and in a random order. The rows are in random order, so that is any other choice of windows
+    without replacement: the noise is that of independent batches, and a disk reads ahead.
 
     Parameters
     ----------
     groups : tuple of bool
         Which groups of rows do; the others are as with the scheme of that name in memory.
+    by_regions : bool, default True
+        False: windows at random places, for rules to which the reverse of a sequence of batches
+        must be as likely.
     """
 
     groups: tuple[bool, ...]
+    by_regions: bool = True
 
     name: ClassVar[str] = "independent, shuffled before"
 
@@ -341,17 +354,39 @@ class ShuffledBefore(Independent):
         """Return how many steps an order serves, by group: any number, of rows that lie in it."""
         return np.where(self.groups, _FOREVER, super().steps_per_shuffle(totals, batches, whole))
 
+    def starts(
+        self, generator: np.random.Generator, steps: Array, totals: Array, batches: Array
+    ) -> Array:
+        """Return where the windows of steps start, shape (n_steps, n_groups)."""
+        starts = super().starts(generator, steps, totals, batches)
+        for group, (total, batch) in enumerate(zip(totals, batches, strict=True)):
+            small = len(steps) * batch * _REGIONS <= total
+            if self.by_regions and self.groups[group] and small:
+                windows = generator.permutation(len(steps))
+                starts[:, group] = (generator.integers(0, total) + batch * windows) % total
+        return starts
+
 
 @dataclass(frozen=True)
 class EpochsShuffledBefore(ShuffledBefore, Epochs):
-    """Sweeps over rows that lie in random order already."""
+    """Sweeps over rows that lie in random order already, region by region."""
 
     name: ClassVar[str] = "epochs, shuffled before"
     independent: ClassVar[bool] = False
 
+    def starts_of_sweep(self, generator: np.random.Generator, total: int, batch: int) -> Array:
+        """Return where the windows of one sweep start: in a random order within each region."""
+        if batch >= total or total // batch < _REGIONS * _WINDOWS_OF_REGION:
+            return super().starts_of_sweep(generator, total, batch)
+        windows = np.arange(total // batch)
+        for start in range(0, len(windows), _WINDOWS_OF_REGION):
+            generator.shuffle(windows[start : start + _WINDOWS_OF_REGION])
+        starts = (generator.integers(0, total) + batch * windows) % total
+        return np.concatenate([starts, starts[::-1]]) if self._symmetric else starts
+
 
 @dataclass(frozen=True)
-class SymmetricEpochsShuffledBefore(ShuffledBefore, SymmetricEpochs):
+class SymmetricEpochsShuffledBefore(EpochsShuffledBefore, SymmetricEpochs):
     """Sweeps there and back over rows that lie in random order already."""
 
     name: ClassVar[str] = "symmetric_epochs, shuffled before"

@@ -52,6 +52,7 @@ class ShuffledFile:
     dtype: np.dtype[Any]
     offset: int = 0
     _array: Array | None = field(default=None, repr=False)
+    _pages: mmap.mmap | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,10 +95,20 @@ class ShuffledFile:
                 flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
                 prot = mmap.PROT_READ | mmap.PROT_WRITE
                 pages = mmap.mmap(file.fileno(), 0, flags=flags, prot=prot)
+            self._pages = pages
             count = int(np.prod(self.shape_with_more))
             flat = np.frombuffer(pages, self.dtype, count, self.offset)
             self._array = flat.reshape(self.shape_with_more)
         return self._array
+
+    def ask_for(self, row: int, count: int) -> None:
+        """Tell the system that so many rows from one on will be read soon."""
+        self.windows()
+        if self._pages is None or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        start = self.offset + row * row_bytes(self)
+        first = start - start % mmap.PAGESIZE
+        self._pages.madvise(mmap.MADV_WILLNEED, first, start - first + count * row_bytes(self))
 
     def fingerprint(self) -> list[Any]:
         """Return what tells these rows from others."""
@@ -105,7 +116,7 @@ class ShuffledFile:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the map out of a pickle."""
-        return {**self.__dict__, "_array": None if self.path else self._array}
+        return {**self.__dict__, "_pages": None, "_array": None if self.path else self._array}
 
 
 def in_random_order(source: Any, order: RandomOrder) -> ShuffledFile:

@@ -231,7 +231,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
             self.name, model, rows, recentre=recentre, allow_no_rows=estimator.whole,
             temperature=temperature, preconditioner=preconditioner,
         )  # fmt: skip
-        scheme = scheme_of_rows(self.name, scheme, row_model)
+        scheme = scheme_of_rows(self.name, scheme, row_model, rule)
         batch_sizes = choose_batch_sizes(
             self.name, batch_size, row_model, estimator, self.why_all_rows
         )

@@ -2,9 +2,12 @@
 
 from pymc_sgld.model_graph import RowError, RowModel
 from pymc_sgld.row_sources import SHUFFLED_BEFORE, SamplingScheme, ShuffledBefore, ShuffledFile
+from pymc_sgld.samplers import Rule, TestedRule
 
 
-def scheme_of_rows(name: str, scheme: SamplingScheme, row_model: RowModel) -> SamplingScheme:
+def scheme_of_rows(
+    name: str, scheme: SamplingScheme, row_model: RowModel, rule: Rule
+) -> SamplingScheme:
     """Return the scheme for rows that lie in random order in a scratch folder, if there are some.
 
     Parameters
@@ -14,6 +17,8 @@ def scheme_of_rows(name: str, scheme: SamplingScheme, row_model: RowModel) -> Sa
     scheme : SamplingScheme
         What was asked for.
     row_model : RowModel
+    rule : Rule
+        One that tests its steps has windows at random places.
     """
     data = row_model.data or {}
     missing = [
@@ -37,4 +42,5 @@ def scheme_of_rows(name: str, scheme: SamplingScheme, row_model: RowModel) -> Sa
             "for a table of gradients take gradient='svrg' or 'control_variate'."
         )
     in_place = SHUFFLED_BEFORE[scheme.name]
-    return in_place(tuple(group in shuffled for group in range(len(row_model.groups))))
+    groups = tuple(group in shuffled for group in range(len(row_model.groups)))
+    return in_place(groups, by_regions=not isinstance(rule, TestedRule))

@@ -1,0 +1,221 @@
+"""Rates and memory of rows from disk: sources, cold files, and growing numbers of rows.
+
+``python -m tests.benchmarks.rows_from_disk``: three tables, in a folder of temporary files that is
+removed at the end (``--folder`` names another place).
+
+1. The same regression of ``--rows`` rows from memory, a memory map, Parquet and Zarr: seconds to
+   write the rows in random order, microseconds of a step afterwards, and peak memory, that of
+   arrays of its own apart from mapped pages.
+2. A file of which no page is in memory, as where it is much larger than memory: steps with what is
+   asked ahead and without, beside the same steps once the pages are there. The limit is not set by
+   the system: pages are dropped before, and every window of the run is read from the disk once;
+   the same windows again are then in memory.
+3. Logistic regression on rows of five bytes, made block by block, from 1e4 to ``--largest``.
+
+Every line is a process of its own.
+"""
+
+import argparse
+import mmap
+import os
+import resource
+import tempfile
+import time
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pymc as pm
+
+from rich.console import Console
+from rich.table import Table
+
+import pymc_sgld as psg
+
+from pymc_sgld.row_sources import read_ahead
+
+N_COLUMNS, BATCH, STEPS, DRAWS = 20, 256, 500, 30
+
+
+class Made:
+    """Rows that are made as they are read: x of four bytes, y of one."""
+
+    def __init__(self, n_rows, column):
+        self.n_rows, self.column = n_rows, column
+
+    def __iter__(self):
+        size = 2**22
+        for number, start in enumerate(range(0, self.n_rows, size)):
+            rng = np.random.default_rng(number)
+            x = rng.standard_normal(min(size, self.n_rows - start), dtype="float32")
+            if self.column == "x":
+                yield x
+            else:
+                chance = 1 / (1 + np.exp(-0.5 - x))
+                yield (rng.random(len(x), dtype="float32") < chance).astype("int8")
+
+
+def linear(X=None, y=None):
+    with pm.Model() as model:
+        X = pm.Data("X", np.zeros((2, N_COLUMNS)) if X is None else X)
+        y = pm.Data("y", np.zeros(2) if y is None else y)
+        pm.Normal("out", X @ pm.Normal("b", shape=N_COLUMNS), 1.0, observed=y)
+    return model
+
+
+def logistic():
+    with pm.Model() as model:
+        x, y = pm.Data("x", np.zeros(2)), pm.Data("y", np.zeros(2, "int8"))
+        a, b = pm.Normal("a"), pm.Normal("b")
+        pm.Bernoulli("out", logit_p=a + b * x, observed=y)
+    return model
+
+
+def arrays(n_rows):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, N_COLUMNS))
+    return X, X @ rng.standard_normal(N_COLUMNS) + rng.standard_normal(n_rows)
+
+
+def write_sources(folder, n_rows):
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+    import zarr
+
+    X, y = arrays(n_rows)
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    table = arrow.table({f"x{i}": X[:, i] for i in range(N_COLUMNS)} | {"y": y})
+    parquet.write_table(table, folder / "table.parquet", row_group_size=100_000)
+    zarr.create_array(folder / "X.zarr", data=X, chunks=(50_000, N_COLUMNS))
+    zarr.create_array(folder / "y.zarr", data=y, chunks=(50_000,))
+
+
+def data_of(kind, folder):
+    if kind == "Parquet":
+        table = folder / "table.parquet"
+        names = [f"x{i}" for i in range(N_COLUMNS)]
+        return {"X": psg.columns(table, names), "y": psg.columns(table, "y")}
+    suffix = {"memory map": "npy", "Zarr": "zarr"}[kind]
+    return {name: folder / f"{name}.{suffix}" for name in ("X", "y")}
+
+
+def microseconds(model, draws=DRAWS, average=np.median, after_first=lambda: None, **arguments):
+    """Return the time of a step, averaged over draws but the first, in microseconds.
+
+    At the first draw the noise of the batches is measured, on all rows.
+    """
+    seconds = []
+
+    def clock(trace, draw):
+        if not seconds:
+            after_first()
+        seconds.append(draw.stats[0]["seconds"])
+
+    psg.sample(
+        "sgld", draws, tune=0, chains=1, cores=1, step_size=1e-12, batch_size=BATCH,
+        batches="independent", steps_per_draw=STEPS, random_seed=1, progressbar=False, check=False,
+        verify=False, compute_convergence_checks=False, quiet=True, model=model, callback=clock,
+        **arguments,
+    )  # fmt: skip
+    return 1e6 * float(average(seconds[1:])) / STEPS
+
+
+def memory():
+    """Return the peak of all memory and what is of arrays of its own, in GB."""
+    status = Path("/proc/self/status").read_text().split()
+    own = int(status[status.index("RssAnon:") + 1]) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, own
+
+
+def of_source(kind, folder, n_rows):
+    started = time.perf_counter()
+    if kind == "memory":
+        step = microseconds(linear(*arrays(n_rows)))
+        return 0.0, step, *memory()
+    rows = psg.row_model(
+        linear(), data=data_of(kind, folder), scratch=folder / f"scratch {kind}", progressbar=False
+    )
+    ingest = time.perf_counter() - started
+    return ingest, microseconds(rows.model, rows=rows), *memory()
+
+
+def cold(folder, asks):
+    """Return the time of a step of which every window comes from the disk."""
+    scratch = folder / "scratch memory map"
+    read_ahead.available_memory = lambda: 0.0 if asks else np.inf
+    rows = psg.row_model(
+        linear(), data=data_of("memory map", folder), scratch=scratch, progressbar=False
+    )
+
+    def drop():
+        os.sync()
+        for file in rows.data.values():
+            file._pages.madvise(mmap.MADV_DONTNEED)
+            with open(file.path) as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    few = {"draws": 9, "average": np.mean, "rows": rows}
+    first = microseconds(rows.model, after_first=drop, **few)
+    return first, microseconds(rows.model, **few), *memory()
+
+
+def of_size(n_rows, folder):
+    started = time.perf_counter()
+    data = {"x": Made(n_rows, "x"), "y": Made(n_rows, "y")}
+    rows = psg.row_model(logistic(), data=data, scratch=folder, progressbar=False)
+    ingest = time.perf_counter() - started
+    return ingest, microseconds(rows.model, rows=rows), *memory()
+
+
+def apart(function, *arguments):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def table_of(title, columns, lines):
+    table = Table(*columns, title=title)
+    for name, *numbers in lines:
+        table.add_row(name, *(f"{number:,.2f}" for number in numbers))
+    Console().print(table)
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--rows", type=float, default=2e6)
+    options.add_argument("--largest", type=float, default=1e8)
+    options.add_argument("--folder")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+        folder, n_rows = Path(name), int(given.rows)
+        size = n_rows * 8 * (N_COLUMNS + 1) / 1e9
+        apart(write_sources, folder, n_rows)
+        kinds = ["memory", "memory map", "Parquet", "Zarr"]
+        table_of(
+            f"{n_rows:,} rows of {N_COLUMNS + 1} doubles, {size:.2f} GB, batches of {BATCH}",
+            ("source", "random order, s", "µs a step", "peak RSS, GB", "own arrays, GB"),
+            [(kind, *apart(of_source, kind, folder, n_rows)) for kind in kinds],
+        )
+        table_of(
+            "No page in memory at the start",
+            ("", "µs a step", "again, µs", "peak RSS, GB", "own arrays, GB"),
+            [
+                ("asked ahead", *apart(cold, folder, True)),
+                ("not asked", *apart(cold, folder, False)),
+            ],
+        )
+        sizes = [10**k for k in range(4, 13) if 10**k <= given.largest]
+        table_of(
+            "Rows of 5 bytes made block by block",
+            ("rows", "random order, s", "µs a step", "peak RSS, GB", "own arrays, GB"),
+            [
+                (f"{n:,}", *apart(of_size, n, folder / f"{n}"))
+                for n in sizes[::2] + sizes[1::2][-1:]
+            ],
+        )
+
+
+if __name__ == "__main__":
+    main()
