@@ -61,7 +61,7 @@ def sparse_noise(
     points = points if control_variate else centre[None]
     totals = rows.function.total_sizes
     alike = [np.ones(total) for total in totals]
-    passes = len(points) * (1 + control_variate) * max(1, len(rows.gathered.shared))
+    passes = (len(points) + control_variate) * max(1, len(rows.gathered.shared))
     found, sizes = _sums(rows, centre, points, metric, alike, control_variate)
     by_group = tuple(csr_array(total * one) for total, one in zip(totals, found, strict=True))
     uneven = len(totals) == 1 and (
@@ -88,50 +88,46 @@ def _sums(
     for number, entries in enumerate(rows.entries):
         sums = Sums(gathered.n_dim, gathered.shared)
         squares = np.zeros(len(entries))
-        for point in points:
-            for part, of_columns, of_shared in _left(rows, number, centre, point, control_variate):
-                weight = weights[number][part, None] / len(points)
-                for column in range(of_columns.shape[1]):
-                    values = weight * of_columns * of_columns[:, column : column + 1]
-                    sums.add_column(entries[part], column, values)
-                for shared in range(of_shared.shape[1]):
-                    own = weight * of_shared[:, shared : shared + 1]
-                    sums.add_shared(
-                        entries[part], shared, own * of_columns, (own * of_shared).sum(axis=0)
-                    )
-                inner = _whitened_squares(
-                    metric, gathered.shared, entries[part], of_columns, of_shared
+        for part, of_columns, of_shared in _left(rows, number, centre, points, control_variate):
+            weight = weights[number][part, None] / len(points)
+            for column in range(of_columns.shape[1]):
+                values = weight * of_columns * of_columns[:, column : column + 1]
+                sums.add_column(entries[part], column, values)
+            for shared in range(of_shared.shape[1]):
+                own = weight * of_shared[:, shared : shared + 1]
+                sums.add_shared(
+                    entries[part], shared, own * of_columns, (own * of_shared).sum(axis=0)
                 )
-                squares[part] += inner / len(points)
+            inner = _whitened_squares(metric, gathered.shared, entries[part], of_columns, of_shared)
+            squares[part] += inner / len(points)
         matrices.append(sums.matrix)
         sizes.append(np.sqrt(squares))
     return matrices, sizes
 
 
 def _left(
-    rows: SparseRows, number: int, centre: Array, point: Array, control_variate: bool
+    rows: SparseRows, number: int, centre: Array, points: Array, control_variate: bool
 ) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield pieces of the rows, and what is left of their scores, gathered and shared."""
+    """Yield pieces of the rows, and what is left of their scores, gathered and shared, by point."""
     gathered, group = rows.gathered, rows.gathered.groups[number]
     n_shared, none = len(gathered.shared), np.zeros(group.n_columns)
     units = np.eye(n_shared) if n_shared else np.zeros((1, 0))
-    places = (point, centre) if control_variate else (centre,)
+    places = (centre, *points) if control_variate else (centre,)
     each = [
         gathered.derivatives(rows.function, group, at, none, unit)
         for at in places
         for unit in units
     ]
     for found in zip(*each, strict=True):
-        part = found[0][0]
-        by_place = [found[k * len(units) : (k + 1) * len(units)] for k in range(len(places))]
-        columns = [some[0][1].scores for some in by_place]
-        shared = [
-            np.stack([one.values for _, one in some], axis=1)[:, :n_shared] for some in by_place
-        ]
-        if control_variate:
-            yield part, columns[0] - columns[1], shared[0] - shared[1]
-        else:
-            yield part, columns[0], shared[0]
+        part, scores = found[0][0], []
+        for first in range(0, len(found), len(units)):
+            some = [one for _, one in found[first : first + len(units)]]
+            of_shared = np.stack([one.values for one in some], axis=1)[:, :n_shared]
+            scores.append((some[0].scores, of_shared))
+        if not control_variate:
+            yield part, *scores[0]
+        for there in scores[1:]:
+            yield part, there[0] - scores[0][0], there[1] - scores[0][1]
 
 
 def _whitened_squares(
