@@ -56,12 +56,12 @@ class Scratch:
         except OSError as error:
             raise RowSourceError(
                 f"The folder for rows in random order, {path}, cannot be made ({error}). Give "
-                "scratch=<a folder that can be written to>, or scratch=False."
+                "scratch=<a folder that can be written to>."
             ) from None
         if not os.access(path, os.W_OK) or (not given and path.stat().st_uid != os.getuid()):
             raise RowSourceError(
                 f"The folder for rows in random order, {path}, cannot be written to. Give "
-                "scratch=<another folder>, or scratch=False."
+                "scratch=<another folder>."
             )
         return cls(path)
 
@@ -81,8 +81,7 @@ class Scratch:
         if needed > free:
             raise RowSourceError(
                 f"Rows in random order take {needed / 1e9:.3g} GB in {self.folder}, where "
-                f"{free / 1e9:.3g} GB are free. Give scratch=<a folder on another disk>, or "
-                "scratch=False to read random blocks of the source."
+                f"{free / 1e9:.3g} GB are free. Give scratch=<a folder on another disk>."
             )
 
     def file_of(

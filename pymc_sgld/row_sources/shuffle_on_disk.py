@@ -178,7 +178,7 @@ def shuffled_file(
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RowSourceError(
                 f"No space is left in {path.parent} for {size_of_file(source) / 1e9:.3g} GB of "
-                "rows in random order. Give scratch=<a folder on another disk>, or scratch=False."
+                "rows in random order. Give scratch=<a folder on another disk>."
             ) from error
         raise
     finally:

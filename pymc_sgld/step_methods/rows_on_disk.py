@@ -1,5 +1,7 @@
 """How batches are taken of rows that are not in the model."""
 
+import numpy as np
+
 from pymc_sgld.model_graph import RowError, RowModel
 from pymc_sgld.row_sources import SHUFFLED_BEFORE, SamplingScheme, ShuffledBefore, ShuffledFile
 from pymc_sgld.samplers import Rule, TestedRule
@@ -28,6 +30,13 @@ def scheme_of_rows(
         raise RowError(
             f"{', '.join(map(repr, missing))} of {name} is streamed, but no rows were given. Write "
             "pymc_sgld.sample(data={...}), or rows=pymc_sgld.row_model(model, data={...})."
+        )
+    elsewhere = [n for n, one in data.items() if not isinstance(one, np.ndarray | ShuffledFile)]
+    if elsewhere:
+        raise RowError(
+            f"{', '.join(map(repr, elsewhere))} of {name} is too large to be read into memory, and "
+            "scratch=False has it written nowhere: batches from where it lies would be neighbours "
+            "and not random rows. Leave scratch out, or give scratch=<a folder>."
         )
     shuffled = {
         leaf.group for leaf in row_model.leaves if isinstance(data.get(leaf.name), ShuffledFile)

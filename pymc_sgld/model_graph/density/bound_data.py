@@ -147,7 +147,8 @@ def placed(
     sources : dict of str to row source
     scratch : bool or path
         A folder, to which all rows are written that are not in memory; True, the default one;
-        False: nothing is written, and the sources stay as they are.
+        False: nothing is written. More rows stay where they are: they can be evaluated, block by
+        block, and not sampled.
     progressbar : bool
         While rows are written.
 
@@ -177,11 +178,11 @@ def _placed_group(
     own: Mapping[str, NumbersOf], scratch: ScratchArgument, progressbar: Any
 ) -> dict[str, Any]:
     elsewhere = {n: one for n, one in own.items() if not isinstance(one.source, np.ndarray)}
+    size = sum(one.shape[0] * row_bytes(one) for one in elsewhere.values())
+    if elsewhere and isinstance(scratch, bool) and size <= _INTO_MEMORY:
+        return {name: np.concatenate(list(one.blocks())) for name, one in own.items()}
     if not elsewhere or scratch is False:
         return {n: one[:] for n, one in own.items() if n not in elsewhere} | elsewhere
-    size = sum(one.shape[0] * row_bytes(one) for one in elsewhere.values())
-    if scratch is True and size <= _INTO_MEMORY:
-        return {name: np.concatenate(list(one.blocks())) for name, one in own.items()}
     total = next(iter(own.values())).shape[0]
     order = RandomOrder.of(total, max(row_bytes(one) for one in own.values()))
     folder = Scratch.at(None if scratch is True else scratch)
