@@ -96,7 +96,10 @@ def test_gradient_noise_widens_sghmc_where_a_thermostat_absorbs_it(make_step):
     target = type(target)(1 + rows / rows.std(axis=0) * 2, 2.0, 5.0)
     ratios = {}
     for sampler in ("sghmc", "sgnht"):
-        step = make_step("isotropic", target.model(), sampler=sampler, step_size=0.05, batch_size=1)
+        step = make_step(
+            "isotropic", target.model(), sampler=sampler, step_size=0.05, batch_size=1,
+            batches="independent",
+        )  # fmt: skip
         draws = draws_of(step, [0.0, 0.0], 1.0, 0.05, every=30)
         ratios[sampler] = draws.var(axis=0).mean() * target.precision
     # V = 12 / precision-ish: h V / (2 A) adds a sixth to SGHMC
