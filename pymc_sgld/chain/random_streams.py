@@ -16,6 +16,7 @@ from pymc_sgld.types import Array, Randomness
 
 _NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS, _SWEEPS = range(7)
 _NUMBERS_PER_BLOCK = 2**18
+_STEPS_OF_SWEEPS = 1024  # whose batches are drawn at once, where sweeps are short
 _WORTH_SHARING = 50_000  # rows, of an order that the chains of a run share
 _NEVER = 2**62  # steps, until rows that a model does not have are in another order
 
@@ -145,16 +146,17 @@ class RandomStreams:
         return starts
 
     def _in_sweeps(self, group: int, steps: Array, length: int) -> Array:
-        """Return the starts of a group whose batches are drawn a sweep at a time."""
+        """Return the starts of a group whose batches are drawn by whole sweeps, some at once."""
         total, batch = int(self.total_sizes[group]), int(self.batch_sizes[group])
-        starts = np.empty(len(steps), dtype=np.int64)
-        for number in range(steps[0] // length, steps[-1] // length + 1):
+        n_sweeps = max(1, _STEPS_OF_SWEEPS // length)
+        starts, together = np.empty(len(steps), dtype=np.int64), n_sweeps * length
+        for number in range(steps[0] // together, steps[-1] // together + 1):
             if self._swept.get(group, (-1, starts))[0] != number:
                 generator = self._generator(_SWEEPS, number, group)
-                made = self.scheme.starts_of_sweep(generator, total, batch)
-                self._swept[group] = (number, made)
-            here = steps // length == number
-            starts[here] = self._swept[group][1][steps[here] % length]
+                made = self.scheme.starts_of_sweeps(generator, total, batch, n_sweeps)
+                self._swept[group] = (number, made.ravel())
+            here = steps // together == number
+            starts[here] = self._swept[group][1][steps[here] % together]
         return starts
 
     def _generator(

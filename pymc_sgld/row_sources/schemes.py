@@ -63,8 +63,10 @@ class SamplingScheme(ABC):
         """Return how the batches of successive steps are tied together, of a group of rows."""
         return INDEPENDENT
 
-    def starts_of_sweep(self, generator: np.random.Generator, total: int, batch: int) -> Array:
-        """Return where the windows of one sweep of a group start, where there are sweeps."""
+    def starts_of_sweeps(
+        self, generator: np.random.Generator, total: int, batch: int, n_sweeps: int
+    ) -> Array:
+        """Return where the windows of sweeps of a group start, shape (n_sweeps, n_steps)."""
         raise NotImplementedError(f"{type(self).__name__} has no sweeps.")
 
     @abstractmethod
@@ -144,13 +146,16 @@ class Epochs(Independent):
             return INDEPENDENT
         return Sweep(total // batch, -batch / (total - batch), self._symmetric)
 
-    def starts_of_sweep(self, generator: np.random.Generator, total: int, batch: int) -> Array:
-        """Return where the windows of one sweep start: beside each other, in a random order."""
+    def starts_of_sweeps(
+        self, generator: np.random.Generator, total: int, batch: int, n_sweeps: int
+    ) -> Array:
+        """Return where the windows of sweeps start: beside each other, in a random order."""
         if batch >= total:
-            return np.zeros(1, dtype=np.int64)
-        first = generator.integers(0, total)
-        starts = (first + batch * generator.permutation(total // batch)) % total
-        return np.concatenate([starts, starts[::-1]]) if self._symmetric else starts
+            return np.zeros((n_sweeps, 1), dtype=np.int64)
+        first = generator.integers(0, total, size=(n_sweeps, 1))
+        order = np.broadcast_to(np.arange(total // batch), (n_sweeps, total // batch))
+        starts = (first + batch * generator.permuted(order, axis=1)) % total
+        return np.concatenate([starts, starts[:, ::-1]], axis=1) if self._symmetric else starts
 
     def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
         """Return how many steps a copy serves, by group: whole sweeps; ``whole`` is not heeded."""

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from pymc_sgld.chain import random_streams
 from pymc_sgld.chain.random_streams import RandomStreams
 from pymc_sgld.chain.step_graph import loop_constants
 from pymc_sgld.row_sources import (
@@ -58,8 +59,9 @@ def test_a_sweep_reads_every_row_once(scheme):
         assert set(np.concatenate(together)) == set(range(total))
 
 
-def test_sweeps_do_not_depend_on_how_steps_are_asked_for():
-    """Blocks of 16 steps cut the sweeps of 7 and 3 batches; two copies are shuffled apart."""
+def test_sweeps_do_not_depend_on_how_steps_are_asked_for(monkeypatch):
+    """Two or five sweeps are drawn at once; blocks of 16 steps cut those of 7 and 3 batches."""
+    monkeypatch.setattr(random_streams, "_STEPS_OF_SWEEPS", 15)
     sizes = np.array([29, 13]), np.array([4, 4])
     streams = [RandomStreams((5, 6), 2**17, 1, *sizes, Epochs()) for _ in range(2)]
     assert streams[0].block_length == 16
@@ -74,8 +76,8 @@ def test_rows_of_a_sweep_are_in_all_pairs_alike():
     generator, scheme = np.random.default_rng(0), Epochs()
     rows = scheme.extended(np.arange(7), 2)
     n_sweeps, counts = 30_000, np.zeros((3, 7))
-    for _ in range(n_sweeps):
-        for place, start in enumerate(scheme.starts_of_sweep(generator, 7, 2)):
+    for sweep in scheme.starts_of_sweeps(generator, 7, 2, n_sweeps):
+        for place, start in enumerate(sweep):
             counts[place, rows[start : start + 2]] += 1
     expected = n_sweeps * 2 / 7
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
@@ -170,7 +172,7 @@ def test_exact_law_of_epochs(make_step, temperature, batches):
     h = 0.5 / target.precision
     step = make_step("gaussian-6", target.model(), step_size=h, batch_size=2, batches=batches)
     chain = step.chain
-    starts = chain.batches.scheme.starts_of_sweep(np.random.default_rng(0), 6, 2)[:, None]
+    starts = chain.batches.scheme.starts_of_sweeps(np.random.default_rng(0), 6, 2, 1).T
     k = len(starts)
 
     def sweep(position, noise, order):
