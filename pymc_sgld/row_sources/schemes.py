@@ -379,15 +379,19 @@ class EpochsShuffledBefore(ShuffledBefore, Epochs):
     name: ClassVar[str] = "epochs, shuffled before"
     independent: ClassVar[bool] = False
 
-    def starts_of_sweep(self, generator: np.random.Generator, total: int, batch: int) -> Array:
-        """Return where the windows of one sweep start: in a random order within each region."""
+    def starts_of_sweeps(
+        self, generator: np.random.Generator, total: int, batch: int, n_sweeps: int
+    ) -> Array:
+        """Return where the windows of sweeps start: in a random order within each region."""
         if batch >= total or total // batch < _REGIONS * _WINDOWS_OF_REGION:
-            return super().starts_of_sweep(generator, total, batch)
-        windows = np.arange(total // batch)
-        for start in range(0, len(windows), _WINDOWS_OF_REGION):
-            generator.shuffle(windows[start : start + _WINDOWS_OF_REGION])
-        starts = (generator.integers(0, total) + batch * windows) % total
-        return np.concatenate([starts, starts[::-1]]) if self._symmetric else starts
+            return super().starts_of_sweeps(generator, total, batch, n_sweeps)
+        windows = np.tile(np.arange(total // batch), (n_sweeps, 1))
+        for start in range(0, windows.shape[1], _WINDOWS_OF_REGION):
+            region = windows[:, start : start + _WINDOWS_OF_REGION]
+            generator.permuted(region, axis=1, out=region)
+        starts = (generator.integers(0, total, size=(n_sweeps, 1)) + batch * windows) % total
+        starts = np.concatenate([starts, starts[:, ::-1]], axis=1) if self._symmetric else starts
+        return np.asarray(starts)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_few_rows_and_tested_rules_have_windows_at_random_places():
 def test_a_sweep_reads_regions_in_turn_and_every_row_at_most_once(kind, monkeypatch):
     monkeypatch.setattr("pymc_sgld.row_sources.schemes._WINDOWS_OF_REGION", 20)
     total, batch = 3003, 10
-    starts = kind((True,)).starts_of_sweep(np.random.default_rng(2), total, batch)[:300]
+    starts = kind((True,)).starts_of_sweeps(np.random.default_rng(2), total, batch, 1)[0, :300]
     rows = (starts[:, None] + np.arange(batch)) % total
     assert len(np.unique(rows)) == 3000
     places = (starts - starts.min()) % total
