@@ -80,7 +80,10 @@ OF_EVERY_SAMPLER = {
         "exact where a batch is all rows",
     ),
     DIVERGING: Record(
-        "yes/no", "the draw was not finite and was refused: the chain stayed where it was", bool
+        "yes/no",
+        "the draw, or its log-density, was not finite and was refused: the chain stayed where it "
+        "was",
+        bool,
     ),
     SECONDS: Record("s", "wall time of the draw, inside the step method"),
 }

@@ -34,6 +34,7 @@ from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.step_methods.clock import Clock
 from pymc_sgld.step_methods.initial_values import check_initvals
+from pymc_sgld.step_methods.refusals import report_refusals
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.types import Array, Schedule
 from pymc_sgld.validate import (
@@ -353,6 +354,7 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
             run.checkpoint.add_moments(result)
         if latents:
             result.posterior.attrs[records.INTEGRATED] = latents
+        report_refusals(result, model, step.chain.settings.support)
         checked = check_run(step.score_source(), model, result) if run.check else None
         if isinstance(step, Auto):
             report(step, model, result, checked)

@@ -14,12 +14,21 @@ from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState, Draw
 from pymc_sgld.chain.step_plan import StepPlan, first_temperature, plan_steps
 from pymc_sgld.chain.steps import Steps
-from pymc_sgld.chain.tune_phase import adapted_factor, distance_limit, kept_draws, move_centre
+from pymc_sgld.chain.tune_phase import (
+    adapted_factor,
+    distance_limit,
+    is_too_large,
+    kept_draws,
+    move_centre,
+)
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import ScaledRule
 from pymc_sgld.tuning import PredictedLaw, Tuned, batch_gradients
 from pymc_sgld.types import Array
+
+# On a step size that is chosen, where the support has an end: there its error shows in full.
+_AT_AN_END = 0.5
 
 
 @dataclass
@@ -79,6 +88,9 @@ class Chain:
         if start.tuned is not None:
             self._adopt(start.tuned)
         state.plan = self._planned()
+        bounded = settings.support.is_bounded and not settings.tested
+        if bounded and settings.step_size is None:
+            state.step_factor = _AT_AN_END
         if settings.preconditioner.learns and state.learned is None:
             gradients = self._batch_gradients(position, generator)
             MetricLearning(settings, state).begin(gradients, position)
@@ -106,7 +118,12 @@ class Chain:
             state.unreported_passes += passes
 
     def draw(self, position: Array) -> Draw:
-        """Run the steps of one draw; a draw that is not finite is refused and the chain stays."""
+        """Run the steps of one draw; the chain stays where that, or its log-density, is not finite.
+
+        Steps on the way may leave the support. For a chain that is reversible where the density is
+        positive, which rules are up to their error of discretisation, refusing draws that end
+        outside leaves the density within the support invariant, momenta turned round.
+        """
         state, settings, plan, run = self.state, self.settings, self.plan, self.steps
         compared_with = state.estimator_parameters
         self.move_centre_if_due()
@@ -121,21 +138,28 @@ class Chain:
         diverging = not all(np.isfinite(value).all() for value in (moved, *last.values()))
         limit = distance_limit(settings, state, self.n_dim) * temperatures[-1]
         diverging = diverging or not last["position"] @ last["position"] <= limit
-        logp = np.nan
+        logp, outside = np.nan, False
         state.position, state.coordinates = position, start
         if not diverging:
+            logp, gradient = at_end_of_draw(run, moved, int(numbers[-1]))
+            outside = not np.isfinite(logp)
+        refused = diverging or outside
+        if not refused:
             state.position = position = moved
             state.coordinates = last["position"]
             state.extra_state = {name: last[name] for name in state.extra_state}
-            logp, gradient = at_end_of_draw(run, position, int(numbers[-1]))
             if settings.preconditioner.learns and tuning:
                 MetricLearning(settings, state).add(gradient)
         else:
+            logp = np.nan
             run.anchors().forget(compared_with)
-        self.end_tuning_draw(position, diverging, statistics)
+            if settings.support.is_bounded:
+                state.extra_state = settings.kernel.rule.turned_back(state.extra_state)
+        too_large = is_too_large(settings, state, diverging, outside)
+        self.end_tuning_draw(position, too_large, statistics)
         cycle = plan.cycle(state.draw_number)
         passes = state.count_draw(len(numbers), len(numbers) * run.passes_per_step)
-        if self.moves is not None and not diverging:
+        if self.moves is not None and not refused:
             position, state.moves, more = self.moves.after_draw(
                 position, state.moves, generator, draw_number=state.draw_number, tuning=tuning
             )
@@ -146,19 +170,20 @@ class Chain:
             float(temperatures[-1]),
             float(step_sizes[-plan.steps_per_draw :].sum()),
             passes,
-            diverging,
+            refused,
             logp,
             statistics,
             cycle,
+            outside,
         )
 
     def end_tuning_draw(
-        self, position: Array, diverging: bool, statistics: dict[str, float]
+        self, position: Array, too_large: bool, statistics: dict[str, float]
     ) -> None:
-        """Do what follows a draw of the tune phase."""
+        """Do what follows a draw of the tune phase; ``too_large``, if that speaks of the step."""
         state, settings = self.state, self.settings
         state.tune_draws = kept_draws(settings, state, position)
-        state.step_factor = adapted_factor(settings, state, self.plan, diverging, statistics)
+        state.step_factor = adapted_factor(settings, state, self.plan, too_large, statistics)
         if settings.preconditioner.learns and state.draw_number + 1 == state.tune:
             self._freeze_metric()
 

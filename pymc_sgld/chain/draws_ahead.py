@@ -121,6 +121,8 @@ class DrawsAhead:
         learns = settings.preconditioner.learns and state.tuning
         if settings.tested or settings.anneals or learns or chain.moves is not None:
             return 0
+        if settings.support.is_bounded:  # what follows a refusal begins with another momentum
+            return 0
         end = state.tune if state.tuning else state.tune + state.draws
         most = max(1, end - state.draw_number)
         if self.most is not None:
@@ -168,8 +170,9 @@ class DrawsAhead:
                 before if refused[number] else metric.to_position(coordinates, *parameters)
             )
         fine = np.isfinite(positions).all(axis=1)  # of finite coordinates a position may overflow
+        logp = minibatch_logps(run, positions, ends, starts, fine & ~refused)
+        fine &= refused | np.isfinite(logp)
         n_draws = len(fine) if fine.all() else int(np.argmin(fine))
-        logp = minibatch_logps(run, positions, ends, starts, ~refused[:n_draws])
         seconds = (perf_counter() - started) / max(1, n_draws)
         return _Block(
             positions[:n_draws], states, refused, ends, step_sizes, temperatures, logp,

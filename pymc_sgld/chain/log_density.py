@@ -7,11 +7,11 @@ from pymc_sgld.types import Array
 
 
 def at_end_of_draw(run: Steps, position: Array, last: int) -> tuple[float, Array]:
-    """Return log-posterior and gradient on the batch of the last step; annealing, on all rows.
+    """Return log-posterior and gradient on the batch of the last step, scaled to all rows.
 
-    Those of the batch are scaled to all rows.
+    Annealing, and where rows that a batch does not see end the support, on all rows.
     """
-    if run.settings.anneals:
+    if run.settings.anneals or run.settings.support.rows:
         run.state.unreported_passes += 1
         return run.block_function.full(position)
     starts = run.streams.block(last, 1).starts[0]

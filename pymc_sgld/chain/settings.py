@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pymc_sgld.chain.cycles import Cycles
 from pymc_sgld.chain.transition import Kernel
+from pymc_sgld.model_graph.density.support import EVERYWHERE, Support
 from pymc_sgld.preconditioners import PRECONDITIONERS
 from pymc_sgld.samplers import TestedRule
 from pymc_sgld.tuning import TARGET_BIAS
@@ -24,6 +25,7 @@ class Settings:
     purpose: Literal["sample", "anneal"] = "sample"
     preconditioner: Any = PRECONDITIONERS["identity"]
     preconditioner_given: bool = False  # else chosen by the number of parameters
+    support: Support = EVERYWHERE  # of the log-density
 
     @property
     def anneals(self) -> bool:

@@ -106,3 +106,4 @@ class Draw:
     minibatch_logp: float
     statistics: dict[str, float]  # those of the rule, such as the acceptance rate
     cycle: int = -1  # of a sampler with cycles; -1 while tuning
+    outside: bool = False  # refused because the log-density is not finite there

@@ -22,8 +22,9 @@ from pymc_sgld.diagnostics import (
     width_and_slope,
 )
 from pymc_sgld.diagnostics.convergence import effective_draws, r_hat
-from pymc_sgld.model_graph import RowError
+from pymc_sgld.model_graph import RowError, read_rows
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.density.support import support_of
 from pymc_sgld.posterior.draws import check_draws_of, posterior_of
 from pymc_sgld.posterior.score_estimates import FEWEST_SCORED, ScoreSource, affordable_scores
 from pymc_sgld.posterior.scores import (
@@ -57,6 +58,11 @@ LARGEST_CHECKED = 20_000  # parameters; beyond, effective numbers of all take mi
 _MORE = 4  # times as many scores, where those taken leave a width undecided
 _FEWEST_DRAWS = 100  # of a chain
 _LARGEST = 1e75  # draws beyond have fourth powers that overflow
+_OFTEN = 0.01  # share of draws that were refused
+_AT_AN_END = (
+    "The chains were stopped at an end of the support. Where the density is positive up to there, "
+    "slopes say nothing of widths: compare with another sampler."
+)
 _STEADY = 1e-6  # relative change of a temperature that stays the same
 _STYLES = dict(zip(VERDICTS, ("red", "red", "yellow", "cyan", "green"), strict=True))
 
@@ -326,6 +332,9 @@ def _judged(
                 "chain diverged there. Look at them first."
             ),
         )
+    outside = "" if scored is None else _outside(scored.log_density)
+    if outside or (scored is not None and _stops_at_an_end(idata, model)):
+        scored, why = None, outside or _AT_AN_END
     measured = _of_draws(draws, labels)
     attributes: dict[str, Any] = {
         records.TARGET_BIAS: target_bias,
@@ -353,7 +362,7 @@ def _judged(
     return Check(
         tuple(variable_verdicts(measured, target_bias, why, sampler)),
         measured,
-        tuple(warnings_of(measured, target_bias, sampler)),
+        (*((outside,) if outside else ()), *warnings_of(measured, target_bias, sampler)),
         tuple(notes),
         attributes,
     )
@@ -414,6 +423,28 @@ def _of_scores(
         of_scores=moments.of_scores,
     )
     return found, figures
+
+
+def _outside(log_density: Array) -> str:
+    """Say how many draws lie where a model has no density; empty if none does."""
+    share = float(np.mean(np.isneginf(log_density)))
+    if not share:
+        return ""
+    return (
+        f"{share:.0%} of the draws looked at lie where the log-density of the model is minus "
+        "infinity: outside of its support."
+    )
+
+
+def _stops_at_an_end(idata: Any, model: pm.Model) -> bool:
+    """Whether the chains were stopped by an end of the support, where a density may be positive."""
+    refused = _statistics(idata).get(records.DIVERGING)
+    if refused is None or not float(refused.mean()) > _OFTEN:
+        return False
+    try:
+        return support_of(read_rows(model, allow_no_rows=True)).is_bounded
+    except RowError:
+        return False
 
 
 def _with_cost_of(first: PosteriorScores, more: PosteriorScores | None) -> PosteriorScores:

@@ -119,6 +119,14 @@ class Rule(ABC):
             noise. Only rules that declare ``compensates`` have this argument.
         """
 
+    def turned_back(self, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the extra state of a chain that stays because a move was refused.
+
+        That which makes the steps from there as likely as the ones that were refused: a momentum
+        is turned round.
+        """
+        return dict(state)
+
 
 @dataclass(frozen=True)
 class MomentumRule(Rule):
@@ -141,6 +149,13 @@ class MomentumRule(Rule):
     def start(self, normal: Array, temperature: float) -> dict[str, Array]:
         """Return the momentum at equilibrium, N(0, T I)."""
         return {"momentum": temperature**0.5 * normal}
+
+    def turned_back(self, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the momentum turned round, and a thermostat on the other side of its rest."""
+        turned = {**state, "momentum": -state["momentum"]}
+        if "thermostat" in state:
+            turned["thermostat"] = 2 * self.friction - state["thermostat"]
+        return turned
 
 
 @dataclass(frozen=True)

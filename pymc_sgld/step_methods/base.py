@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pymc as pm
 
-from pymc.exceptions import SamplingError
 from pymc.step_methods.compound import BlockedStep, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator
@@ -28,6 +27,7 @@ from pymc_sgld.chain.random_streams import draw_key
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.density.support import support_of
 from pymc_sgld.posterior import ScoreSource, position_labels
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.row_sources import SamplingScheme
@@ -51,10 +51,10 @@ from pymc_sgld.step_methods.model_argument import ChecksModel
 from pymc_sgld.step_methods.points import PointMap
 from pymc_sgld.step_methods.processes import CrossesProcesses
 from pymc_sgld.step_methods.progress import ProgressColumns
+from pymc_sgld.step_methods.refusals import count_refusal
 from pymc_sgld.step_methods.rows_on_disk import scheme_of_rows
 from pymc_sgld.types import Point
 
-_REFUSALS_BEFORE_ERROR = 20
 _ANY_RUN = (0, 0)  # where no seed is given: with any order of the rows the batches are right
 
 
@@ -246,7 +246,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         self.labels = position_labels(row_model)
         if verify:
             verify_rows(row_model, mode, rng=np.random.default_rng(0))
-        asked = replace(settings(row_model.n_dim), purpose=purpose)
+        asked = settings(row_model.n_dim)
+        asked = replace(asked, purpose=purpose, support=support_of(row_model))
         parts = Parts(asked, row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
@@ -294,7 +295,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         if not self.tune:
             chain.measure(position)
         draw, seconds = self.draws.next(position)
-        _count_refusal(state, draw)
+        count_refusal(chain, draw)
         values = self.points.point(draw.position)
         self.draws.last, new_point = (values, draw.position), {**point, **values}
         if self.points.coordinates is not None:
@@ -320,21 +321,6 @@ def _kinetic_temperature(state: ChainState) -> float:
     """Return the mean square of a momentum of unit masses."""
     momentum = state.extra_state["momentum"]
     return float(momentum @ momentum) / len(momentum)
-
-
-def _count_refusal(state: ChainState, draw: Draw) -> None:
-    """Give up where nothing is accepted."""
-    if not draw.diverging:
-        state.refused_in_a_row = 0
-        return
-    state.refused_in_a_row += 1
-    if state.refused_in_a_row >= _REFUSALS_BEFORE_ERROR:
-        raise SamplingError(
-            f"{_REFUSALS_BEFORE_ERROR} draws in a row were not finite with step_size="
-            f"{draw.step_size:.3g}. The step is too large for this model: give a smaller "
-            "step_size, leave it out to have it chosen, or use preconditioner='dense' where "
-            "parameters have very different scales."
-        )
 
 
 def _of_every_sampler(draw: Draw, chain: Chain, seconds: float) -> dict[str, Any]:
