@@ -6,6 +6,7 @@ import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.between_draws import Moves, Tuner
+from pymc_sgld.chain.end_of_support import first_step_factor, is_too_large, turn_back
 from pymc_sgld.chain.log_density import at_end_of_draw
 from pymc_sgld.chain.loop import Loop
 from pymc_sgld.chain.metric_learning import MetricLearning
@@ -14,21 +15,12 @@ from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState, Draw
 from pymc_sgld.chain.step_plan import StepPlan, first_temperature, plan_steps
 from pymc_sgld.chain.steps import Steps
-from pymc_sgld.chain.tune_phase import (
-    adapted_factor,
-    distance_limit,
-    is_too_large,
-    kept_draws,
-    move_centre,
-)
+from pymc_sgld.chain.tune_phase import adapted_factor, distance_limit, kept_draws, move_centre
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import ScaledRule
 from pymc_sgld.tuning import PredictedLaw, Tuned, batch_gradients
 from pymc_sgld.types import Array
-
-# On a step size that is chosen, where the support has an end: there its error shows in full.
-_AT_AN_END = 0.5
 
 
 @dataclass
@@ -88,9 +80,7 @@ class Chain:
         if start.tuned is not None:
             self._adopt(start.tuned)
         state.plan = self._planned()
-        bounded = settings.support.is_bounded and not settings.tested
-        if bounded and settings.step_size is None:
-            state.step_factor = _AT_AN_END
+        state.step_factor = first_step_factor(settings)
         if settings.preconditioner.learns and state.learned is None:
             gradients = self._batch_gradients(position, generator)
             MetricLearning(settings, state).begin(gradients, position)
@@ -118,12 +108,7 @@ class Chain:
             state.unreported_passes += passes
 
     def draw(self, position: Array) -> Draw:
-        """Run the steps of one draw; the chain stays where that, or its log-density, is not finite.
-
-        Steps on the way may leave the support. For a chain that is reversible where the density is
-        positive, which rules are up to their error of discretisation, refusing draws that end
-        outside leaves the density within the support invariant, momenta turned round.
-        """
+        """Run the steps of one draw; the chain stays where that or its density is not finite."""
         state, settings, plan, run = self.state, self.settings, self.plan, self.steps
         compared_with = state.estimator_parameters
         self.move_centre_if_due()
@@ -153,10 +138,10 @@ class Chain:
         else:
             logp = np.nan
             run.anchors().forget(compared_with)
-            if settings.support.is_bounded:
-                state.extra_state = settings.kernel.rule.turned_back(state.extra_state)
-        too_large = is_too_large(settings, state, diverging, outside)
-        self.end_tuning_draw(position, too_large, statistics)
+            turn_back(settings, state)
+        self.end_tuning_draw(
+            position, is_too_large(state, settings, diverging, outside), statistics
+        )
         cycle = plan.cycle(state.draw_number)
         passes = state.count_draw(len(numbers), len(numbers) * run.passes_per_step)
         if self.moves is not None and not refused:
@@ -164,18 +149,11 @@ class Chain:
                 position, state.moves, generator, draw_number=state.draw_number, tuning=tuning
             )
             passes += more
+        weight = float(step_sizes[-plan.steps_per_draw :].sum())
         return Draw(
-            position,
-            float(step_sizes[-1]),
-            float(temperatures[-1]),
-            float(step_sizes[-plan.steps_per_draw :].sum()),
-            passes,
-            refused,
-            logp,
-            statistics,
-            cycle,
-            outside,
-        )
+            position, float(step_sizes[-1]), float(temperatures[-1]), weight, passes, refused, logp,
+            statistics, cycle, outside,
+        )  # fmt: skip
 
     def end_tuning_draw(
         self, position: Array, too_large: bool, statistics: dict[str, float]

@@ -14,7 +14,6 @@ from pymc_sgld.types import Array
 
 _TUNE_DRAWS = 50  # about, that are kept to choose a centre by
 _FAR_AWAY = 10.0  # posterior sds, root mean square over the parameters
-_REFUSED_AT_AN_END = 4  # draws in a row, at the end of a support, for a step that is halved
 _ADAPTATION_DECAY = 0.6  # of the adaptation of the step size to the acceptance rate
 
 
@@ -28,18 +27,6 @@ def distance_limit(settings: Settings, state: ChainState, n_dim: int) -> float:
     if not (state.tuning and whitened) or settings.anneals:
         return np.inf
     return _FAR_AWAY**2 * n_dim
-
-
-def is_too_large(settings: Settings, state: ChainState, diverging: bool, outside: bool) -> bool:
-    """Whether a draw that was refused speaks against the step size.
-
-    Where the support has an end, draws are refused at any step size: then several in a row do.
-    """
-    if outside and settings.support.is_bounded:
-        return False
-    if diverging and settings.support.is_bounded:
-        return state.refused_in_a_row % _REFUSED_AT_AN_END == _REFUSED_AT_AN_END - 1
-    return diverging or outside
 
 
 def kept_draws(settings: Settings, state: ChainState, position: Array) -> tuple[Array, ...]:
