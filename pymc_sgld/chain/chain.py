@@ -136,12 +136,10 @@ class Chain:
             if settings.preconditioner.learns and tuning:
                 MetricLearning(settings, state).add(gradient)
         else:
-            logp = np.nan
             run.anchors().forget(compared_with)
             turn_back(settings, state)
-        self.end_tuning_draw(
-            position, is_too_large(state, settings, diverging, outside), statistics
-        )
+        too_large = is_too_large(state, settings, diverging, outside)
+        self.end_tuning_draw(position, too_large, statistics)
         cycle = plan.cycle(state.draw_number)
         passes = state.count_draw(len(numbers), len(numbers) * run.passes_per_step)
         if self.moves is not None and not refused:
@@ -151,8 +149,8 @@ class Chain:
             passes += more
         weight = float(step_sizes[-plan.steps_per_draw :].sum())
         return Draw(
-            position, float(step_sizes[-1]), float(temperatures[-1]), weight, passes, refused, logp,
-            statistics, cycle, outside,
+            position, float(step_sizes[-1]), float(temperatures[-1]), weight, passes, refused,
+            np.nan if refused else logp, statistics, cycle, outside,
         )  # fmt: skip
 
     def end_tuning_draw(
