@@ -15,7 +15,13 @@ from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState, Draw
 from pymc_sgld.chain.step_plan import StepPlan, first_temperature, plan_steps
 from pymc_sgld.chain.steps import Steps
-from pymc_sgld.chain.tune_phase import adapted_factor, distance_limit, kept_draws, move_centre
+from pymc_sgld.chain.tune_phase import (
+    adapted_factor,
+    distance_limit,
+    is_beyond,
+    kept_draws,
+    move_centre,
+)
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.row_sources import Batches
 from pymc_sgld.samplers import ScaledRule
@@ -122,7 +128,7 @@ class Chain:
         moved = run.to_position(last["position"]).astype(position.dtype, copy=False)
         diverging = not all(np.isfinite(value).all() for value in (moved, *last.values()))
         limit = distance_limit(settings, state, self.n_dim) * temperatures[-1]
-        diverging = diverging or not last["position"] @ last["position"] <= limit
+        diverging = diverging or is_beyond(last["position"], limit)
         logp, outside = np.nan, False
         state.position, state.coordinates = position, start
         if not diverging:

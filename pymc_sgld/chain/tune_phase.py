@@ -29,6 +29,11 @@ def distance_limit(settings: Settings, state: ChainState, n_dim: int) -> float:
     return _FAR_AWAY**2 * n_dim
 
 
+def is_beyond(coordinates: Array, limit: float) -> bool:
+    """Whether a squared length is above a limit; one that has none may overflow."""
+    return limit < np.inf and not coordinates @ coordinates <= limit
+
+
 def kept_draws(settings: Settings, state: ChainState, position: Array) -> tuple[Array, ...]:
     """Return some draws of the second half of the phase, where a centre may move to them."""
     if not (state.tuning and settings.kernel.estimator.move_centre):
