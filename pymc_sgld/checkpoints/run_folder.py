@@ -186,6 +186,8 @@ def check_empty(path: str | os.PathLike[str], overwrite: bool) -> Path:
     ------
     FileExistsError
         Where there is one already.
+    ValueError
+        Where there is a file.
     """
     folder = Path(path)
     if holds_run(folder) and not overwrite:
@@ -194,7 +196,7 @@ def check_empty(path: str | os.PathLike[str], overwrite: bool) -> Path:
             f"psg.open_run({str(path)!r}), or pass overwrite=True to remove it and begin anew."
         )
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; checkpoint takes a folder.")
+        raise ValueError(f"{folder} is a file; checkpoint takes a folder, such as 'run/'.")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -89,6 +89,42 @@ def given(run):
     return {"step_size": settings.step_size, "temperature": settings.temperature}
 
 
+@pytest.mark.parametrize(
+    ("sampler", "arguments"),
+    [
+        ("sghmc", {}),
+        ("saga_ld", {"batch_size": 100}),
+        ("sgld", {"preconditioner": "rmsprop"}),
+        ("replica_exchange_sgld", {"preconditioner": "rmsprop", "swap_every": 5}),
+        ("mala", {}),
+    ],
+    ids=["momentum", "table", "learned metric", "replicas", "acceptance"],
+)
+@pytest.mark.parametrize("number", [7, 19])
+def test_a_step_that_fails_half_way_leaves_the_state_before(
+    sampler, arguments, number, make_step, tmp_path, monkeypatch
+):
+    """As an interrupt does: the state has been written into, and the draw was not handed out."""
+    step = make_step("two means", MODEL, sampler, step_size=1e-3, steps_per_draw=5, **arguments)
+    run = Endless(MODEL, step, 20, tune=10, chains=1, every=1e9)
+    whole = run.whole()
+    count, complete = [0], step.step
+
+    def half_way(point):
+        drawn = complete(point)
+        count[0] += 1
+        if count[0] == number:
+            raise Stopped
+        return drawn
+
+    monkeypatch.setattr(step, "step", half_way)
+    with pytest.raises(Stopped):
+        run.begin(tmp_path)
+    [chain] = tmp_path.glob("chain-*")
+    assert ChainFolder(chain).n_draws == number - 1
+    assert same_draws(whole, run.go_on(tmp_path))
+
+
 def test_a_full_disk_does_no_harm(run, whole, tmp_path, caplog):
     """Files may not grow beyond a size for a while: what is written then fails."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

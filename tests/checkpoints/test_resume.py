@@ -204,7 +204,7 @@ def test_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no run"):
         psg.open_run(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
-    with MODEL, pytest.raises(NotADirectoryError, match="takes a folder"):
+    with MODEL, pytest.raises(ValueError, match="takes a folder"):
         sample(checkpoint=tmp_path / "file")
 
 
