@@ -43,6 +43,8 @@ class Choosing:
         Whether the user left it out.
     initial, start : array, shape (n_dim,), optional
         Where the search for a mode begins, and where without a random move.
+    near : bool
+        Whether the posterior is known to be there.
     temperature : float
         The first of the run.
     laplace, gaussian : Laplace, LocalGaussian, optional
@@ -67,6 +69,7 @@ class Choosing:
     chooses_batch_size: bool = True
     initial: Array | None = None
     start: Array | None = None
+    near: bool = False
     temperature: float = 1.0
     laplace: Laplace | None = None
     gaussian: LocalGaussian | None = None
@@ -97,16 +100,21 @@ def hyperparameters_apart(known: Choosing) -> Choosing:
 
 
 def where_to_start(known: Choosing) -> Choosing:
-    """Move the initial point a little, as PyMC does at the start of a chain."""
+    """Move the initial point a little, as PyMC does at the start of a chain.
+
+    Where the posterior's mean is known from a search with hyperparameters apart, start there.
+    """
     parts, initial = known.parts, known.initial
     if parts.prepared is not None:
         return known
+    near, dtype = initial is not None, parts.block_function.dtype
     if initial is None:
         initial = parts.row_model.ravel(known.model.initial_point())
-    initial = initial.astype(parts.block_function.dtype)
-    start, _ = jittered(parts.block_function, initial, known.generator)
+    initial = start = initial.astype(dtype)
+    if not near:
+        start, _ = jittered(parts.block_function, initial, known.generator)
     temperature = first_temperature(parts.settings, 0, 1)
-    return replace(known, initial=initial, start=start, temperature=temperature)
+    return replace(known, initial=initial, start=start, temperature=temperature, near=near)
 
 
 def without_matrices(known: Choosing) -> Choosing:
@@ -133,7 +141,7 @@ def mode(known: Choosing) -> Choosing:
     function, generator = parts.block_function, known.generator
     problem = problem_of(parts.settings, function, parts.batches, known.labels)
     assert known.start is not None
-    laplace = find_laplace(function, known.start, generator)
+    laplace = find_laplace(function, known.start, generator, near=known.near)
     check_mode(function, laplace, generator, known.labels)
     gaussian = problem.noise_left(laplace.position, laplace.gaussian, known.temperature, generator)
     return replace(known, laplace=laplace, gaussian=gaussian)

@@ -51,7 +51,8 @@ def with_noise_left(
         estimator.reference_distance * covariance,
         generator,
         probabilities,
-        looks_at_sizes=not gaussian.kinked,
+        kinked=gaussian.kinked,
+        sizes=gaussian.sizes,
     )
     # blocks that were last seen at different positions: H Cov H, with Cov that of the posterior
     common = temperature * gaussian.precision if estimator.remembers else None

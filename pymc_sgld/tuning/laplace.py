@@ -54,6 +54,8 @@ def find_laplace(
     start: Array,
     generator: np.random.Generator,
     scores: Scores | None = None,
+    *,
+    near: bool = False,
 ) -> Laplace:
     r"""Find a mode and the Gaussian picture there.
 
@@ -73,16 +75,21 @@ def find_laplace(
         Chooses the samples.
     scores : Scores, optional
         Of single rows, where they are known from near by.
+    near : bool
+        Whether the start is near a mode of all rows, which that of a sample may be farther from.
     """
-    n_rows = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * len(start))
-    rows = sample_rows(block_function, n_rows, generator)
-    mode = climb(block_function, rows, start, generator, _ROUGHLY)
-    passes = mode.data_passes
+    position, passes = start, 0.0
+    if not near:
+        n_rows = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * len(start))
+        rows = sample_rows(block_function, n_rows, generator)
+        mode = climb(block_function, rows, start, generator, _ROUGHLY)
+        position, passes = mode.position, mode.data_passes
     if scores is None:
-        scores = look_at_scores(block_function, mode.position, generator)
+        scores = look_at_scores(block_function, position, generator)
         passes += scores.data_passes
-    position, evaluated = _on_more_rows(block_function, mode.position, generator, scores)
-    passes += evaluated
+    if not near:
+        position, evaluated = _on_more_rows(block_function, position, generator, scores)
+        passes += evaluated
     found = _polished(block_function, position, passes, generator, scores)
     if found.gaussian.widths is not None and found.gaussian.widths.any():
         return _at_kinks(block_function, found, generator, scores)

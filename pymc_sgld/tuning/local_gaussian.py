@@ -21,8 +21,7 @@ from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
 from pymc_sgld.tuning.row_sample import RowSample
 from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
-from pymc_sgld.tuning.row_sizes import FEW_LOOKS, row_sizes
-from pymc_sgld.tuning.row_sizes import passes as passes_of_looks
+from pymc_sgld.tuning.row_sizes import sizes_in_two_looks
 from pymc_sgld.tuning.sparse_hessian import agrees, coloured, minus_hessian
 from pymc_sgld.tuning.trust_region import rough_factor
 from pymc_sgld.types import Array
@@ -58,6 +57,7 @@ class LocalGaussian(NamedTuple):
     kinked: bool = False  # whether the gradients of rows jump
     noise_error: float = 0.0  # relative standard error of the row noise
     widths: Array | None = None  # (n_dim,), over which the prior's curvature was taken; 0: none
+    sizes: tuple[Array | None, ...] = ()  # how much each row of a group matters, where known
 
     def gradient_noise(
         self, total_sizes: Array, batch_sizes: Array, *, with_replacement: bool = False
@@ -141,7 +141,15 @@ def local_gaussian(
                 block_function, position, hessian, of_prior, generator
             )
             passes += evaluated
-    return LocalGaussian(precision, scores.noise, passes, flat=flat, widths=widths, kinked=kinked)
+    return LocalGaussian(
+        precision,
+        scores.noise,
+        passes,
+        flat=flat,
+        widths=widths,
+        kinked=kinked,
+        sizes=scores.sizes,
+    )
 
 
 def typical_precision(
@@ -246,8 +254,10 @@ def look_at_scores(
             factor = rough_factor(block_function, position, information)
         large = [group for group in rare if totals[group] > ROWS_OF_A_SAMPLE and len(factor)]
         for group in large:
-            sizes[group] = row_sizes(block_function, position, factor, group, generator, FEW_LOOKS)
-            passes += passes_of_looks(FEW_LOOKS) * totals[group] / of_all
+            sizes[group], looked = sizes_in_two_looks(
+                block_function, position, factor, group, generator
+            )
+            passes += looked * totals[group] / of_all
         sample = RowSample(block_function, most, generator, sizes)
         for group in rare:
             seen[group] = _seen(block_function, position, group, sample.by_group[group])
@@ -338,14 +348,15 @@ def _on_all_rows(
         slopes = (np.asarray(f(at)[1], float) for f in (block_function.full, block_function.prior))
         return np.asarray(np.subtract(*slopes))
 
+    here = of_rows(position)
+
     def product(direction: Array) -> Array:
-        ahead, behind = (
-            of_rows((position + sign * step * direction).astype(position.dtype)) for sign in (1, -1)
-        )
-        return np.asarray((behind - ahead) / (2 * step) + of_prior @ direction)
+        # to one side: the skewness that this leaves is small beside a quarter
+        ahead = of_rows((position + step * direction).astype(position.dtype))
+        return np.asarray((here - ahead) / step + of_prior @ direction)
 
     proof = proven(hessian, product, generator)
-    return proof.precision, 2.0 * proof.products
+    return proof.precision, 1.0 + proof.products
 
 
 def _of_rows(

@@ -1,7 +1,7 @@
 r"""A precision that was measured on a sample of rows, tested on all of them and mended.
 
 In the coordinates that it whitens, minus the Hessian of all rows should be the identity. Lanczos
-iterations find its extreme eigenvalues in a few products, each a difference of two gradients on all
+iterations find its extreme eigenvalues in a few products, each a difference of gradients on all
 rows; from a spectrum that is one but for a few directions they find these exactly. Along
 directions with another eigenvalue the precision is measured anew by that,
 
@@ -32,7 +32,7 @@ class Proof(NamedTuple):
     precision: Array  # (n_dim, n_dim), mended
     lowest: float  # eigenvalues of all rows in the coordinates of the precision as it was
     highest: float
-    products: int  # two gradients each
+    products: int
 
 
 def proven(

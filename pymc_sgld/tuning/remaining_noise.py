@@ -1,13 +1,21 @@
 """The noise that a control variate leaves, averaged over the posterior."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.large_matrices import MANY
-from pymc_sgld.tuning.row_sizes import passes, row_sizes
+from pymc_sgld.tuning.row_sizes import (
+    FEW_LOOKS,
+    FIRST_LOOKS,
+    MANY_LOOKS,
+    UNEVEN,
+    passes,
+    row_sizes,
+    unevenness,
+)
 from pymc_sgld.types import Array
 
 _FEWEST_POINTS = 100  # of the posterior
@@ -20,6 +28,7 @@ _LARGEST_SHARE = 0.02
 # those of large groups beside small ones. It is pi / 2 where all have the same.
 _UNEVEN = 3.0
 _LARGE = 20_000  # rows, beyond which a sample may miss the few that have much of the noise
+_TO_A_KINK = 2.0  # posterior sds of a look where gradients jump
 _AT_ONCE = 200  # draws of thousands of parameters
 _UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
 
@@ -48,7 +57,8 @@ def control_variate_noise(
     generator: np.random.Generator,
     probabilities: Array | None = None,
     *,
-    looks_at_sizes: bool = True,
+    kinked: bool = False,
+    sizes: Sequence[Array | None] = (),
 ) -> RemainingNoise:
     r"""Return the row noise that is left with a control variate at a centre.
 
@@ -67,8 +77,11 @@ def control_variate_noise(
     generator : numpy.random.Generator
     probabilities : array, shape (total_size,), optional
         With which the batches draw the rows of the one group; uniform if not given.
-    looks_at_sizes : bool
-        Rows whose gradients jump have a size at a few looks, by chance, or none: they come alike.
+    kinked : bool
+        Whether the gradients of rows jump, so that only rows near a jump have a part.
+    sizes : sequence of (array, shape (total_size,), or None), optional
+        How much each row of a group matters, from a first look. Where rows are alike by it and by
+        their parts in the noise, they are not looked at again.
     """
     n_dim, totals = len(centre), block_function.total_sizes
     noise = np.zeros((len(totals), n_dim, n_dim))
@@ -82,8 +95,11 @@ def control_variate_noise(
             noise[group], parts = measure.over_points(probabilities, probabilities)
         else:
             noise[group], parts = measure.over_points(uniform, uniform)
-            looks = looks_at_sizes and (total > _LARGE or _is_uneven(parts))
-            by_size = measure.by_size() if looks else uniform
+            known = sizes[group] if len(sizes) else None
+            alike = known is not None and unevenness(known, FIRST_LOOKS) <= UNEVEN
+            looks = kinked or _is_uneven(parts, all_looked_at=alike)
+            looks = looks or (total > _LARGE and not alike)
+            by_size = measure.by_size(known, kinked) if looks else uniform
             if looks and (_is_uneven(parts) or total * (by_size**2).sum() > _UNEVEN):
                 noise[group], parts = measure.over_points(by_size, uniform)
                 left, parts_left = measure.over_points(by_size, by_size)
@@ -148,10 +164,21 @@ class _Measure:
             parts.append(to_mean * in_batch * whitened)
         return noise, np.concatenate(parts)
 
-    def by_size(self) -> Array:
-        """Look at every row; return probabilities by the size of its part, in posterior sds."""
-        self.evaluated += passes() * self.total
-        size = row_sizes(self.function, self.centre, self.factor, self.group, self.generator)
+    def by_size(self, known: Array | None, kinked: bool) -> Array:
+        """Look at every row; return probabilities by the size of its part, in posterior sds.
+
+        With sizes from a first look, half as many looks are added to these. Where gradients jump, a
+        row has a part if the jump lies between centre and draw: so far the second difference of its
+        value is seen, from farther off for rows at the edge, and its part is the root of that.
+        """
+        looks = MANY_LOOKS if known is None or kinked else FEW_LOOKS
+        self.evaluated += passes(looks) * self.total
+        factor = _TO_A_KINK * self.factor if kinked else self.factor
+        size = row_sizes(self.function, self.centre, factor, self.group, self.generator, looks)
+        if kinked:
+            size = np.sqrt(size)
+        elif known is not None and size.sum() > 0 and known.sum() > 0:
+            size = size / size.sum() + known / known.sum()
         if not size.sum() > 0:
             return np.full(self.total, 1 / self.total)
         return np.asarray(_UNIFORM_SHARE / self.total + (1 - _UNIFORM_SHARE) * size / size.sum())
@@ -182,17 +209,20 @@ class _Measure:
         return left
 
 
-def _is_uneven(parts: Array) -> bool:
+def _is_uneven(parts: Array, *, all_looked_at: bool = False) -> bool:
     """Whether some rows, drawn with equal probabilities, have much more of the noise than others.
 
     Parameters
     ----------
     parts : array
         Squares, of the rows that were looked at.
+    all_looked_at : bool
+        Whether all rows are known to be alike in size: none like a large one was missed then.
     """
     total = max(float(parts.sum()), 1e-300)
     of_typical = float(np.sqrt(np.maximum(parts, 0)).mean()) ** 2 * len(parts)
-    return bool(parts.max() > _LARGEST_SHARE * total or total > _UNEVEN * of_typical > 0)
+    one_is_large = not all_looked_at and parts.max() > _LARGEST_SHARE * total
+    return bool(one_is_large or total > _UNEVEN * of_typical > 0)
 
 
 def _covariance(left: Array, to_mean: Array, in_batch: Array) -> Array:

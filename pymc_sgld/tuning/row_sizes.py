@@ -14,12 +14,14 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array
 
-MANY_LOOKS, FEW_LOOKS = 8, 4  # draws; the leverage of a row is then known to a half, or to .7
+MANY_LOOKS, FEW_LOOKS, FIRST_LOOKS = 8, 4, 2  # draws; a leverage is then known to .5, .7 or 1
 # With more rows than that, sizes are measured on a uniform sample of so many; the others count as
 # the mean of these. They are in memory, eight bytes a row.
 MOST_ROWS = 100_000_000
 _SAMPLED_BEYOND = 10_000_000
 _ROWS_AT_ONCE = 100_000
+# Mean square of the rows' sizes over their squared mean, beyond which they are looked at again.
+UNEVEN = 2.4
 
 
 def row_sizes(
@@ -71,6 +73,35 @@ def row_sizes(
 def passes(looks: int = MANY_LOOKS) -> int:
     """Return the values of each row that so many looks take."""
     return 2 * looks + 1
+
+
+def sizes_in_two_looks(
+    block_function: BlockFunction,
+    centre: Array,
+    factor: Array,
+    group: int,
+    generator: np.random.Generator,
+) -> tuple[Array, int]:
+    """Return sizes of rows from two looks, from four where rows are unlike; and data passes.
+
+    Parameters as in :func:`row_sizes`.
+    """
+    first, more = FIRST_LOOKS, FEW_LOOKS - FIRST_LOOKS
+    sizes = row_sizes(block_function, centre, factor, group, generator, first)
+    if unevenness(sizes, first) <= UNEVEN:
+        return sizes, passes(first)
+    again = row_sizes(block_function, centre, factor, group, generator, more)
+    return (first * sizes + more * again) / (first + more), passes(first) + passes(more)
+
+
+def unevenness(sizes: Array, looks: int) -> float:
+    """Return the mean square of the sizes over their squared mean, less what few looks add.
+
+    A look is a square of a normal number times the leverage, so that the mean of L looks has a
+    relative variance of 2 / L.
+    """
+    mean = float(sizes.mean())
+    return float((sizes**2).mean()) / mean**2 / (1 + 2 / looks) if mean > 0 else 1.0
 
 
 def _bends(

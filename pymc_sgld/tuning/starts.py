@@ -4,7 +4,7 @@ import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.laplace import find_laplace
-from pymc_sgld.tuning.mode_search import climb, sample_rows, starting_scales
+from pymc_sgld.tuning.mode_search import climb, sample_rows, share_of, starting_scales
 from pymc_sgld.tuning.other_modes import POINTS_OF_A_PATH, path_dips
 from pymc_sgld.tuning.spectrum_ends import diagonal_scales
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Tuned
@@ -30,18 +30,23 @@ def jittered(
     """Disperse starts, for PyMC starts all chains at one point; return also data passes.
 
     By the parameters' own scales, where wanted: a coefficient of a column of dollars leaps
-    thousands of posterior sds by one.
+    thousands of posterior sds by one. Such a start is where a climb on a sample of the rows begins,
+    and must be finite on a sample of them; any other, on all rows.
     """
     scales = np.ones(len(position))
+    rows, share = [np.arange(total) for total in function.total_sizes], 1.0
+    if by_scale:
+        rows = sample_rows(function, _ROWS_TO_COMPARE, generator)
+        share = share_of(function, rows)
     if by_scale and len(position) <= LARGEST_MEASURED:
         scales = starting_scales(function, position, generator)
     for number in range(_JITTER_RETRIES):
         offset = scales * generator.uniform(-half_width, half_width, len(position))
         moved = (position + offset).astype(position.dtype)
-        value, gradient = function.full(moved)
+        value, gradient = function.batch(moved, rows) if by_scale else function.full(moved)
         if np.isfinite(value) and np.isfinite(gradient).all():
-            return np.asarray(moved), number + 1
-    return position, _JITTER_RETRIES
+            return np.asarray(moved), (number + 1) * share
+    return position, _JITTER_RETRIES * share
 
 
 def near_mode(

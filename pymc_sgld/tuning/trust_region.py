@@ -170,7 +170,7 @@ def _round(
 
     radius = _FAR * float(np.sqrt(n_dim * max(n_rows, 1)))
     options: dict[str, Any] = {
-        "gtol": tolerance / 2,
+        "gtol": tolerance / 2 * np.sqrt(n_dim),  # of the length of the slope, so of each
         "maxiter": _STEPS,
         "initial_trust_radius": radius,
         "max_trust_radius": 1e6 * radius,
