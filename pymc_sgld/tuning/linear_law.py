@@ -131,7 +131,11 @@ class LinearLaw:
         excess: float,
         temperature: float = 1.0,
     ) -> float:
-        """Return the largest step size whose variance is at most ``1 + excess`` of the right one.
+        r"""Return the largest step size whose variance is at most ``1 + excess`` of the right one.
+
+        No step leaps over the mode either, in the stiffest direction: the trace of its matrix is
+        not negative, which for kicks and drifts is :math:`h^2 \lambda \le 2`, half of where they
+        become unstable.
 
         Parameters
         ----------
@@ -146,6 +150,8 @@ class LinearLaw:
         parts = [(noise, INDEPENDENT, (0,))] if isinstance(noise, float | int) else noise
 
         def allowed(step_size: float) -> bool:
+            if np.trace(self.matrices(step_size, float(curvature), temperature).step) < 0:
+                return False
             return all(
                 self.variance_of(step_size, one, parts, temperature) * one
                 <= (1 + excess) * temperature

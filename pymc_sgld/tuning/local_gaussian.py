@@ -58,6 +58,7 @@ class LocalGaussian(NamedTuple):
     noise_error: float = 0.0  # relative standard error of the row noise
     widths: Array | None = None  # (n_dim,), over which the prior's curvature was taken; 0: none
     sizes: tuple[Array | None, ...] = ()  # how much each row of a group matters, where known
+    stiffest: float = 1.0  # largest curvature of all rows over that of the precision, by its proof
 
     def gradient_noise(
         self, total_sizes: Array, batch_sizes: Array, *, with_replacement: bool = False
@@ -122,7 +123,7 @@ def local_gaussian(
         passes += scores.data_passes
     # where there is no usable Hessian: information of the scores, and of a standard normal prior
     precision, flat, widths = scores.information + np.eye(n_dim), None, None
-    kinked = False
+    kinked, stiffest = False, 1.0
     if n_dim <= _LARGEST_HESSIAN:
         scales = unit_information_scales(block_function, position, generator)
         kinked = _has_kinks(block_function, position, scores)
@@ -137,7 +138,7 @@ def local_gaussian(
             )
             passes += evaluated
         if _safely_positive(hessian):
-            precision, evaluated = _on_all_rows(
+            precision, stiffest, evaluated = _on_all_rows(
                 block_function, position, hessian, of_prior, generator
             )
             passes += evaluated
@@ -149,6 +150,7 @@ def local_gaussian(
         widths=widths,
         kinked=kinked,
         sizes=scores.sizes,
+        stiffest=stiffest,
     )
 
 
@@ -337,11 +339,14 @@ def _on_all_rows(
     hessian: Array,
     of_prior: Array,
     generator: np.random.Generator,
-) -> tuple[Array, float]:
-    """Return a precision after its proof on all rows, where it is of a sample, and data passes."""
+) -> tuple[Array, float, float]:
+    """Return a precision after its proof on all rows, where it is of a sample, and data passes.
+
+    In between, the largest curvature of all rows that is left, over that of the precision.
+    """
     small = max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE
     if small or len(position) > LARGEST_PROVEN:
-        return hessian, 0.0
+        return hessian, 1.0, 0.0
     step = _WIDE_DIFFERENCES[np.dtype(block_function.dtype).name]
 
     def of_rows(at: Array) -> Array:
@@ -356,7 +361,7 @@ def _on_all_rows(
         return np.asarray((here - ahead) / step + of_prior @ direction)
 
     proof = proven(hessian, product, generator)
-    return proof.precision, 1.0 + proof.products
+    return proof.precision, proof.stiffest, 1.0 + proof.products
 
 
 def _of_rows(

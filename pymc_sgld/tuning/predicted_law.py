@@ -103,6 +103,8 @@ class GaussianLaw(PredictedLaw):
     tied : sequence of TiedNoise, optional
         Parts that add up to ``noise``, where batches come in sweeps. Default: batches of different
         steps are independent.
+    stiffest : float, default 1
+        Largest curvature of all rows over that of the precision: steps are chosen for it.
     """
 
     law: LinearLaw
@@ -112,6 +114,7 @@ class GaussianLaw(PredictedLaw):
     known_noise: Array | None = None
     time_scale: float = 1.0
     tied: tuple[TiedNoise, ...] = ()
+    stiffest: float = 1.0
     _inflations: dict[tuple[float, float], float] = field(default_factory=dict, repr=False)
 
     @property
@@ -128,8 +131,8 @@ class GaussianLaw(PredictedLaw):
 
     @cached_property
     def curvature_eigenvalue(self) -> float:  # type: ignore[override]
-        """Largest eigenvalue of the precision."""
-        return float(self._eigen[0][-1])
+        """Largest eigenvalue of the precision, and beyond it where rows were seen to be stiffer."""
+        return float(self._eigen[0][-1]) * self.stiffest
 
     def memory(self, step_size: float, temperature: float = 1.0) -> float:
         """Return the steps in which the slowest direction decays by a factor e."""

@@ -117,6 +117,7 @@ class TuningProblem:
             factor,
             time_scale=time_scale,
             tied=tuple(one._replace(noise=factor.T @ one.noise @ factor) for one in tied),
+            stiffest=gaussian.stiffest,
         )
 
     def tied_noise(self, gaussian: LocalGaussian) -> list[TiedNoise]:

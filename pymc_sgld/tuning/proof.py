@@ -33,6 +33,7 @@ class Proof(NamedTuple):
     lowest: float  # eigenvalues of all rows in the coordinates of the precision as it was
     highest: float
     products: int
+    stiffest: float = 1.0  # largest eigenvalue in the coordinates of the mended precision
 
 
 def proven(
@@ -50,20 +51,22 @@ def proven(
         Chooses the first vectors.
     """
     extremes, products = [], 0
-    for _ in range(_MOST_ROUNDS):
+    for number in range(_MOST_ROUNDS + 1):
         factor = np.linalg.cholesky(np.linalg.inv(precision))
         values, vectors, used = _lanczos(product, factor, generator)
         products += used
         extremes.append((float(values.min()), float(values.max())))
         off = (values < _AS_MEASURED[0]) | (values > _AS_MEASURED[1])
         off &= values > _FLATTEST
-        if not np.isfinite(values).all() or not off.any():
+        if not np.isfinite(values).all() or not off.any() or number == _MOST_ROUNDS:
             break
         ways = np.linalg.solve(factor.T, vectors[:, off])
         mended = precision + (ways * (values[off] - 1)) @ ways.T
         precision = (mended + mended.T) / 2
     lowest, highest = extremes[0]
-    return Proof(precision, lowest, highest, products)
+    last = extremes[-1][1]
+    stiffest = max(1.0, (1 + _SETTLED) * last) if np.isfinite(last) else 1.0
+    return Proof(precision, lowest, highest, products, stiffest)
 
 
 def _lanczos(

@@ -8,7 +8,14 @@ import pymc_sgld as psg
 
 from pymc_sgld.chain.backends import sampling_mode
 from pymc_sgld.samplers import Baoa
-from pymc_sgld.tuning import LinearLaw, LocalGaussian, find_laplace, remaining_noise, smallest_batch
+from pymc_sgld.tuning import (
+    GaussianLaw,
+    LinearLaw,
+    LocalGaussian,
+    find_laplace,
+    remaining_noise,
+    smallest_batch,
+)
 from pymc_sgld.tuning.other_modes import path_dips
 from pymc_sgld.tuning.proof import proven
 from pymc_sgld.tuning.row_sample import RowSample
@@ -82,6 +89,27 @@ def test_a_precision_is_mended_along_directions_where_it_is_wrong():
     assert (proof.lowest, proof.highest) == (pytest.approx(1 / 3), pytest.approx(5.0))
     np.testing.assert_allclose(proof.precision, right, rtol=1e-6, atol=1e-6 * right.max())
     assert proven(right, lambda v: right @ v, rng).products == 1
+
+
+@pytest.mark.parametrize("spread", [1.0, 30.0, 1000.0])
+def test_no_step_leaps_over_the_mode_of_all_rows(spread):
+    """Also where the precision is wrong in more directions than two rounds can mend."""
+    rng = np.random.default_rng(9)
+    one = rng.normal(size=(60, 60))
+    right = one @ one.T / 60 + np.eye(60)
+    back = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(right)))
+    off = spread ** rng.uniform(-1, 1, 60)
+    proof = proven(back.T @ np.diag(off) @ back, lambda v: right @ v, rng)
+    factor = np.linalg.cholesky(np.linalg.inv(proof.precision))
+    largest = np.linalg.eigvalsh(factor.T @ right @ factor)[-1]
+    assert (largest > 1.5) == (spread > 1)
+    law = LinearLaw(Baoa(friction=np.inf))
+    gaussian = GaussianLaw(law, np.eye(60), np.zeros((60, 60)), factor, stiffest=proof.stiffest)
+    step_size = gaussian.threshold_step_size()
+    assert 0.5 < step_size**2 * largest <= 2
+    # and where the coordinates are not white, as with a metric of one scale for each parameter
+    plain = GaussianLaw(law, np.diag([2.5, 1.0]), np.zeros((2, 2)), np.eye(2))
+    assert plain.threshold_step_size() ** 2 * 2.5 == pytest.approx(2)
 
 
 def test_a_rare_level_of_many_rows_is_found_and_its_rows_are_drawn(rare):
