@@ -34,6 +34,7 @@ from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.step_methods.clock import Clock
 from pymc_sgld.step_methods.initial_values import check_initvals
+from pymc_sgld.step_methods.progress import tuning_shown
 from pymc_sgld.step_methods.refusals import report_refusals
 from pymc_sgld.step_methods.registry import REGISTRY
 from pymc_sgld.types import Array, Schedule
@@ -324,7 +325,8 @@ def _run_of(
 def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str = "") -> Any:
     """Build the step method of a sampler, let PyMC run it, and check the draws."""
     model = run.for_pymc["model"]
-    with model:
+    shows = bool(run.for_pymc.get("progressbar", True)) and not run.for_pymc.get("quiet")
+    with model, tuning_shown(shows):
         step = REGISTRY[sampler](
             backend=run.backend, compile_kwargs=run.compile_kwargs, model=model, **for_step
         )

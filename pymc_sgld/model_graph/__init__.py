@@ -11,6 +11,12 @@ from pymc_sgld.model_graph.density.gathered_rows import (
     gathered_rows,
 )
 from pymc_sgld.model_graph.density.layout import Layout
+from pymc_sgld.model_graph.density.pass_counter import (
+    PassCounter,
+    TooManyPasses,
+    counted,
+    doing,
+)
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowGroup, RowLeaf, RowTerm
 from pymc_sgld.model_graph.density.row_gradients import RowGradients
 from pymc_sgld.model_graph.density.row_model import RowModel
@@ -31,6 +37,7 @@ __all__ = [
     "GatheredGroup",
     "GatheredRows",
     "Layout",
+    "PassCounter",
     "Recentre",
     "RowDensity",
     "RowDerivatives",
@@ -41,6 +48,9 @@ __all__ = [
     "RowModel",
     "RowRequest",
     "RowTerm",
+    "TooManyPasses",
+    "counted",
+    "doing",
     "gathered_rows",
     "read_rows",
     "recentred",

@@ -20,8 +20,14 @@ from pymc_sgld.step_methods.auto_gibbs import (
     LARGEST_SPLIT,
 )
 from pymc_sgld.step_methods.base import StochasticGradientStep
-from pymc_sgld.tuning import LARGEST_MATRIX, LARGEST_PROVEN, ROWS_OF_A_SAMPLE
-from pymc_sgld.validate import check_one_of
+from pymc_sgld.tuning import (
+    LARGEST_MATRIX,
+    LARGEST_PROVEN,
+    ROWS_OF_A_SAMPLE,
+    most_passes,
+    within_passes,
+)
+from pymc_sgld.validate import check_one_of, check_positive
 
 PROMISE = "keep every sd within"  # in the reason of a run on batches
 _NAMED = 3  # parameters that a message names
@@ -71,6 +77,10 @@ class Auto(StochasticGradientStep):
         reads no rows. "joint": all parameters move together. "auto": "gibbs" where a scale is known
         so weakly that its log has a predicted sd above 0.15, or where effects owe less than half of
         their precision to the rows, on average.
+    tuning_passes : float, optional
+        How often the data may be read before the chains are started; beyond, tuning stops and says
+        what to do. Default: 100 times of 100,000 rows or more, 200 times of fewer, and more of
+        fewer than 20,000, where a pass costs next to nothing; ten times that beyond 500 parameters.
     """
 
     name = "auto"
@@ -83,8 +93,17 @@ class Auto(StochasticGradientStep):
     choice: AutoRecord
     doubtful: tuple[str, ...] = ()  # hyperparameters whose draws are not to be trusted
 
-    def __init__(self, *args: Any, hyperparameters: str = "auto", **arguments: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        hyperparameters: str = "auto",
+        tuning_passes: float | None = None,
+        **arguments: Any,
+    ) -> None:
         self._hyperparameters = check_one_of("hyperparameters", hyperparameters, CHOICES)
+        self._tuning_passes = tuning_passes
+        if tuning_passes is not None:
+            self._tuning_passes = check_positive("tuning_passes", tuning_passes)
         super().__init__(*args, **arguments)
         if self.chain.settings.kernel.metric.name == "dense":
             # the chains begin with draws from the Gaussian at the mode: there is little to forget
@@ -94,17 +113,20 @@ class Auto(StochasticGradientStep):
     @classmethod
     def own_arguments(cls) -> set[str]:
         """Return the names of the arguments that only this sampler has."""
-        return {"hyperparameters", *super().own_arguments()}
+        return {"hyperparameters", "tuning_passes", *super().own_arguments()}
 
     def _choose(self, parts: Parts, chooses_batch_size: bool, model: pm.Model) -> Parts:
         """Make the choices, one after the other, each on what those before it have come to."""
         known = Choosing(
             parts, model, self.labels, self.rng, self._hyperparameters, chooses_batch_size
         )
-        for choose in self.choices:
-            known = choose(known)
+        total = sum(parts.block_function.total_sizes)
+        most = self._tuning_passes or most_passes(total, parts.row_model.n_dim)
+        with within_passes(most, total) as counter:
+            for choose in self.choices:
+                known = choose(known)
         self.doubtful = known.doubtful
-        self.choice = _record(known)
+        self.choice = _record(known, counter.passes)
         return known.parts
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
@@ -112,7 +134,7 @@ class Auto(StochasticGradientStep):
         return super()._stats(draw, seconds)
 
 
-def _record(known: Choosing) -> AutoRecord:
+def _record(known: Choosing, data_passes: float) -> AutoRecord:
     """Return the record of what was chosen."""
     parts, requirement = known.parts, known.requirement
     assert parts.prepared is not None and requirement is not None
@@ -125,7 +147,7 @@ def _record(known: Choosing) -> AutoRecord:
         score_at_centre=parts.prepared.score,
         row_noise=requirement.row_noise,
         noisiest=tuple(labels[j] for j in np.argsort(-requirement.direction)[:_NAMED]),
-        data_passes=parts.prepared.data_passes,
+        data_passes=data_passes,
         reason="; ".join([_reason(parts, known.doubtful), *known.also]),
         other_mode=known.other_mode,
         hyperparameters=known.in_words,

@@ -8,6 +8,7 @@ import pymc as pm
 
 from pymc_sgld.chain import Parts, first_temperature, problem_of, steps_in_whitened_coordinates
 from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.model_graph import TooManyPasses, doing
 from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows, rows_by_ends
 from pymc_sgld.step_methods.auto_gibbs import in_two_blocks, moved_with_too_many, split_rows
 from pymc_sgld.tuning import (
@@ -86,6 +87,7 @@ Choose = Callable[[Choosing], Choosing]
 def hyperparameters_apart(known: Choosing) -> Choosing:
     """Draw hyperparameters given the rest, where that pays; then no more is to be chosen."""
     parts, asked = known.parts, known.hyperparameters
+    doing("looking for where hyperparameters are")
     split, mode = in_two_blocks(parts, known.labels, known.generator, asked)
     if split is None:
         return replace(known, initial=mode, doubtful=moved_with_too_many(parts, asked))
@@ -122,6 +124,7 @@ def without_matrices(known: Choosing) -> Choosing:
     parts, start = known.parts, known.start
     if parts.prepared is not None or start is None or len(start) <= LARGEST_MEASURED:
         return known
+    doing("looking for a mode of many parameters and the curvature there")
     problem = problem_of(parts.settings, parts.block_function, parts.batches, known.labels)
     tuned = tune_by_products(problem, start, known.temperature, known.generator)
     parts, requirement = rows_by_ends(parts, tuned, known.chooses_batch_size, known.temperature)
@@ -143,6 +146,7 @@ def mode(known: Choosing) -> Choosing:
     assert known.start is not None
     laplace = find_laplace(function, known.start, generator, near=known.near)
     check_mode(function, laplace, generator, known.labels)
+    doing("measuring the noise of rows")
     gaussian = problem.noise_left(laplace.position, laplace.gaussian, known.temperature, generator)
     return replace(known, laplace=laplace, gaussian=gaussian)
 
@@ -192,9 +196,14 @@ def tuned_at_the_mode(known: Choosing) -> Choosing:
     function = parts.block_function
     warmup = Warmup(problem_of(parts.settings, function, parts.batches))
     tuned = warmup.at(laplace, gaussian, known.temperature)
-    far, passes = other_mode(function, known.initial, tuned, known.generator)
-    tuned = replace(tuned, data_passes=tuned.data_passes + passes)
-    return replace(known, parts=parts._replace(prepared=tuned), other_mode=far)
+    doing("looking for other modes")
+    far, also = 0.0, known.also
+    try:
+        far, passes = other_mode(function, known.initial, tuned, known.generator)
+        tuned = replace(tuned, data_passes=tuned.data_passes + passes)
+    except TooManyPasses:
+        also = (*also, "the search for other modes was cut off where it read the data too often")
+    return replace(known, parts=parts._replace(prepared=tuned), other_mode=far, also=also)
 
 
 def _whole(parts: Parts) -> bool:

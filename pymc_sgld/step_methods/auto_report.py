@@ -59,7 +59,7 @@ def seconds(result: Any) -> str:
     """Return how long the parts of a run took."""
     compiling, tuning, drawing = (result["posterior"].attrs[name] for name in records.PHASES)
     return (
-        f"Compiling and looking for a mode took {compiling:.1f} s, tuning chains {tuning:.1f} s, "
+        f"Tuning {compiling + tuning:.1f} s (compiling and looking for a mode {compiling:.1f} s), "
         f"drawing {drawing:.1f} s."
     )
 

@@ -1,11 +1,19 @@
-"""The columns of the progress bar."""
+"""The columns of the progress bar, and the bar of what comes before the chains."""
 
+import time
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import TextColumn
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from pymc_sgld import records
+from pymc_sgld.model_graph import PassCounter, counted
+
+_SECONDS_BETWEEN = 0.1  # two updates, for the rows may be evaluated one by one
 
 
 class ProgressColumns:
@@ -35,3 +43,34 @@ class ProgressColumns:
             }
 
         return (update,)
+
+
+@contextmanager
+def tuning_shown(shows: bool, console: Console | None = None) -> Iterator[None]:
+    """Show what is done before the chains start, and how often it has read the data.
+
+    Parameters
+    ----------
+    shows : bool
+    console : rich.console.Console, optional
+        Where to; default: the terminal, or the notebook.
+    """
+    if not shows:
+        yield
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[passes]}")
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task, latest = progress.add_task("Compiling", total=None, passes=""), ("", 0.0)
+
+        def show(doing: str, passes: float) -> None:
+            nonlocal latest
+            now = time.perf_counter()
+            if doing == latest[0] and now - latest[1] < _SECONDS_BETWEEN:
+                return
+            latest = doing, now
+            read = f"{passes:.0f} passes through the data" if doing else ""
+            what = f"Tuning: {doing}" if doing else "Compiling"
+            progress.update(task, description=what, passes=read)
+
+        with counted(PassCounter(shows=show)):
+            yield

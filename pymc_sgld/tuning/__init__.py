@@ -24,6 +24,7 @@ from pymc_sgld.tuning.mode_search import (
     find_mode,
     sample_rows,
 )
+from pymc_sgld.tuning.pass_budget import most_passes, within_passes
 from pymc_sgld.tuning.predicted_law import TARGET_BIAS, GaussianLaw, PredictedLaw
 from pymc_sgld.tuning.predicted_law_by_ends import LawByEnds, batch_noise
 from pymc_sgld.tuning.problem import TuningProblem, batch_gradients
@@ -80,6 +81,7 @@ __all__ = [
     "largest_eigenvector",
     "local_gaussian",
     "look_at_scores",
+    "most_passes",
     "on_all_rows",
     "other_mode",
     "sample_rows",
@@ -89,4 +91,5 @@ __all__ = [
     "typical_precision",
     "upper_end",
     "with_noise_left",
+    "within_passes",
 ]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.model_graph import BlockFunction, doing
 from pymc_sgld.tuning.kinked_priors import smoothed_slope
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussian, look_at_scores
 from pymc_sgld.tuning.mode_search import (
@@ -80,11 +80,13 @@ def find_laplace(
     """
     position, passes = start, 0.0
     if not near:
+        doing("looking for a mode on some of the rows")
         n_rows = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * len(start))
         rows = sample_rows(block_function, n_rows, generator)
         mode = climb(block_function, rows, start, generator, _ROUGHLY)
         position, passes = mode.position, mode.data_passes
     if scores is None:
+        doing("looking for the rows that matter most")
         scores = look_at_scores(block_function, position, generator)
         passes += scores.data_passes
     if not near:
@@ -158,6 +160,7 @@ def _polished(
 
     A prior with a kink is smoothed over the width of the posterior.
     """
+    doing("measuring the curvature, and looking for the mode of all rows")
     gaussian = local_gaussian(block_function, position, generator, scores)
     widths = np.zeros(len(position)) if gaussian.widths is None else gaussian.widths
 

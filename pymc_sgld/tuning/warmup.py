@@ -13,6 +13,7 @@ from pymc_sgld.tuning.centre import FEWEST_DRAWS, better_centre, centre_paramete
 from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.laplace import Laplace, find_laplace
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, local_gaussian, typical_precision
+from pymc_sgld.tuning.pass_budget import most_passes, within_passes
 from pymc_sgld.tuning.predicted_law import GaussianLaw
 from pymc_sgld.tuning.problem import TuningProblem
 from pymc_sgld.tuning.propriety import check_mode
@@ -79,8 +80,10 @@ class Warmup:
         self, known: Tuned, start: Array, temperature: float, generator: np.random.Generator
     ) -> tuple[Tuned, float, float]:
         """Return another mode, or where none is proved the known; its distance, and passes."""
+        total = sum(self.problem.function.total_sizes)
         try:
-            tuned = self.find(start, temperature, generator)
+            with within_passes(most_passes(total, len(start)), total):
+                tuned = self.find(start, temperature, generator)
         except TuningError:  # a climb that ends nowhere is no other mode
             return known, 0.0, 0.0
         distance, more = proved_apart(self.problem.function, tuned.mode, tuned.score, known)

@@ -10,6 +10,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from pymc_sgld.model_graph.density.modes import compile_function, without_assertions
+from pymc_sgld.model_graph.density.pass_counter import count
 from pymc_sgld.model_graph.density.row_density import RowDensity
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.naming import listed
@@ -265,6 +266,7 @@ class BlockFunction(OnRows):
         blocks = self.read(pieces)
         many = None if self.by_row is None else self.by_row.of_group(group, len(rows))
         if many is not None:
+            count(len(rows) / sum(self.total_sizes))
             own = [b for b, g in zip(blocks, self.array_groups, strict=True) if g == group]
             return np.asarray(many(np.asarray(position, dtype=self.dtype), *own))
         result = np.empty((len(rows), np.size(position)), dtype=self.dtype)
@@ -298,7 +300,9 @@ class BlockFunction(OnRows):
         blocks = list(zip(self.read(pieces), self.array_groups, strict=True))
         many = None if self.by_row is None else self.by_row.values_of_group(group)
         if many is not None:
-            return np.asarray(many(position, *(block for block, g in blocks if g == group)))
+            of_group = [block for block, g in blocks if g == group]
+            count(len(of_group[0]) / sum(self.total_sizes))
+            return np.asarray(many(position, *of_group))
         weights = [float(g == group) for g in range(len(self.total_sizes))]
         n_rows = next(block.shape[0] for block, g in blocks if g == group)
         values = []
@@ -338,6 +342,7 @@ class BlockFunction(OnRows):
         value : float
         gradient : ndarray, shape (n_dim,)
         """
+        count(self._share(blocks, weights))
         scalars = [np.asarray(w, dtype=self.dtype) for w in (prior_weight, *weights)]
         fitting = [
             block if getattr(block, "dtype", None) == dtype else _block(block, slice(None), dtype)
@@ -345,3 +350,11 @@ class BlockFunction(OnRows):
         ]
         value, gradient = self.function(np.asarray(position, dtype=self.dtype), *scalars, *fitting)
         return float(value), np.asarray(gradient)
+
+    def _share(self, blocks: Sequence[np.ndarray], weights: Sequence[float]) -> float:
+        """Return the share of all rows that these blocks are; 1 of a model without rows."""
+        if not self.total_sizes:
+            return 1.0
+        sizes = dict(zip(self.array_groups, (block.shape[0] for block in blocks), strict=True))
+        counted = sum(size for group, size in sizes.items() if weights[group])
+        return float(counted / sum(self.total_sizes))

@@ -1,0 +1,45 @@
+"""How often tuning may read the data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymc_sgld.model_graph import PassCounter, TooManyPasses, counted
+from pymc_sgld.tuning.errors import TuningError
+
+MOST_PASSES, MOST_PASSES_OF_FEW_ROWS = 100, 200
+_FEW_ROWS = 100_000
+_ROWS_READ = 4_000_000  # where these are fewer in all, a pass costs next to nothing
+_MANY_PARAMETERS = 500  # beyond, products with the curvature stand for a matrix: ten times as many
+
+
+def most_passes(n_rows: int, n_dim: int) -> float:
+    """Return the passes through the data that tuning takes at most, unless it is asked to."""
+    if n_rows >= _FEW_ROWS:
+        most = float(MOST_PASSES)
+    else:
+        most = max(float(MOST_PASSES_OF_FEW_ROWS), _ROWS_READ / max(n_rows, 1))
+    return 10 * most if n_dim > _MANY_PARAMETERS else most
+
+
+@contextmanager
+def within_passes(most: float, n_rows: int) -> Iterator[PassCounter]:
+    """Count passes, and stop with what to do where they become more than ``most``.
+
+    Raises
+    ------
+    TuningError
+    """
+    counter = PassCounter(most)
+    try:
+        with counted(counter):
+            yield counter
+    except TooManyPasses as error:
+        if counter.passes <= most:  # the bound of another
+            raise
+        at = f" {counter.doing}" if counter.doing else " at work"
+        raise TuningError(
+            f"Tuning stopped: it has read the {n_rows:,} rows {most:.0f} times and was still{at}. "
+            f"Give tuning_passes={4 * most:.0f} to let it go on. It takes fewer from a start near "
+            "the mode (initval= of the variables), with proper priors, and without parameters that "
+            "rows say nothing of."
+        ) from error
