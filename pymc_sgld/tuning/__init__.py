@@ -9,7 +9,6 @@ from pymc_sgld.tuning.laplace import Laplace, find_laplace, on_all_rows
 from pymc_sgld.tuning.large_matrices import MANY, is_nearly_positive, largest_eigenvector
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import (
-    LARGEST_PROVEN,
     LocalGaussian,
     Scores,
     local_gaussian,
@@ -28,6 +27,7 @@ from pymc_sgld.tuning.pass_budget import most_passes, within_passes
 from pymc_sgld.tuning.predicted_law import TARGET_BIAS, GaussianLaw, PredictedLaw
 from pymc_sgld.tuning.predicted_law_by_ends import LawByEnds, batch_noise
 from pymc_sgld.tuning.problem import TuningProblem, batch_gradients
+from pymc_sgld.tuning.proof import LARGEST_PROVEN
 from pymc_sgld.tuning.propriety import check_mode, improper_direction
 from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
 from pymc_sgld.tuning.spectrum_ends import (

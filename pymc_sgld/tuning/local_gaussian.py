@@ -16,7 +16,7 @@ from pymc_sgld.tuning.mode_search import (
     share_of,
     unit_information_scales,
 )
-from pymc_sgld.tuning.proof import proven
+from pymc_sgld.tuning.proof import WIDE_DIFFERENCES, on_all_rows_proven
 from pymc_sgld.tuning.remaining_noise import UnevenRows
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
 from pymc_sgld.tuning.row_sample import RowSample
@@ -26,8 +26,6 @@ from pymc_sgld.tuning.sparse_hessian import agrees, coloured, minus_hessian
 from pymc_sgld.tuning.trust_region import rough_factor
 from pymc_sgld.types import Array
 
-# Parameters of a precision that is tested on all rows: its factors take seconds beyond.
-LARGEST_PROVEN = 2000
 # Beyond this many parameters second derivatives by differences are too dear.
 _LARGEST_HESSIAN = 5000
 _MOST_PASSES_OF_DIFFERENCES = 50  # else the rows' own curvature is tried first
@@ -36,7 +34,6 @@ _FEWEST_SEEN = 20  # sampled rows with a gradient in a parameter; else all rows 
 _ROWS_OF_MANY = 200_000
 _ROWS_FOR_ROWS = 200_000  # of a random sample, where the rows' own curvature is measured
 _DIFFERENCE = 1e-3  # of a rough posterior sd
-_WIDE_DIFFERENCES = {"float64": 0.1, "float32": 0.5}  # of a posterior sd, of gradients on all rows
 _LEAST_SCORES = 2000
 _SEEN_BY_A_CHAIN = 0.2  # curvature over a posterior sd, below which the prior rules
 _POINTS_BETWEEN = 4
@@ -138,7 +135,7 @@ def local_gaussian(
             )
             passes += evaluated
         if _safely_positive(hessian):
-            precision, stiffest, evaluated = _on_all_rows(
+            precision, stiffest, evaluated = on_all_rows_proven(
                 block_function, position, hessian, of_prior, generator
             )
             passes += evaluated
@@ -320,7 +317,7 @@ def _whitened(
     most = min(ROWS_OF_A_SAMPLE, max(_LEAST_SCORES, 20 * n_dim))
     sample = RowSample(block_function, most, generator, scores.sizes)
     factor = rough_factor(block_function, position, scores.information)
-    step, columns = _WIDE_DIFFERENCES[np.dtype(block_function.dtype).name], []
+    step, columns = WIDE_DIFFERENCES[np.dtype(block_function.dtype).name], []
     for way in step * factor.T:
         behind, ahead = (
             sample.gradient((position + s * way).astype(position.dtype)) for s in (-1, 1)
@@ -331,37 +328,6 @@ def _whitened(
         return otherwise, 2 * n_dim * sample.share
     back = np.linalg.inv(factor)
     return np.asarray(back.T @ inner @ back), 2 * n_dim * sample.share
-
-
-def _on_all_rows(
-    block_function: BlockFunction,
-    position: Array,
-    hessian: Array,
-    of_prior: Array,
-    generator: np.random.Generator,
-) -> tuple[Array, float, float]:
-    """Return a precision after its proof on all rows, where it is of a sample, and data passes.
-
-    In between, the largest curvature of all rows that is left, over that of the precision.
-    """
-    small = max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE
-    if small or len(position) > LARGEST_PROVEN:
-        return hessian, 1.0, 0.0
-    step = _WIDE_DIFFERENCES[np.dtype(block_function.dtype).name]
-
-    def of_rows(at: Array) -> Array:
-        slopes = (np.asarray(f(at)[1], float) for f in (block_function.full, block_function.prior))
-        return np.asarray(np.subtract(*slopes))
-
-    here = of_rows(position)
-
-    def product(direction: Array) -> Array:
-        # to one side: the skewness that this leaves is small beside a quarter
-        ahead = of_rows((position + step * direction).astype(position.dtype))
-        return np.asarray((here - ahead) / step + of_prior @ direction)
-
-    proof = proven(hessian, product, generator)
-    return proof.precision, proof.stiffest, 1.0 + proof.products
 
 
 def _of_rows(
@@ -424,7 +390,7 @@ def _has_kinks(block_function: BlockFunction, position: Array, known: Scores) ->
         )
         return float(way @ (behind - ahead)) / (2 * width)
 
-    at_point, wide = curvature(_WIDE_DIFFERENCES[sample.function.dtype] / 10), curvature(1.0)
+    at_point, wide = curvature(WIDE_DIFFERENCES[sample.function.dtype] / 10), curvature(1.0)
     return wide > _SEEN_BY_A_CHAIN and not 0.5 * wide < at_point < 2 * wide
 
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pymc_sgld.model_graph import PassCounter, TooManyPasses, counted
 from pymc_sgld.tuning.errors import TuningError
 
-MOST_PASSES, MOST_PASSES_OF_FEW_ROWS = 100, 200
+MOST_PASSES = 100
+MOST_PASSES_OF_FEW_ROWS = 200
 _FEW_ROWS = 100_000
 _ROWS_READ = 4_000_000  # where these are fewer in all, a pass costs next to nothing
 _MANY_PARAMETERS = 500  # beyond, products with the curvature stand for a matrix: ten times as many

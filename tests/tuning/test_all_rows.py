@@ -212,12 +212,12 @@ def test_errors_with_a_kink_are_measured_over_the_width_of_the_posterior():
 def test_a_precision_is_tested_on_all_rows_up_to_a_number_of_parameters(rare, monkeypatch, tested):
     """Without knowing that the level's rows matter, and with a sample that has two of the ten."""
     _, function, covariance, mean = rare
-    module = __import__("pymc_sgld.tuning.local_gaussian", fromlist=["local_gaussian"])
+    module = __import__("pymc_sgld.tuning.proof", fromlist=["proof"])
     monkeypatch.setattr(module, "LARGEST_PROVEN", 3 - (not tested))
     hessian = np.linalg.inv(covariance)
     hessian[2, 2] -= 8
     of_prior, rng = np.eye(3) / 4, np.random.default_rng(0)
-    found, passes = module._on_all_rows(function, mean, hessian, of_prior, rng)
+    found, _, passes = module.on_all_rows_proven(function, mean, hessian, of_prior, rng)
     assert (passes > 0) == tested
     right = np.abs(found @ covariance - np.eye(3)).max()
     assert (right < 1e-3) if tested else (right > 0.5)
