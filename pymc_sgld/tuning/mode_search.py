@@ -12,6 +12,7 @@ from pymc_sgld.tuning.trust_region import (
     information_scales,
     newton_climb,
     prior_curvatures,
+    rows_of_a_group,
 )
 from pymc_sgld.types import Array
 
@@ -55,7 +56,8 @@ def unit_information_scales(
     parameter alone; to it comes the curvature of the prior.
     """
     information = np.zeros(len(position))
-    for group, rows in enumerate(sample_rows(block_function, _ROWS_FOR_SCALES, generator)):
+    most = rows_of_a_group(_ROWS_FOR_SCALES, len(block_function.total_sizes))
+    for group, rows in enumerate(sample_rows(block_function, most, generator)):
         scores = block_function.row_gradients(position, group, rows)
         total = block_function.total_sizes[group]
         information += total * np.nan_to_num(scores**2).mean(axis=0)

@@ -19,6 +19,7 @@ from pymc_sgld.tuning.row_sizes import (
 from pymc_sgld.types import Array
 
 _FEWEST_POINTS = 100  # of the posterior
+_FEWEST_OF_A_GROUP = 10  # points, where a model has many groups of rows
 _ROWS_AT_A_POINT = 20
 _ROWS_PER_PARAMETER = 60  # the largest eigenvalue is then over-estimated by a quarter or less
 # A row whose part in the noise is larger than this share of all that were looked at: there are
@@ -146,7 +147,8 @@ class _Measure:
         """
         n_dim = len(self.centre)
         enough = -(-_ROWS_PER_PARAMETER * min(n_dim, MANY) // _ROWS_AT_A_POINT)
-        n_points = max(_FEWEST_POINTS, enough)
+        n_groups = len(self.function.total_sizes)
+        n_points = max(_FEWEST_OF_A_GROUP, -(-max(_FEWEST_POINTS, enough) // n_groups))
         n_rows = min(_ROWS_AT_A_POINT, self.total)
         ends = np.cumsum(drawn_by)
         noise, parts = np.zeros((n_dim, n_dim)), []

@@ -23,6 +23,7 @@ from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array
 
 _FEWEST_SCORES, _SCORES_PER_PARAMETER = 500, 5
+_FEWEST_OF_A_GROUP = 20  # rows, where a model has many groups, as one for each likelihood of a loop
 _FLATTEST = 1e-9  # of the information, over the largest, in units of its diagonal
 _SIGNS = 4
 _OTHERWISE = 4.0  # times as curved over a scale as over one: that scale is not taken
@@ -85,12 +86,18 @@ def rough_factor(block_function: BlockFunction, position: Array, information: Ar
     return np.asarray(scales[:, None] * vectors / np.sqrt(values))
 
 
+def rows_of_a_group(most: int, n_groups: int) -> int:
+    """Return how many rows of each group are looked at, where it would be so many of one group."""
+    return max(_FEWEST_OF_A_GROUP, -(-most // max(n_groups, 1)))
+
+
 def information_factor(
     block_function: BlockFunction, position: Array, generator: np.random.Generator
 ) -> tuple[Array, float]:
     """Return the factor for the scores of some rows, and data passes."""
     n_dim, seen = len(position), 0
     most = max(_FEWEST_SCORES, _SCORES_PER_PARAMETER * n_dim)
+    most = rows_of_a_group(most, len(block_function.total_sizes))
     information = np.zeros((n_dim, n_dim))
     sizes = [None if total <= most else most for total in block_function.total_sizes]
     for group, rows in enumerate(block_function.random_rows(sizes, generator)):
