@@ -11,6 +11,7 @@ from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import TooManyPasses, doing
 from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows, rows_by_ends
 from pymc_sgld.step_methods.auto_gibbs import in_two_blocks, moved_with_too_many, split_rows
+from pymc_sgld.step_methods.unseen_scales import check_unseen_scales
 from pymc_sgld.tuning import (
     LARGEST_MEASURED,
     Laplace,
@@ -145,6 +146,9 @@ def mode(known: Choosing) -> Choosing:
     problem = problem_of(parts.settings, function, parts.batches, known.labels)
     assert known.start is not None
     laplace = find_laplace(function, known.start, generator, near=known.near)
+    if laplace.scores is not None:
+        seen = np.diag(laplace.scores.together)
+        check_unseen_scales(known.model, parts.row_model, np.asarray(seen, dtype=bool))
     check_mode(function, laplace, generator, known.labels)
     doing("measuring the noise of rows")
     gaussian = problem.noise_left(laplace.position, laplace.gaussian, known.temperature, generator)

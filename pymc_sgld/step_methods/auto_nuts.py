@@ -123,7 +123,7 @@ def why_not_tuned(error: BaseException, model: pm.Model) -> str | None:
     messages = [str(cause) for cause in causes if isinstance(cause, SamplingError)]
     if not messages:
         return None
-    return f"the sampler could not be tuned to the model. {messages[-1]}"
+    return f"the sampler could not be tuned to the model. {messages[-1].split('. ')[0]}."
 
 
 def least_seconds(rows: RowModel, n_draws: int) -> float:

@@ -39,8 +39,8 @@ def within_passes(most: float, n_rows: int) -> Iterator[PassCounter]:
             raise
         at = f" {counter.doing}" if counter.doing else " at work"
         raise TuningError(
-            f"Tuning stopped: it has read the {n_rows:,} rows {most:.0f} times and was still{at}. "
-            f"Give tuning_passes={4 * most:.0f} to let it go on. It takes fewer from a start near "
-            "the mode (initval= of the variables), with proper priors, and without parameters that "
+            f"Tuning stopped: it has read the {n_rows:,} rows {most:.0f} times and was still{at} "
+            f"(tuning_passes={4 * most:.0f} lets it go on). It takes fewer from a start near the "
+            "mode (initval= of the variables), with proper priors, and without parameters that "
             "rows say nothing of."
         ) from error

@@ -265,8 +265,8 @@ class BlockFunction(OnRows):
         pieces[group] = np.asarray(rows)
         blocks = self.read(pieces)
         many = None if self.by_row is None else self.by_row.of_group(group, len(rows))
+        count(len(rows) / sum(self.total_sizes))
         if many is not None:
-            count(len(rows) / sum(self.total_sizes))
             own = [b for b, g in zip(blocks, self.array_groups, strict=True) if g == group]
             return np.asarray(many(np.asarray(position, dtype=self.dtype), *own))
         result = np.empty((len(rows), np.size(position)), dtype=self.dtype)

@@ -1,0 +1,54 @@
+"""Flat priors on what no row says anything of: such a posterior is improper."""
+
+import pymc as pm
+
+from pytensor.graph.traversal import ancestors
+
+from pymc_sgld.model_graph import RowModel
+from pymc_sgld.tuning import TuningError
+from pymc_sgld.types import Array
+from pymc_sgld.validate import and_more
+
+_FLAT = (type(pm.Flat.rv_op), type(pm.HalfFlat.rv_op))
+
+
+def check_unseen_scales(model: pm.Model, rows: RowModel, seen: Array) -> None:
+    """Raise where a variable has a flat prior, and neither it nor what it acts on has a row.
+
+    A scale is such a variable where all its effects are of levels without rows: the joint density
+    of scale and effects grows without bound, which is no mode and has no width.
+
+    Parameters
+    ----------
+    model : pm.Model
+    rows : RowModel
+        Of the model.
+    seen : array of bool, shape (n_dim,)
+        Which parameters some row has a gradient in.
+
+    Raises
+    ------
+    TuningError
+    """
+    unseen = [
+        variable.name
+        for variable in model.free_RVs
+        if isinstance(variable.owner.op, _FLAT)
+        and not seen[rows.layout.entries(_with_below(model, variable))].any()
+    ]
+    if unseen:
+        raise TuningError(
+            f"{and_more(unseen)} has a flat prior, and no row says anything of it, nor of the "
+            "effects whose scale or mean it is: the posterior is improper. Give a proper prior, "
+            "such as pm.HalfNormal for a scale, or leave out effects without rows.",
+            model_at_fault=True,
+        )
+
+
+def _with_below(model: pm.Model, variable: object) -> list[str]:
+    """Return the names of the values of a variable and of those whose priors depend on it."""
+    return [
+        model.rvs_to_values[other].name
+        for other in model.free_RVs
+        if other is variable or variable in ancestors([other])
+    ]
