@@ -12,6 +12,7 @@ import pymc_sgld as psg
 
 from pymc_sgld import sampling
 from pymc_sgld.model_graph import PassCounter, TooManyPasses, counted, doing
+from pymc_sgld.step_methods import auto_nuts
 from pymc_sgld.step_methods.progress import tuning_shown
 from pymc_sgld.tuning import most_passes, pass_budget
 from tests.targets import linear_regression
@@ -59,7 +60,7 @@ def test_the_bound_by_rows_and_parameters(n_rows, n_dim, most):
 
 
 def test_beyond_the_bound_tuning_stops_and_says_what_to_do(model, monkeypatch):
-    with pytest.raises(SamplingError, match=r"20,000 rows 3 times .* tuning_passes=12 lets"):
+    with pytest.raises(SamplingError, match=r"20,000 rows 3 times .*tuning_passes=12 lets"):
         psg.Auto(model=model, rng=0, verify=False, tuning_passes=3)
     with pytest.raises(ValueError, match="tuning_passes must be > 0"):
         psg.Auto(model=model, rng=0, verify=False, tuning_passes=0)
@@ -78,7 +79,8 @@ def test_a_default_run_that_read_too_often_is_left_to_nuts(model, monkeypatch, c
     monkeypatch.setattr(pass_budget, "MOST_PASSES_OF_FEW_ROWS", 4)
     monkeypatch.setattr(pass_budget, "_ROWS_READ", 0)
     monkeypatch.setattr(sampling, "_nuts", lambda run, reason: reason)
-    monkeypatch.setattr("pymc_sgld.step_methods.auto_nuts.NUTS_SECONDS_OF_FEW_ROWS", 0.0)
+    for bound in ("NUTS_SECONDS", "NUTS_SECONDS_OF_FEW_ROWS"):
+        monkeypatch.setattr(auto_nuts, bound, 0.0)
     reason = psg.sample(model=model, progressbar=False)
     assert "it has read the 20,000 rows 4 times" in reason
     assert "NUTS on all rows is taken" in caplog.text and "tuning_passes=16" in caplog.text
