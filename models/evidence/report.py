@@ -91,6 +91,8 @@ def show(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None
     for line in notes(rows):
         console.print(f"- {line}", markup=False, highlight=False)
     console.print(tally(rows), markup=False)
+    commits = sorted({str(row.get("commit", "unknown")) for row in rows})
+    console.print(f"Run at commit {'; '.join(commits)}.", markup=False, highlight=False)
 
 
 def write(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:

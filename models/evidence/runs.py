@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import subprocess
 import time
 import warnings
 
@@ -40,6 +41,7 @@ class Options:
 def measure(problem: Problem, seed: int, options: Options) -> dict[str, Any]:
     """Run once, keep the moments in the folder, and return a row without a verdict."""
     row: dict[str, Any] = {"problem": problem.name, "seed": seed, "chains": options.chains}
+    row["commit"] = _commit()
     try:
         model = problem.build()
     except MissingData as error:
@@ -215,6 +217,18 @@ def _nutpie(problem: Problem, model: pm.Model, options: Options, seed: int) -> d
     draws = columns_of(result["posterior"], problem.names_in(model))[1]
     ess = float(by_parameter(draws, "ess", method="bulk").min())
     return {"nutpie_ess_per_cpu_second": ess / spent, "nutpie_ess": ess}
+
+
+def _commit() -> str:
+    """Return the commit that is run; with changes beside it, it says so."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--exclude=*", "--dirty=, changed"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        check=False,
+    )
+    return told.stdout.strip() or "unknown"
 
 
 def _cpu_seconds() -> float:
