@@ -183,6 +183,21 @@ def test_what_numpy_does_row_by_row_is_compiled():
     assert Reference(row_model(model), {}, [len(Y)])._is_slow  # a series for each row
 
 
+def test_a_regression_is_not_compiled_to_be_compared():
+    """A product of the data and a vector is one operation, though PyTensor writes it blockwise."""
+    with pm.Model() as model:
+        pm.Bernoulli("y", logit_p=X @ pm.Normal("b", shape=3), observed=(Y > 0).astype(int))
+    split_model = row_model(model)
+    reference = Reference(split_model, {}, [len(Y)])
+    assert not reference._is_slow
+    value, gradient = reference(np.full(3, 0.2), [np.arange(len(Y))])
+    p = 1 / (1 + np.exp(-X @ np.full(3, 0.2)))
+    np.testing.assert_allclose(gradient, X.T @ ((Y > 0) - p) - 0.2, rtol=1e-10)
+    prior = -0.5 * 3 * (0.2**2 + np.log(2 * np.pi))
+    rows = np.where(Y > 0, np.log(p), np.log1p(-p)).sum()
+    np.testing.assert_allclose(value, prior + rows, rtol=1e-12)
+
+
 def test_the_compiled_reference_holds_no_data(monkeypatch, split):
     """It has them as arguments: else it would be compiled anew for all other data."""
     split_model = split("linear_constants")

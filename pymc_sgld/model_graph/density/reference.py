@@ -32,7 +32,7 @@ from pymc_sgld.model_graph.rewrite.private_api import ParameterValueError
 _AS_WRITTEN = Mode(linker="py", optimizer="minimum_compile")
 _STABILISED = _AS_WRITTEN.including("canonicalize", "stabilize")
 # What numpy does not do for a whole array at once: its Python loop would take minutes.
-_SLOW_IN_PYTHON = (Scan, Blockwise, OpFromGraph)
+_SLOW_IN_PYTHON = (Scan, OpFromGraph)
 _LARGEST_CONSTANT = 16  # entries: longer ones are data, shorter ones often shapes
 
 type Evaluated = tuple[Any, np.ndarray]
@@ -191,6 +191,9 @@ def _nodes(graphs: Iterable[Variable]) -> Iterable[Apply]:
 
 
 def _is_slow(node: Apply) -> bool:
+    if isinstance(node.op, Blockwise):  # one at a time, such as a matrix for each row
+        n_batch = node.op.batch_ndim(node)
+        return any(length != 1 for length in node.outputs[0].type.shape[:n_batch])
     of_scalars = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ScalarLoop)
     return of_scalars or isinstance(node.op, _SLOW_IN_PYTHON)
 
