@@ -124,7 +124,7 @@ class LargeHierarchySearch:
             slope[shared] = -of_prior[moving[shared]]
         curvature = replace(curvature, changes=changes)
         draws = self._draws(curvature, position, slope, learned)
-        curvature = curvature.levelled(position)
+        curvature = curvature.with_good_coordinates(position)
         metric = curvature.metric(position)
         parameters: tuple[Array, ...] = ()
         if self.problem.estimator.needs_mode:

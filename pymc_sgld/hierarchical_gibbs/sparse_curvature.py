@@ -14,6 +14,8 @@ from pymc_sgld.preconditioners.sparse_factor import Elimination, SparseFactor, e
 from pymc_sgld.types import Array
 
 _STIFFEST = 1.9  # in the coordinates of the steps, whose law is exact to 1 % of an sd up to 2
+_SLACK = 0.03  # smallest curvature in the coordinates of the steps that is left
+_LARGEST_WHOLE = 1000  # parameters of a matrix that is factorised at every draw: .1 s
 _LANCZOS = 1e-2  # relative tolerance
 _MOST_PRODUCTS = 300
 
@@ -133,6 +135,19 @@ class SparseCurvature(ConditionalCurvature):
         )
         smallest = largest - eigsh(shifted, which="LA", **options)[0]
         return float(max(smallest, 1e-6)), float(largest)
+
+    def with_good_coordinates(self, position: Array) -> "SparseCurvature":
+        """Return the curvature with coordinates in which no direction is too stiff or too slack.
+
+        A long walk whose steps are small is stiff along neighbours and slack in all together: then
+        its coordinates are those of the whole matrix, where that is small enough for every draw.
+        """
+        levelled = self.levelled(position)
+        n_moving = len(self.moving)
+        if n_moving > _LARGEST_WHOLE or levelled.ends(position)[0] > _SLACK:
+            return levelled
+        everything = np.arange(n_moving)
+        return replace(self, single=everything[:0], border=everything, level=1.0)
 
     def levelled(self, position: Array) -> "SparseCurvature":
         """Return the curvature with coordinates in which no direction is too stiff there."""

@@ -22,6 +22,7 @@ _POINTS, _FEWER_POINTS = 8, 4  # the latter where rows share many parameters
 _MANY_SHARED = 4
 _UNEVEN = 3.0  # noise with equal probabilities over the least there can be
 _UNIFORM_SHARE = 0.1  # of probabilities by size
+_NUMBERS_AT_ONCE = 2_000_000
 _LANCZOS = 1e-2  # relative tolerance
 
 
@@ -137,10 +138,14 @@ def _whitened_squares(
     squares = ((metric.scale[entries] * of_columns) ** 2).sum(axis=1)
     if not len(metric.border):
         return np.asarray(squares)
-    along = of_shared @ metric.columns[shared]
-    for column in range(entries.shape[1]):
-        along = along + of_columns[:, column, None] * metric.columns[entries[:, column]]
-    return np.asarray(squares + (along**2).sum(axis=1))
+    at_once = max(1, _NUMBERS_AT_ONCE // len(metric.border))
+    for first in range(0, len(entries), at_once):
+        some = slice(first, first + at_once)
+        along = of_shared[some] @ metric.columns[shared]
+        for column in range(entries.shape[1]):
+            along = along + of_columns[some, column, None] * metric.columns[entries[some, column]]
+        squares[some] += (along**2).sum(axis=1)
+    return np.asarray(squares)
 
 
 def largest_noise(noise: csr_array, metric: ConditionalMetric) -> tuple[float, Array]:

@@ -11,6 +11,7 @@ import scipy.optimize
 from scipy.sparse import csr_array
 
 from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.hierarchical_gibbs import sparse_curvature
 from pymc_sgld.hierarchical_gibbs import sparse_prior as sparse_prior_module
 from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy
 from pymc_sgld.hierarchical_gibbs.hyperparameter_step import hyperparameter_step
@@ -282,3 +283,26 @@ def test_quadratic_that_stands_for_the_rows_follows_the_scale_of_errors(n_first,
     size = {name: np.sqrt(np.mean(np.square(one))) for name, one in errors.items()}
     assert size["with"] < 0.2 * size["without"]
     assert size["without"] > 0.1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_coordinates_of_a_long_walk_are_those_of_the_whole_matrix(monkeypatch, whole):
+    """Small steps and few rows at each: alone, no scale by parameter is right."""
+    n_levels, rng = 120, np.random.default_rng(SEED)
+    level = np.repeat(np.arange(n_levels), 5)
+    path = np.cumsum(0.1 * rng.normal(size=n_levels))
+    with pm.Model() as model:
+        step = pm.HalfNormal("step", 0.5)
+        first = pm.Normal.dist(0, 1)
+        x = pm.GaussianRandomWalk("x", sigma=step, init_dist=first, shape=n_levels)
+        pm.Normal("y", x[level], 1, observed=path[level] + rng.normal(size=len(level)))
+    monkeypatch.setattr(sparse_prior_module, "_LARGEST_APART", 3)
+    monkeypatch.setattr(sparse_curvature, "_LARGEST_WHOLE", n_levels - (not whole))
+    tuned, _ = searched(model)
+    assert (tuned.predicted_law.smallest_curvature > 0.99) == whole
+    precision = tuned.curvature.precision(tuned.mode).toarray()
+    factor = tuned.metric.matrix()[1:, 1:]
+    found = np.linalg.eigvalsh(factor.T @ precision @ factor)
+    law = tuned.predicted_law
+    assert law.curvature_eigenvalue == pytest.approx(found[-1], rel=0.02)
+    assert law.smallest_curvature == pytest.approx(found[0], abs=0.02 * found[-1])
