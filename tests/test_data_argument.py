@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pymc as pm
 import pytest
+import xarray as xr
 
 import pymc_sgld as psg
 
@@ -189,6 +190,27 @@ def test_without_a_scratch_folder_few_rows_are_read_and_more_are_refused(
     point = rows.unravel(np.linspace(-0.3, 0.4, rows.n_dim))
     expected = regression(X, GROUP, Y).compile_logp()(point)
     np.testing.assert_allclose(rows.logp(point), expected, rtol=1e-12)
+
+
+def test_log_likelihood_and_predictions_take_the_same_data(folder):
+    data, rng = sources(folder, "parquet"), np.random.default_rng(1)
+    draws = {"a": rng.normal(size=(1, 3, 4)), "b": rng.normal(size=(1, 3, 2))}
+    draws["s"] = np.ones((1, 3))
+    idata = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {name: (("chain", "draw", name)[: x.ndim], x) for name, x in draws.items()}
+            )
+        }
+    )
+    psg.row_log_likelihood(idata, regression(), data=data)
+    mean = draws["a"][0][:, GROUP] + draws["b"][0] @ X.T
+    expected = -0.5 * ((Y - mean) ** 2 + np.log(2 * np.pi))
+    np.testing.assert_allclose(idata.log_likelihood.y.values[0], expected, rtol=1e-10)
+    psg.posterior_predictive(idata, regression(), data=data, random_seed=2)
+    left = idata.posterior_predictive.y.values[0] - mean
+    # 9,000 standard normals: five sds of their mean square
+    assert abs(np.mean(left**2) - 1) < 5 * np.sqrt(2 / left.size)
 
 
 def nameless(folder):

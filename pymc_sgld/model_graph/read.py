@@ -105,7 +105,7 @@ def read_rows(
     check_rows_argument(rows, model, factors.observed)
     sources = None if data is None else opened(model, data)
     if sources is not None and total_size is None:
-        total_size = sizes_of(sources, factors)
+        total_size = sizes_of(sources, model)
     point = model.initial_point(random_seed=0)
     values = {v: np.asarray(point[v.name]) for v in model.value_vars}
     options = Options(rows, total_size, max_full, allow_full_terms, allow_no_rows)

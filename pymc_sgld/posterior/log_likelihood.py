@@ -10,6 +10,7 @@ import pymc as pm
 import xarray as xr
 
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.density.bound_data import opened_with_sizes
 from pymc_sgld.model_graph.density.modes import chosen_mode, compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
@@ -80,6 +81,7 @@ def row_log_likelihood(
     var_names = checked["var_names"]
     model = chosen_model(model)
     posterior = posterior_of(idata)
+    data, total_size = opened_with_sizes(model, data, total_size)
     factors, row_model = constrained(model, posterior, Options(rows, total_size))
     names, mode = _checked_names(var_names, factors), chosen_mode(backend, compile_kwargs)
     positions = positions_of(row_model, posterior)

@@ -21,6 +21,7 @@ from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.block_function import OnRows
+from pymc_sgld.model_graph.density.bound_data import opened_with_sizes
 from pymc_sgld.model_graph.density.modes import chosen_mode, strict_mode
 from pymc_sgld.model_graph.density.row_density import slices_of
 from pymc_sgld.model_graph.density.sources import sources_of
@@ -108,8 +109,10 @@ def posterior_predictive(
     var_names, random_seed = checked["var_names"], checked["random_seed"]
     model = chosen_model(model)
     posterior = posterior_of(idata)
+    data, total_size = opened_with_sizes(model, data, total_size)
     plan = _Plan.of(model, posterior, rows, total_size, var_names)
-    function = plan.compiled(data, random_seed, chosen_mode(backend, compile_kwargs) or "NUMBA")
+    mode = chosen_mode(backend, compile_kwargs) or "NUMBA"
+    function = plan.compiled(model, data, random_seed, mode)
     positions = positions_of(plan, posterior)
     if chunk is None:
         chunk = max(256, min(function.default_chunk(), _NUMBERS // len(positions)))
@@ -186,11 +189,16 @@ class _Plan:
         outputs = _finished(rewriter, outputs, by_rows, values, position, model)
         return cls(rewriter, position, tuple(values), targets, outputs)
 
-    def compiled(self, data: Mapping[str, Any] | None, random_seed: Any, mode: Any) -> OnRows:
+    def compiled(
+        self, model: pm.Model, data: Mapping[str, Any] | None, random_seed: Any, mode: Any
+    ) -> OnRows:
         """Return ``f(position, *lengths, *blocks) -> [draws of each target]``."""
         rewriter = self.rewriter
         used = set(ancestors(self.outputs))
         leaves = [leaf for leaf in rewriter.leaves if leaf.block in used]
+        if isinstance(data, Mapping):  # what is observed is not read: it is drawn
+            own, read = {var.name for var in model.data_vars}, {leaf.name for leaf in leaves}
+            data = {name: rows for name, rows in data.items() if name in read or name not in own}
         function = pm.compile(
             [self.position, *rewriter.counts, *(leaf.block for leaf in leaves)],
             self.outputs,

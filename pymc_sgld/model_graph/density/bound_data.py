@@ -22,9 +22,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from pymc_sgld.model_graph.density.row_density import RowDensity, row_term
 from pymc_sgld.model_graph.density.sources import sources_of
 from pymc_sgld.model_graph.rewrite.errors import RowError
-from pymc_sgld.model_graph.rewrite.factors import Factors
 from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
 from pymc_sgld.model_graph.rewrite.naming import listed
+from pymc_sgld.model_graph.rewrite.streaming import TotalSize
 from pymc_sgld.row_sources import (
     NumbersOf,
     RandomOrder,
@@ -79,11 +79,11 @@ def opened(model: Model, data: Any) -> dict[str, Any]:
     return sources
 
 
-def sizes_of(sources: Mapping[str, Any], factors: Factors) -> dict[str, int]:
+def sizes_of(sources: Mapping[str, Any], model: Model) -> dict[str, int]:
     """Return the number of rows of each observed variable whose values come from elsewhere."""
     sizes: dict[str, int] = {}
-    for observed in factors.observed:
-        for var in ancestors([observed.value]):
+    for observed in model.observed_RVs:
+        for var in ancestors([model.rvs_to_values[observed]]):
             if var.name in sources:
                 sizes[observed.name] = int(sources[str(var.name)].shape[0])
     if not sizes:
@@ -92,6 +92,22 @@ def sizes_of(sources: Mapping[str, Any], factors: Factors) -> dict[str, int]:
             "observed=pm.Data(...), and give its rows in data as well."
         )
     return sizes
+
+
+def opened_with_sizes(model: Model, data: Any, total_size: TotalSize) -> tuple[Any, TotalSize]:
+    """Return sources as they are opened, and the numbers of rows, from them if not given.
+
+    Parameters
+    ----------
+    model : pm.Model
+    data
+        As for :func:`opened`; None for rows of the model itself.
+    total_size : int or dict, optional
+    """
+    if data is None or total_size is not None:
+        return data, total_size
+    sources = opened(model, data)
+    return sources, sizes_of(sources, model)
 
 
 def with_own_types(density: RowDensity, sources: Mapping[str, Any]) -> RowDensity:
