@@ -157,6 +157,10 @@ class DenseMetric(Metric):
 
 def empty_metric(name: str, n_dim: int) -> Metric:
     """Return the metric of the given name that leaves the coordinates as they are."""
+    if name == "identity":  # no matrix where none is needed: there may be a million parameters
+        return IdentityMetric(n_dim)
+    if name == "diagonal":
+        return DiagonalMetric(np.zeros(n_dim), np.ones(n_dim))
     return metric_from_covariance(name, np.zeros(n_dim), np.eye(n_dim))
 
 
