@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from pymc_sgld.chain.block_gradients import CentreTables, layouts_of
 from pymc_sgld.chain.step_graph import loop_constants
+from pymc_sgld.row_sources import FixedBlocks
 from pymc_sgld.types import Randomness
 
 
@@ -33,13 +35,33 @@ class AffineStep:
             metric_parameters=chain.state.metric.parameters(),
             leaves=batches.arrays("law", self.permutation),
         )
-        new = chain.loop.run(
-            state, randomness, np.array([self.h]), np.array([self.temperature]), constants
-        )
+        sizes = np.array([self.h]), np.array([self.temperature])
+        new = chain.loop.run(state, randomness, *sizes, constants, self.entries(randomness.starts))
         return np.concatenate([new[name] for name in self.names])
+
+    def entries(self, starts):
+        """What the rows of the windows say at the centre, where the estimator reads it."""
+        chain = self.chain
+        estimator = chain.settings.kernel.estimator
+        if estimator.remembers or not estimator.tabled:
+            return None
+        return CentreTables().at(
+            starts, "law", chain.state.estimator_parameters[0], chain.block_function,
+            chain.batches, lambda: chain.batches.arrays("law", self.permutation),
+        )  # fmt: skip
 
     def permutation(self, group):
         return np.random.default_rng(5).permutation(int(self.chain.batches.total_sizes[group]))
+
+    def starts(self):
+        """Starts of windows, each as likely as the others."""
+        batches = self.chain.batches
+        if batches.groups[0].whole:
+            return [0]
+        places = np.arange(int(batches.total_sizes[0]))
+        if isinstance(batches.scheme, FixedBlocks):
+            return layouts_of(batches)[0].block_start(places).tolist()
+        return places.tolist()
 
     def matrices(self, start):
         rest, quiet = np.zeros(self.n_state), np.zeros(self.n_dim * self.noise_vectors)
@@ -51,8 +73,7 @@ class AffineStep:
 
     def stationary(self):
         """Mean and covariance of the position, exact over all windows of the permutation."""
-        batches = self.chain.batches
-        starts = range(int(batches.total_sizes[0])) if not batches.groups[0].whole else [0]
+        starts = self.starts()
         Ms, bs, Bs = map(np.array, zip(*(self.matrices(start) for start in starts), strict=True))
         n = self.n_state
         mean = np.linalg.solve(np.eye(n) - Ms.mean(axis=0), bs.mean(axis=0))

@@ -89,8 +89,8 @@ def test_chains_tune_for_eight_passes_where_a_draw_is_dear(target):
         psg.Auto(model=target.model(), rng=0, verify=False, batch_size=size).default_tune_steps
         for size in (128, 500, 4000)
     ]
-    # three steps, two gradients of a row, on 20,000 rows
-    assert found == [200, int(8 / (3 * 2 * 500 / 20_000)), 40]
+    # three steps, a gradient of a row, on 20,000 rows
+    assert found == [200, int(8 / (3 * (500 / 20_000 + 1 / 4_000))), 40]
 
 
 def test_draws_made_too_wide_are_measured_and_named(target, run, caplog):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pymc_sgld.chain.block_gradients import block_gradients, layouts_of
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
@@ -135,28 +136,7 @@ class Anchors:
 
     def _built(self, position: Array, leaves: Sequence[Array]) -> Array:
         """Return the table at a position: one pass through the data."""
-        layout = self._layout
-        weight = layout.total / layout.batch
-
-        def of_rows(first: int, n_rows: int) -> Array:
-            blocks = [leaf[first : first + n_rows] for leaf in leaves]
-            return self.block_function.on_blocks(
-                position, blocks, prior_weight=0.0, weights=[weight]
-            )[1]
-
-        apart = [of_rows(number * layout.batch, layout.batch) for number in range(layout.n_apart)]
-        ring, stride = layout.n_apart * layout.batch, layout.stride
-        pieces = np.array(
-            [of_rows(ring + number * stride, stride) for number in range(layout.n_on_ring)],
-            dtype=float,
-        )
-        # a window of the ring is a sum of neighbouring pieces, by differences of running sums
-        n_pieces = layout.batch // stride
-        around = np.concatenate([np.zeros_like(pieces[:1]), pieces, pieces[: n_pieces - 1]])
-        sums = np.cumsum(around, axis=0)
-        windows = sums[n_pieces:] - sums[:-n_pieces]
-        table = np.concatenate([np.reshape(apart, (-1, len(position))), windows])
-        return table.astype(self.block_function.dtype)
+        return block_gradients(self.block_function, self.batches, leaves, 0, position)
 
     def _table(self) -> Array:
         if self.state.gradient_table is None:
@@ -165,4 +145,4 @@ class Anchors:
 
     @property
     def _layout(self) -> BlockLayout:
-        return BlockLayout(int(self.batches.total_sizes[0]), int(self.batches.batch_sizes[0]))
+        return layouts_of(self.batches)[0]

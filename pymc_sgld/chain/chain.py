@@ -6,6 +6,7 @@ import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.between_draws import Moves, Tuner
+from pymc_sgld.chain.block_gradients import CentreTables
 from pymc_sgld.chain.end_of_support import first_step_factor, is_too_large, turn_back
 from pymc_sgld.chain.log_density import at_end_of_draw
 from pymc_sgld.chain.loop import Loop
@@ -37,11 +38,9 @@ class Chain:
     ----------
     settings : Settings
     loop : Loop
-        The compiled steps.
     block_function : BlockFunction
         Value and gradient on any rows.
     batches : Batches
-        The batches.
     n_dim : int
     state : ChainState
     tuner : Tuner
@@ -59,6 +58,7 @@ class Chain:
     tuner: Tuner
     moves: Moves | None = None
     _made: RandomStreams | None = field(default=None, init=False, repr=False)
+    _tables: CentreTables = field(default_factory=CentreTables, init=False, repr=False)
     _predicted: tuple[PredictedLaw, tuple[float, float], tuple[float, float]] | None = field(
         default=None, init=False, repr=False
     )  # the last that was asked for
@@ -197,6 +197,7 @@ class Chain:
             self.n_dim,
             self.state,
             self.streams(),
+            self._tables,
         )
 
     def streams(self) -> RandomStreams:

@@ -68,7 +68,8 @@ class _Shape:
         The group of each leaf.
     sparse : tuple of bool
         Whether a leaf is a sparse matrix, of which ``take`` returns rows.
-    remembers : bool
+    tabled, remembers : bool
+        As of a gradient estimator.
     """
 
     n_state: int
@@ -76,6 +77,7 @@ class _Shape:
     n_groups: int
     leaf_groups: tuple[int, ...]
     sparse: tuple[bool, ...]
+    tabled: bool
     remembers: bool
 
     def source(self) -> str:
@@ -84,7 +86,7 @@ class _Shape:
         leaves = range(len(self.leaf_groups))
         constants = [f"constant_{i}" for i in range(self.n_constants)]
         blocks = [self._block(leaf) for leaf in leaves]
-        remembered = ["remembered[t]"] if self.remembers else []
+        remembered = ["remembered[t]"] if self.tabled else []
         results = [*(f"state_{i}" for i in numbers), *(["new"] if self.remembers else [])]
         batch = [
             f"first_{g} = starts[t, {g}]; end_{g} = first_{g} + sizes[{g}]"
@@ -200,7 +202,7 @@ def compile_generated(row_model: RowModel, kernel: Kernel, mode: Mode) -> Genera
     state, constants = symbolic_state(row_model, kernel), symbolic_constants(row_model, kernel)
     step_size, temperature = (pt.scalar(name, dtype=dtype) for name in ("step_size", "temperature"))
     noise = pt.tensor("noise", shape=(kernel.rule.noise_vectors, n_dim), dtype=dtype)
-    remembered = [pt.tensor("remembered", shape=(n_dim,), dtype=dtype)] * kernel.estimator.remembers
+    remembered = [pt.tensor("remembered", shape=(n_dim,), dtype=dtype)] * kernel.estimator.tabled
     after = next_state(
         row_model, kernel, state, step_size=step_size, temperature=temperature, noise=noise,
         remembered=remembered, constants=constants,
@@ -214,6 +216,7 @@ def compile_generated(row_model: RowModel, kernel: Kernel, mode: Mode) -> Genera
         len(row_model.groups),
         tuple(leaf.group for leaf in row_model.leaves),
         sparse,
+        kernel.estimator.tabled,
         kernel.estimator.remembers,
     )
     takes = {i: _taking(leaf, mode) for i, leaf in enumerate(leaves) if sparse[i]}

@@ -92,7 +92,7 @@ class Loop(ABC):
         ends : array of bool, shape (n_steps,)
             Whether a draw ends with the step.
         remembered : array, shape (n_steps, n_dim), optional
-            What is remembered of the block of each step, for an estimator that remembers.
+            The entry of its table for the block of each step, for an estimator that has one.
         limit : float, optional
             Refused is also a position whose squared length in coordinates is above ``limit`` times
             the temperature.
@@ -107,6 +107,7 @@ class Loop(ABC):
         step_sizes: Array,
         temperatures: Array,
         constants: Sequence[Array],
+        remembered: Array | None = None,
     ) -> dict[str, Array]:
         """Run one step for each row of ``randomness`` and return the last state.
 
@@ -114,8 +115,9 @@ class Loop(ABC):
         """
         none = np.zeros(len(step_sizes), dtype=bool)
         found = self.run_draws(
-            state, state, randomness, step_sizes, temperatures, constants, ends=none
-        )
+            state, state, randomness, step_sizes, temperatures, constants,
+            ends=none, remembered=remembered,
+        )  # fmt: skip
         return found.last
 
     def run_remembering(

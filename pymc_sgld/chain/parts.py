@@ -1,14 +1,26 @@
 """What a chain is made of, and the making of it."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from pymc_sgld.chain.backends import compile_loop
 from pymc_sgld.chain.between_draws import Moves, Tuner
 from pymc_sgld.chain.chain import Chain
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
+from pymc_sgld.chain.steps import run_once
+from pymc_sgld.gradient_estimators import ControlVariate, TabledControlVariate
 from pymc_sgld.model_graph import BlockFunction, RowModel
-from pymc_sgld.row_sources import Batches, SamplingScheme, batches_of
+from pymc_sgld.row_sources import (
+    Batches,
+    BlockLayout,
+    FixedBlocks,
+    Independent,
+    SamplingScheme,
+    batches_of,
+)
 from pymc_sgld.tuning import Tuned, TuningProblem, Warmup
 
 
@@ -45,8 +57,28 @@ class Parts(NamedTuple):
         )
 
 
+def by_table(parts: Parts) -> Parts:
+    """Let a control variate read the gradients at its centre from a table, where it can.
+
+    That is where batches are independent and their rows come alike: they are then fixed blocks of
+    rows, which come again and again. The estimate has the same law, for half of the gradients.
+    """
+    kernel, total_sizes = parts.settings.kernel, parts.block_function.total_sizes
+    plain = type(kernel.estimator) is ControlVariate and type(parts.scheme) is Independent
+    if not plain or parts.batch_sizes == list(total_sizes):
+        return parts
+    layouts = [BlockLayout(*sizes) for sizes in zip(total_sizes, parts.batch_sizes, strict=True)]
+    n_numbers = sum(layout.count for layout in layouts) * parts.row_model.n_dim
+    estimator = TabledControlVariate(kernel.estimator.move_centre)
+    if n_numbers * np.dtype(parts.block_function.dtype).itemsize > estimator.largest_table:
+        return parts
+    settings = replace(parts.settings, kernel=kernel._replace(estimator=estimator))
+    return parts._replace(settings=settings, scheme=FixedBlocks())
+
+
 def build_chain(parts: Parts) -> Chain:
     """Compile the loop, and return the chain of these parts."""
+    parts = by_table(parts)
     settings, function, batches = parts.settings, parts.block_function, parts.batches
     loop = compile_loop(parts.row_model, settings, parts.mode, parts.batch_sizes)
     state = ChainState((0, 0), 0, 0, settings.kernel.metric)
@@ -55,7 +87,7 @@ def build_chain(parts: Parts) -> Chain:
     )
     n_dim = parts.row_model.n_dim
     chain = Chain(settings, loop, function, batches, n_dim, state, tuner, parts.moves)
-    chain.steps.run_once()
+    run_once(chain.steps)
     return chain
 
 

@@ -139,10 +139,11 @@ def compile_scan(
     sequences = _sequences(row_model, kernel, fixed)
     state, constants = symbolic_state(row_model, kernel), symbolic_constants(row_model, kernel)
     n_leaves, remembers = len(row_model.leaves), kernel.estimator.remembers
+    tabled = kernel.estimator.tabled
 
     def step(*arguments: Tensor) -> Any:
         start, noise, step_size, temperature, *rest = arguments
-        remembered = [rest.pop(0)] if remembers else []
+        remembered = [rest.pop(0)] if tabled else []
         active = None if fixed is None else rest.pop(0)
         current, rest = rest[: len(state)], rest[len(state) :]
         leaves = rest[len(rest) - n_leaves :]
@@ -186,7 +187,7 @@ def _sequences(row_model: RowModel, kernel: Kernel, fixed: FixedShapes | None) -
         pt.tensor("step_sizes", shape=(n_steps,), dtype=float_x),
         pt.tensor("temperatures", shape=(n_steps,), dtype=float_x),
     ]
-    if kernel.estimator.remembers:
+    if kernel.estimator.tabled:
         sequences.append(pt.tensor("remembered", shape=(n_steps, row_model.n_dim), dtype=float_x))
     if fixed is not None:
         sequences.append(pt.tensor("active", shape=(n_steps,), dtype="bool"))

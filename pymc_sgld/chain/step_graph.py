@@ -84,7 +84,7 @@ def next_state(
     step_size, temperature : scalar tensors
     noise : tensor, shape (noise_vectors, n_dim)
     remembered : sequence of tensors, shape (n_dim,)
-        What the estimator remembers of the step's block; empty where it remembers nothing.
+        The entry of the estimator's table for the step's block; empty where it has none.
     constants : sequence of tensors
         As ``symbolic_constants``, with the rows of the step's batch in place of the leaves.
     """

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.chain.anchors import Anchors
+from pymc_sgld.chain.block_gradients import CentreTables
 from pymc_sgld.chain.loop import Loop, Recorded, joined
 from pymc_sgld.chain.random_streams import RandomStreams
 from pymc_sgld.chain.settings import Settings
@@ -32,6 +33,8 @@ class Steps:
     n_dim : int
     state : ChainState
     streams : RandomStreams
+    tables : CentreTables
+        Of a control variate that has one.
     """
 
     settings: Settings
@@ -41,42 +44,7 @@ class Steps:
     n_dim: int
     state: ChainState
     streams: RandomStreams
-
-    def run_once(self) -> None:
-        """Run one step that counts for nothing, so that compiling is done before any chain runs.
-
-        Numba and JAX compile at the first call; in several processes each would compile for itself.
-        """
-        batches = self.batches.batch_sizes
-        leaves = [
-            array[: batches[group]]
-            for array, group in zip(
-                self.block_function.arrays, self.batches.leaf_groups, strict=True
-            )
-        ]
-        dtype = self.block_function.dtype
-        zeros = np.zeros(self.n_dim, dtype)
-        rule, estimator = self.settings.kernel.rule, self.settings.kernel.estimator
-        constants = loop_constants(
-            batch_sizes=batches,
-            scales=np.ones(len(batches), dtype),
-            gradient_noise=zeros if self.settings.kernel.noise_compensation else None,
-            estimator_parameters=[zeros] * len(estimator.parameters),
-            metric_parameters=self.settings.kernel.metric.parameters(),
-            leaves=leaves,
-        )
-        one = np.ones(1, dtype)
-        randomness = Randomness(
-            np.zeros((1, len(batches)), dtype=np.int64),
-            np.zeros((1, rule.noise_vectors, self.n_dim), dtype),
-        )
-        state = {"position": zeros} | dict.fromkeys(rule.extra_state, zeros)
-        if estimator.remembers:
-            self.loop.run_remembering(state, randomness, one, one, constants, zeros[None])
-        else:
-            self.loop.run(state, randomness, one, one, constants)
-        weights = [1.0] * len(batches)
-        self.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
+    tables: CentreTables
 
     def run(
         self, coordinates: Array, step_sizes: Array, temperatures: Array
@@ -114,7 +82,8 @@ class Steps:
         constants = self._constants(first, step_sizes.dtype)
         randomness = self.streams.block(first, len(step_sizes))
         if not self.settings.kernel.estimator.remembers:
-            return self.loop.run(current, randomness, step_sizes, temperatures, constants)
+            entries = self._at_centre(first, randomness.starts)
+            return self.loop.run(current, randomness, step_sizes, temperatures, constants, entries)
         anchors = self.anchors()
         remembered = anchors.remembered(randomness.starts)
         moved, fresh = self.loop.run_remembering(
@@ -158,7 +127,7 @@ class Steps:
             first = self.state.step_number + done
             n_steps = min(len(step_sizes) - done, self.streams.steps_until_copy(first))
             randomness, piece = self.streams.block(first, n_steps), slice(done, done + n_steps)
-            remembered = None
+            remembered = self._at_centre(first, randomness.starts)
             if self.settings.kernel.estimator.remembers:
                 remembered = self.anchors().remembered(randomness.starts)
             found = self.loop.run_draws(
@@ -175,6 +144,25 @@ class Steps:
             if stops and found.refused.any():
                 break
         return joined(parts), np.concatenate(starts)
+
+    def _at_centre(self, step: int, starts: Array) -> Array | None:
+        """Return what the rows of each step say at the centre, where the estimator is told."""
+        estimator = self.settings.kernel.estimator
+        if estimator.remembers or not estimator.tabled:
+            return None
+        return self.tables.at(
+            starts,
+            tuple(self._orders(step)),
+            self.state.estimator_parameters[0],
+            self.block_function,
+            self.batches,
+            lambda: self.leaves(step),
+        )
+
+    def _orders(self, step: int) -> list[tuple[int, ...]]:
+        """Return the names of the orders that serve a step, by group."""
+        numbers = enumerate(self.streams.shuffle_numbers(step))
+        return [(*self.streams.order_key(group), number) for group, number in numbers]
 
     def _constants(self, step: int, dtype: Any) -> list[Array]:
         """Return the inputs of the loop that are the same at every step, from this one on."""
@@ -245,11 +233,10 @@ class Steps:
     def leaves(self, step: int) -> list[Array]:
         """Return the arrays of rows in the order that serves a step."""
         self.batches.read_ahead.before(streams := self.streams, step)
-        numbers = enumerate(streams.shuffle_numbers(step))
         return self.batches.arrays(
             "shuffled",
             lambda group: streams.order(streams.shuffle_numbers(step)[group], group),
-            [(*streams.order_key(group), number) for group, number in numbers],
+            self._orders(step),
         )
 
     @property
@@ -257,7 +244,10 @@ class Steps:
         """Data passes of a step."""
         kernel = self.settings.kernel
         gradients = kernel.rule.gradients_per_step * kernel.estimator.gradients_per_batch
-        return self.batches.passes_per_step * gradients
+        passes = self.batches.passes_per_step * gradients
+        if kernel.estimator.tabled and not kernel.estimator.remembers:
+            passes += 1 / float(self.streams.steps_per_shuffle.max())  # a table for each order
+        return passes
 
     @property
     def passes_per_draw(self) -> float:
@@ -268,6 +258,39 @@ class Steps:
         """Return what the estimator compares gradients with."""
         estimator = self.settings.kernel.estimator
         return Anchors(estimator, self.block_function, self.batches, self.state)
+
+
+def run_once(run: Steps) -> None:
+    """Run one step that counts for nothing, so that compiling is done before any chain runs.
+
+    Numba and JAX compile at the first call; in several processes each would compile for itrun.
+    """
+    batches = run.batches.batch_sizes
+    leaves = [
+        array[: batches[group]]
+        for array, group in zip(run.block_function.arrays, run.batches.leaf_groups, strict=True)
+    ]
+    dtype = run.block_function.dtype
+    zeros = np.zeros(run.n_dim, dtype)
+    rule, estimator = run.settings.kernel.rule, run.settings.kernel.estimator
+    constants = loop_constants(
+        batch_sizes=batches,
+        scales=np.ones(len(batches), dtype),
+        gradient_noise=zeros if run.settings.kernel.noise_compensation else None,
+        estimator_parameters=[zeros] * len(estimator.parameters),
+        metric_parameters=run.settings.kernel.metric.parameters(),
+        leaves=leaves,
+    )
+    one = np.ones(1, dtype)
+    randomness = Randomness(
+        np.zeros((1, len(batches)), dtype=np.int64),
+        np.zeros((1, rule.noise_vectors, run.n_dim), dtype),
+    )
+    state = {"position": zeros} | dict.fromkeys(rule.extra_state, zeros)
+    entries = zeros[None] if estimator.tabled else None
+    run.loop.run(state, randomness, one, one, constants, entries)
+    weights = [1.0] * len(batches)
+    run.block_function.on_blocks(zeros, leaves, prior_weight=1, weights=weights)
 
 
 def _averages(statistics: Sequence[dict[str, float]]) -> dict[str, float]:

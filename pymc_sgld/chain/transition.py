@@ -45,8 +45,8 @@ def transition(
     state : mapping
         Tensors of shape (n_dim,): ``position``, in coordinates, and what else the rule keeps.
     estimator_parameters, metric_parameters : sequences of tensors
-        As the estimator and ``metric.parameters()`` name them; where the estimator remembers, what
-        it remembers of the step's block comes last.
+        As the estimator and ``metric.parameters()`` name them; where the estimator has a table, its
+        entry for the step's block comes last.
     gradient_noise : tensor, shape (n_dim,), or None
         Variance of the gradient in each coordinate, if it is to be compensated.
     step_size, temperature : scalar tensors

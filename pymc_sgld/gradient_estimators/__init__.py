@@ -1,7 +1,7 @@
 """Estimators of the gradient of the log-posterior from a batch of rows."""
 
 from pymc_sgld.gradient_estimators.base import BatchGradients, GradientEstimator
-from pymc_sgld.gradient_estimators.control_variate import ControlVariate
+from pymc_sgld.gradient_estimators.control_variate import ControlVariate, TabledControlVariate
 from pymc_sgld.gradient_estimators.full import Full
 from pymc_sgld.gradient_estimators.minibatch import Minibatch
 from pymc_sgld.gradient_estimators.saga import Saga
@@ -24,4 +24,5 @@ __all__ = [
     "Minibatch",
     "Saga",
     "Svrg",
+    "TabledControlVariate",
 ]

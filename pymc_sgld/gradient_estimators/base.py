@@ -43,9 +43,11 @@ class GradientEstimator(ABC):
         Whether ``parameters`` are a mode and the gradient of all rows' log-likelihood there.
     move_centre : bool
         Whether that centre may move to the mean of draws at the end of the tune phase.
+    tabled : bool
+        Whether the loop hands the estimator the entry of a table for the step's block of rows as
+        one more parameter, the last.
     remembers : bool
-        Whether the loop hands the estimator what it remembers of the step's block of rows as one
-        more parameter, the last, and puts out the gradient of the block's rows.
+        Whether that table is of past gradients: the loop puts out the gradient of the block's rows.
     reference_distance : int
         The mean squared distance between the position and where the rows' gradients are compared
         with, in posterior covariances; 0 where they are compared with nothing.
@@ -56,6 +58,7 @@ class GradientEstimator(ABC):
     parameters: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[bool] = False
     needs_mode: ClassVar[bool] = False
+    tabled: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     reference_distance: ClassVar[int] = 0
     gradients_per_batch: ClassVar[int] = 1

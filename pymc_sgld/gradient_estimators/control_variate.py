@@ -57,6 +57,37 @@ class ControlVariate(GradientEstimator):
         return corrected(batch, position, parameters)
 
 
+@dataclass(frozen=True)
+class TabledControlVariate(ControlVariate):
+    r"""The same estimate, for one gradient a batch instead of two.
+
+    The centre stays where it is, so what the rows of a block say there can be summed once:
+
+    .. math:: \hat g(\theta) = \nabla \log p(\theta) + \sum_{i=1}^N \nabla \log p(y_i \mid c)
+              + \sum_k \left[\frac{N_k}{n_k} \sum_{i \in B_k} \nabla \log p(y_i \mid \theta)
+              - t_{B_k}\right]
+
+    The batches are blocks of :class:`pymc_sgld.row_sources.BlockLayout`, and the table of a group
+    has a vector of ``n_dim`` numbers for each of them, made in one pass for each order of the rows.
+    A chain takes it in place of :class:`ControlVariate` where batches are independent and rows come
+    alike; in sweeps, and where rows are drawn one by one, no block comes twice.
+    """
+
+    tabled: ClassVar[bool] = True
+    gradients_per_batch: ClassVar[int] = 1
+
+    def gradient(
+        self, batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the corrected gradient.
+
+        ``parameters`` are the centre, the gradient of all rows' log-likelihood there, and the
+        scaled one of the rows of the batch.
+        """
+        _, rows_at_centre, block_at_centre = parameters
+        return batch.prior(position) + rows_at_centre + batch.rows(position) - block_at_centre
+
+
 def corrected(batch: BatchGradients, position: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """Return the gradient with a control variate at a centre."""
     centre, rows_at_centre = parameters

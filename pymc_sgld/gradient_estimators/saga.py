@@ -61,6 +61,7 @@ class Saga(GradientEstimator):
 
     name: ClassVar[str] = "saga"
     parameters: ClassVar[tuple[str, ...]] = ("mean_of_table",)
+    tabled: ClassVar[bool] = True
     remembers: ClassVar[bool] = True
     reference_distance: ClassVar[int] = 2
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc_sgld.chain.parts import Parts
+from pymc_sgld.chain.parts import Parts, by_table
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
@@ -93,7 +93,7 @@ def rows_by_ends(
         total_sizes,
         target_bias=settings.target_bias,
         temperature=temperature,
-        cost=settings.kernel.estimator.gradients_per_batch,
+        cost=by_table(parts).settings.kernel.estimator.gradients_per_batch,
     )
     if chooses_batch_size:
         parts = parts._replace(batch_sizes=needed)
@@ -123,6 +123,8 @@ def _requirement(
 ) -> BatchRequirement:
     """Return the rows a batch needs, the noise of one row, and where it is largest."""
     settings, totals = parts.settings, parts.block_function.total_sizes
+    # rows of which some come more often are drawn one by one: their blocks have no table
+    estimator = (parts if with_replacement else by_table(parts)).settings.kernel.estimator
     batch_sizes = smallest_batch(
         LinearLaw(settings.kernel.rule),
         gaussian,
@@ -130,7 +132,7 @@ def _requirement(
         totals,
         target_bias=settings.target_bias,
         temperature=temperature,
-        cost=settings.kernel.estimator.gradients_per_batch,
+        cost=estimator.gradients_per_batch,
         with_replacement=with_replacement or parts.scheme.with_replacement,
     )
     squares = np.asarray(totals, float) ** 2

@@ -9,6 +9,7 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld.chain.backends import sampling_mode
+from pymc_sgld.chain.block_gradients import CentreTables, layouts_of
 from pymc_sgld.chain.step_graph import loop_constants
 from pymc_sgld.model_graph import with_row_weights
 from pymc_sgld.row_sources import Weighted
@@ -75,17 +76,103 @@ def test_control_variates_are_unbiased_and_exact_at_their_centre(make_step):
     rng = np.random.default_rng(0)
     centre, position = rng.normal(size=(2, chain.n_dim))
     chain.state.estimator_parameters = centre_parameters(chain.block_function, centre)
+    starts = layouts_of(chain.batches)[0].block_start(np.arange(11))  # each as likely
+    assert len(set(starts)) == 7  # two blocks apart, and five windows of a ring of five rows
     for at, spread in ((position, True), (centre, False)):
-        gradients = np.array([one_gradient(chain, at, start) for start in range(11)])
+        gradients = np.array([one_gradient(chain, at, start) for start in starts])
         full = chain.block_function.full(at)[1]
         np.testing.assert_allclose(gradients.mean(axis=0), full, rtol=1e-8, atol=1e-8)
+        of_two = [by_two_gradients(chain, at, centre, start) for start in starts]
+        np.testing.assert_allclose(gradients, of_two, rtol=1e-8, atol=1e-8)
         assert (gradients.std(axis=0) > 1e-3).all() == spread
+
+
+def rows_in_order(chain):
+    return chain.batches.arrays("cv", lambda group: np.random.default_rng(3).permutation(11))
+
+
+def by_two_gradients(chain, position, centre, start):
+    """The estimate with the batch read at both points."""
+    function = chain.block_function
+    blocks = [leaf[start : start + 3] for leaf in rows_in_order(chain)]
+    here, there = (
+        function.on_blocks(at, blocks, prior_weight=weight, weights=[11 / 3])[1]
+        for at, weight in ((position, 1.0), (centre, 0.0))
+    )
+    return here - there + chain.state.estimator_parameters[1]
+
+
+@pytest.mark.parametrize(("batch_size", "n_blocks"), [(1, 11), (3, 7), (4, 8), (10, 11)])
+def test_tables_of_the_centre_are_exact(make_step, batch_size, n_blocks):
+    """Every block, to 1e-13; drawn as they are, their mean is the gradient of all rows."""
+    model = logistic_model(n_rows=11)
+    step = make_step(
+        "logistic-small", model, sampler="sgld_cv", step_size=0.1, batch_size=batch_size
+    )
+    chain, leaves = step.chain, rows_in_order(step.chain)
+    centre, [layout] = np.random.default_rng(1).normal(size=chain.n_dim), layouts_of(chain.batches)
+    starts = layout.block_start(np.arange(11))
+    tables = CentreTables()
+    rows = chain.block_function, chain.batches, lambda: leaves
+    found = tables.at(starts[:, None], "order", centre, *rows)
+    weights = [11 / batch_size]
+    expected = [
+        chain.block_function.on_blocks(
+            centre, [leaf[s : s + batch_size] for leaf in leaves], prior_weight=0.0, weights=weights
+        )[1]
+        for s in starts
+    ]
+    assert len(set(starts)) == n_blocks
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    rows_at_centre = centre_parameters(chain.block_function, centre)[1]
+    np.testing.assert_allclose(found.mean(axis=0), rows_at_centre, rtol=1e-12, atol=1e-12)
+    # what is kept is made anew for another order and for another centre, and for nothing else
+    again = tables.at(starts[:, None], "order", centre.copy(), *rows[:2], lambda: 1 / 0)
+    np.testing.assert_array_equal(again, found)
+    other = tables.at(starts[:, None], "order", centre + 1, *rows)
+    reversed_rows = [leaf[::-1] for leaf in leaves]
+    turned = tables.at(starts[:, None], "turned", centre + 1, *rows[:2], lambda: reversed_rows)
+    assert not np.allclose(other, found) and not np.allclose(turned, other)
+
+
+def test_groups_of_rows_have_tables_of_their_own(make_step):
+    """Two groups of 7 and 5 rows, batches of 3 and 2: the sum of both, and their mean is exact."""
+    rng = np.random.default_rng(2)
+    with pm.Model() as model:
+        slope = pm.Normal("slope", 0, 1)
+        for name, size in (("a", 7), ("b", 5)):
+            x = rng.normal(size=size)
+            pm.Bernoulli(name, logit_p=slope * x, observed=(x > rng.normal(size=size)).astype(int))
+    step = make_step("two-groups", model, sampler="sgld_cv", step_size=0.1, batch_size=3)
+    chain, centre = step.chain, np.array([0.4])
+    leaves = chain.batches.arrays("groups", lambda group: np.arange([7, 5][group]))
+    columns = [layout.block_start(np.arange(layout.total)) for layout in layouts_of(chain.batches)]
+    starts = np.array(list(itertools.product(*columns)))
+    found = CentreTables().at(
+        starts, 0, centre, chain.block_function, chain.batches, lambda: leaves
+    )
+    rows_at_centre = centre_parameters(chain.block_function, centre)[1]
+    np.testing.assert_allclose(found.mean(axis=0), rows_at_centre, rtol=1e-12)
+    assert found.std() > 0.1
+
+
+def test_a_step_reads_one_gradient_and_a_pass_for_each_order(make_step):
+    """Of rows that come alike; in sweeps, no block comes twice, and the batch is read twice."""
+    model = logistic_model(n_rows=11)
+    size = {"sampler": "sgld_cv", "step_size": 0.1, "batch_size": 3}
+    steps = make_step("logistic-small", model, **size).chain.steps
+    assert steps.passes_per_step == pytest.approx(3 / 11 + 1 / 400)
+    twice = make_step("logistic-small", model, batches="epochs", **size).chain.steps
+    assert twice.passes_per_step == pytest.approx(6 / 11)
+    assert not twice.settings.kernel.estimator.tabled
 
 
 def one_gradient(chain, position, start):
     """The estimate that the compiled loop uses: a step without noise moves by h times it."""
     h = 1e-3
-    leaves = chain.batches.arrays("cv", lambda group: np.random.default_rng(3).permutation(11))
+    leaves, starts = rows_in_order(chain), np.array([[start]])
+    centre, rows = chain.state.estimator_parameters[0], (chain.block_function, chain.batches)
+    entries = CentreTables().at(starts, "cv", centre, *rows, lambda: leaves)
     constants = loop_constants(
         batch_sizes=chain.batches.batch_sizes,
         scales=np.array([11 / 3]),
@@ -94,9 +181,9 @@ def one_gradient(chain, position, start):
         metric_parameters=(),
         leaves=leaves,
     )
-    quiet = Randomness(np.array([[start]]), np.zeros((1, 1, chain.n_dim)))
-    one = np.ones(1)
-    moved = chain.loop.run({"position": position}, quiet, h * one, one, constants)["position"]
+    quiet = Randomness(starts, np.zeros((1, 1, chain.n_dim)))
+    one, state = np.ones(1), {"position": position}
+    moved = chain.loop.run(state, quiet, h * one, one, constants, entries)["position"]
     return (moved - position) / h
 
 

@@ -72,17 +72,14 @@ def run(module, *arguments, python=sys.executable, cache=None):
 
 def steps(cases):
     """Part a."""
-    found = []
     for family, n_dim, dtype in cases:
         figures = run("steps", family, n_dim, dtype)
-        found.append({"family": family, "n_dim": n_dim, "dtype": dtype} | figures)
-    return found
+        yield {"family": family, "n_dim": n_dim, "dtype": dtype} | figures
 
 
 def end_to_end(sizes, cache):
     """Part b: methods in turns; ours from an empty cache, then with other data."""
     python, why_not = peers_python()
-    found = []
     for n_rows in sizes:
         plan = [("psg_auto", "cold", 1, Path(cache, str(n_rows)))]
         plan += [(method, "", 2, Path(cache, str(n_rows))) for method in METHODS]
@@ -90,14 +87,13 @@ def end_to_end(sizes, cache):
         for method, state, seed, own_cache in plan:
             row = {"method": method, "state": state, "rows": n_rows}
             if n_rows > LARGEST.get(method, n_rows):
-                found.append(row | {"failed": "not run: minutes for some hundred draws"})
+                yield row | {"failed": "not run: minutes for some hundred draws"}
             elif method in FROM_OUTSIDE and python is None:
-                found.append(row | {"failed": f"not run: {why_not}"})
+                yield row | {"failed": f"not run: {why_not}"}
             else:
                 outside = method in FROM_OUTSIDE
                 module, chosen = ("peers", python) if outside else ("ours", sys.executable)
-                found.append(row | one_of(module, method, n_rows, seed, chosen, own_cache))
-    return found
+                yield row | one_of(module, method, n_rows, seed, chosen, own_cache)
 
 
 def one_of(module, method, n_rows, seed, python, cache):
@@ -130,27 +126,23 @@ def accuracy(draws, method, n_rows, seed):
 
 def first_draws(names, cache):
     """Part c."""
-    found = []
     for name in names:
         own = Path(cache, name)
         for state in ("cold", "warm"):
             figures = run("ours", "first_draw", name, 0, "-", cache=own)
-            found.append({"model": name, "state": state} | figures)
-    return found
+            yield {"model": name, "state": state} | figures
 
 
 def scales(rows):
     """Part d: as far as memory allows."""
-    found = []
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for n_rows in rows:
         needed = n_rows * BYTES_PER_ROW
         if needed > free:
             said = f"not run: {needed / 1e9:.0f} GB of memory needed, {free / 1e9:.0f} GB free"
-            found.append({"rows": n_rows, "failed": said})
+            yield {"rows": n_rows, "failed": said}
             continue
-        found.append({"rows": n_rows} | run("ours", "scale", n_rows, 0, "-"))
-    return found
+        yield {"rows": n_rows} | run("ours", "scale", n_rows, 0, "-")
 
 
 def machine():
@@ -197,8 +189,11 @@ def main():
         results = report.read()
         for part in options.parts:
             name, measure = parts[part]
-            results[name] = {"machine": machine(), "rows": measure()}
-            report.write(results)  # after each part: what is there is not lost
+            rows, of_machine = [], machine()
+            for row in measure():
+                rows.append(row)
+                results[name] = {"machine": of_machine, "rows": rows}
+                report.write(results)  # after each: what is there is not lost
     finally:
         shutil.rmtree(cache, ignore_errors=True)
     report.show(results)

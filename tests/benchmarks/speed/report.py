@@ -147,8 +147,14 @@ def _first_draws(rows):
     for row in rows:
         said = row.get("failed") or f"{row['cpu_seconds']:.1f}"
         by_model.setdefault(row["model"], {})[row["state"]] = said
-    lines = [[name, found["cold"], found["warm"]] for name, found in by_model.items()]
+    lines = [
+        [name, found.get("cold", "-"), found.get("warm", "-")] for name, found in by_model.items()
+    ]
     return _table(["model", "cold", "warm"], lines)
+
+
+def _rounded_or_dash(value):
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _scales(rows):
@@ -161,8 +167,8 @@ def _scales(rows):
             continue
         lines.append([
             f"{row['rows']:,}", f"{row['data_megabytes']:,.0f}",
-            f"{row['first_draw_cpu_seconds']:.1f}", f"{row['microseconds_a_draw']:.0f}",
-            f"{row['microseconds_a_step']:.0f}", row["batch_size"],
+            f"{row['first_draw_cpu_seconds']:.1f}", _rounded_or_dash(row["microseconds_a_draw"]),
+            _rounded_or_dash(row["microseconds_a_step"]), row["batch_size"],
             f"{row['peak_over_data_megabytes']:,.0f}",
         ])  # fmt: skip
     return _table(heads, lines)
