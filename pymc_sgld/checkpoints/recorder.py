@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock, SavedState
+from pymc_sgld.checkpoints.plain_data import NotPlain
 from pymc_sgld.checkpoints.running_moments import RunningMoments
 from pymc_sgld.types import Array, Point
 
@@ -75,7 +76,8 @@ class Recorder:
     def write(self) -> None:
         """Write what is new.
 
-        A disk that is full is said and does no harm to the chain: it is tried again.
+        A disk that is full, or a state that files cannot hold, is said, tried again, and does no
+        harm to the chain.
         """
         with self._busy:
             self._write()
@@ -92,7 +94,7 @@ class Recorder:
                 self._begins = False
             self.folder.write_block(self._block(n_new))
             self.folder.write_state(saved, self._given)
-        except OSError as error:
+        except (OSError, NotPlain) as error:
             _log.warning(
                 f"No checkpoint could be written to {self.folder.path}: {error}. The chain goes "
                 f"on and it is tried again; the folder has the first {self.written} draws."

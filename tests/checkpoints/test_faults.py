@@ -11,6 +11,7 @@ import pymc_sgld as psg
 
 from pymc_sgld.checkpoints import run_folder
 from pymc_sgld.checkpoints.chain_folder import ChainFolder
+from pymc_sgld.checkpoints.recorder import Recorder
 from tests.checkpoints.processes import Endless, same_draws
 from tests.checkpoints.runs import SESSION, Stopped, assert_same, gaussian, sample
 
@@ -217,3 +218,16 @@ def test_files_that_belong_to_no_run_are_left_out(stopped):
     (stopped / "draws-of-mine.npz").write_bytes(b"")
     (stopped / "state-000000000099.npz.part").write_bytes(b"")
     np.testing.assert_equal(ChainFolder(stopped).n_draws, 26)
+
+
+def test_a_state_that_files_cannot_hold_is_said_and_the_chain_goes_on(tmp_path, caplog):
+    recorder = Recorder(ChainFolder(tmp_path), 60, 0, 0, lambda point: {}, {})
+    recorder.add({"x": np.zeros(1)}, {"seconds": 1.0}, {"law": abs})
+    with caplog.at_level(logging.WARNING, "pymc.sgld"):
+        recorder.write()
+    assert "it[0]['law'] is a builtin_function" in caplog.text
+    recorder.add({"x": np.ones(1)}, {"seconds": 1.0}, {"law": 2.0})
+    recorder.write()
+    assert ChainFolder(tmp_path).last_state({}).state == {"law": 2.0}
+    [block] = ChainFolder(tmp_path).readable_blocks()
+    assert block.values["x"].tolist() == [[0.0], [1.0]]
