@@ -25,6 +25,7 @@ from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparamet
 from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
 from pymc_sgld.model_graph import row_model
 from pymc_sgld.samplers import RestartedLangevin
+from pymc_sgld.step_methods import auto_gibbs
 from tests.gaussian_hierarchy import LEAST_LOG_SCALE, gaussian_hierarchy
 
 QUIET = {"progressbar": False, "cores": 1, "compute_convergence_checks": False}
@@ -407,6 +408,16 @@ def test_law_with_minibatches_and_an_unknown_scale(hierarchy, model, step):
     passes = idata.sample_stats["data_passes"].values[0, 1]
     # of the steps on batches, and of the table of an order that serves 400 of them: no more
     assert passes == pytest.approx(3 * (200 / 800 + 1 / 400))
+
+
+def test_law_where_a_split_was_tuned_by_sparse_matrices(hierarchy, model, monkeypatch):
+    """The same on batches of 200, with the search for thousands of effects."""
+    monkeypatch.setattr(auto_gibbs, "LARGEST_DENSE", 1)
+    step = psg.Auto(model=model, rng=0, verify=False, batch_size=200)
+    assert step.chain.tuner.tuned.covariance is None and step.choice.gradient == "control_variate"
+    with model:
+        idata = pm.sample(4000, step=step, tune=200, chains=2, random_seed=1, **QUIET)
+    assert errors_of(hierarchy, idata.posterior) < ERRORS
 
 
 @pytest.mark.slow
