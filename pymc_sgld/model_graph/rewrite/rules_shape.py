@@ -79,7 +79,6 @@ def rows_of_join(op: Join, node: Apply, output: int, axis: int, rows: RowRequest
     return pt.cast(picked, node.outputs[output].type.dtype)
 
 
-@register_row_rule(Reshape)
 @register_row_rule(Split)
 def rows_of_split(op: Split, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
     """Split along another axis."""
@@ -90,6 +89,7 @@ def rows_of_split(op: Split, node: Apply, output: int, axis: int, rows: RowReque
     return parts[output]
 
 
+@register_row_rule(Reshape)
 @register_row_rule(JoinDims)
 @register_row_rule(SplitDims)
 def rows_of_reshape(op: Any, node: Apply, output: int, axis: int, rows: RowRequest) -> Variable:
