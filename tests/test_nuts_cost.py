@@ -61,6 +61,7 @@ def test_the_short_run_is_short():
     cost = measured_cost(fake.probe, 2000, bound=10.0, clock=fake.clock)
     assert 197 <= len(list(fake.trees)) <= 198
     np.testing.assert_allclose(cost.seconds, 2000 * 1023 * 1.02e-3, rtol=1e-9)
+    assert "about 2100 s: a gradient takes 1 ms, and" in cost.in_words()
 
 
 def told(model, cost):
@@ -82,7 +83,8 @@ def test_nuts_is_taken_on_both_sides_of_its_bounds(seconds):
         assert asked == [(2000, bound)]
         assert bool(reading.why_nuts) == (seconds <= bound)
         assert (reading.row_model is None) == bool(reading.why_nuts)
-        words = f"about {seconds:.2g} s: a gradient takes 0.1 ms, and a draw of a short run took 50"
+        rounded = float(f"{seconds:.2g}")
+        words = f"about {rounded:g} s: a gradient takes 0.1 ms, and a draw of a short run took 50"
         assert words in (reading.why_nuts or reading.why_batches)
 
 

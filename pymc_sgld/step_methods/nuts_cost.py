@@ -13,6 +13,7 @@ from pymc_sgld.model_graph.density.modes import chosen_mode
 
 _SHORT_RUN_SECONDS = 2.0
 _MOST_DRAWS = 200  # of the short run
+_MAX_TREEDEPTH = 10  # PyMC's own, which it lowers for the first 200 draws
 _SECONDS_PER_LEAPFROG = 2e-5  # of NUTS itself, beside the gradient
 _REPEATS = 5  # of a timed gradient
 
@@ -29,13 +30,19 @@ class NutsCost(NamedTuple):
 
     def in_words(self) -> str:
         """Say what was measured."""
-        unit = "ms" if self.gradient_seconds >= 1e-4 else "µs"
+        unit = "ms" if self.gradient_seconds >= 9.5e-5 else "µs"
         value = self.gradient_seconds * (1e3 if unit == "ms" else 1e6)
         about, uncompiled = ("at most", " uncompiled") if self.at_most else ("about", "")
         return (
-            f"{about} {max(self.seconds, 0.1):.2g} s: a gradient takes {value:.2g} {unit}"
-            f"{uncompiled}, and a draw of a short run took {self.gradients_per_draw:.0f} of them"
+            f"{about} {_rounded(max(self.seconds, 0.1))} s: a gradient takes {_rounded(value)} "
+            f"{unit}{uncompiled}, and a draw of a short run took {self.gradients_per_draw:.0f} "
+            "of them"
         )
+
+
+def _rounded(value: float) -> str:
+    """Return two digits of a number, never as a power of ten."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 class Probe(NamedTuple):
@@ -103,6 +110,7 @@ def probe_of(model: pm.Model, seed: int = 0) -> Probe:
             progressbar=False,
             quiet=True,
             compile_kwargs={"mode": "FAST_COMPILE"},
+            early_max_treedepth=_MAX_TREEDEPTH,
         )
     finally:
         logger.setLevel(level)
