@@ -263,7 +263,7 @@ class Steps:
 def run_once(run: Steps) -> None:
     """Run one step that counts for nothing, so that compiling is done before any chain runs.
 
-    Numba and JAX compile at the first call; in several processes each would compile for itrun.
+    Numba and JAX compile at the first call; in several processes each would compile for itself.
     """
     batches = run.batches.batch_sizes
     leaves = [
