@@ -9,6 +9,7 @@ import numpy as np
 import pymc as pm
 import pytest
 import scipy.stats
+import xarray as xr
 
 from pymc.exceptions import SamplingError
 from pymc.sampling.parallel import ParallelSamplingError
@@ -70,9 +71,11 @@ def test_the_record_prints_as_a_table(run):
     assert "rows of a batch" in repr(psg.tuning_table(idata))
     text = console.export_text()
     assert "rows of a batch" in text and "over 3 parameters" in text
-    with pytest.raises(ValueError, match="no group 'tuning'"), pm.Model():
+    with pytest.raises(ValueError, match="no group 'posterior'"), pm.Model():
         pm.Normal("x")
         psg.tuning_table(pm.sample_prior_predictive(1))
+    with pytest.raises(ValueError, match="no group 'tuning'"):
+        psg.tuning_table(xr.DataTree.from_dict({"posterior": idata["posterior"].to_dataset()}))
 
 
 def test_a_smaller_target_takes_larger_batches(target):
