@@ -57,7 +57,7 @@ def test_the_same_model_twice():
         ({"label": "c"}, {"mu"}),
         ({"factor": 2.0}, {"double"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)),
 )
 def test_what_changed_is_named_and_nothing_else(changes, names):
     if changes.get("law") is pm.Laplace:
