@@ -51,7 +51,7 @@ def there_and_back(value, tmp_path, **given):
         np.float64,
         [1, (2, 3.5), {"a": None, (1.0, 2.0): [()]}],
         {3, 1, 2},
-        frozenset({"b", "a"}),
+        frozenset({"a"}),
         Pair(1, Pair(2.0, ())),
         Frozen(Frozen(1.0), {(0.1, 1.0): 0.3}),
     ],
