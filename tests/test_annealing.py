@@ -123,7 +123,8 @@ def test_on_batches_of_rows_the_path_is_evaluated_on_all():
 
 
 def test_step_sizes_follow_the_temperature_where_batches_make_noise(make_step):
-    step = make_step("regression", linear_regression().model(), batch_size=50)
+    options = {"batch_size": 50, "batches": "independent"}
+    step = make_step("regression", linear_regression().model(), **options)
     step.setup_chain(np.random.default_rng(0), 1, 1)
     step.step({"theta": np.zeros(3)})
     picture = step.chain.state.predicted_law
