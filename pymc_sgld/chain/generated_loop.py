@@ -16,6 +16,9 @@ import pytensor
 import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
 from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_njit
 from pytensor.sparse.type import SparseTensorType
@@ -220,8 +223,19 @@ def compile_generated(row_model: RowModel, kernel: Kernel, mode: Mode) -> Genera
         kernel.estimator.remembers,
     )
     takes = {i: _taking(leaf, mode) for i, leaf in enumerate(leaves) if sparse[i]}
-    step = compile_function(inputs, after, mode=mode)
+    step = compile_function(inputs, _without_shared(after), mode=mode)
     return GeneratedLoop(state_names(kernel), step, takes, shape)
+
+
+def _without_shared(outputs: Sequence[Any]) -> list[Any]:
+    """Put the values of shared variables, such as lengths of dimensions, in their places.
+
+    The loop calls what numba compiled of the step, which takes its inputs alone.
+    """
+    shared = {v: v.get_value() for v in ancestors(outputs) if isinstance(v, SharedVariable)}
+    values = {v: v.type.filter_variable(value) for v, value in shared.items()}
+    result: list[Any] = graph_replace(list(outputs), values, strict=False)
+    return result
 
 
 def _taking(leaf: Any, mode: Mode) -> Any:

@@ -165,7 +165,10 @@ def sort_over_rows():
 
 @refused(
     "Cannot minibatch 'y' along axis 0: parameter 'z' has one entry per row (local latent). "
-    "Marginalise it: write the density of a row with it integrated out. Pass rows={'y': None} to "
+    ""
+    "Marginalise it: psg.sample does where a row has one or two, and psg.marginal_model "
+    "returns the model; else write the density of a row with it integrated out. Pass "
+    "rows={'y': None} to "
     "evaluate it in full at every step, or use pm.sample() (NUTS).",
 )
 def latent_variable_per_row():
@@ -175,7 +178,9 @@ def latent_variable_per_row():
 
 @refused(
     "Cannot minibatch 'y' along axis 0: parameter 'walk' has one entry per row (local "
-    "latent). Marginalise it: write the density of a row with it integrated out. Pass "
+    "latent). "
+    "Marginalise it: psg.sample does where a row has one or two, and psg.marginal_model "
+    "returns the model; else write the density of a row with it integrated out. Pass "
     "rows={'y': None} to evaluate it in full at every step, or use pm.sample() (NUTS).",
 )
 def latent_random_walk_per_row():
@@ -435,7 +440,10 @@ def cox_partial_likelihood():
 
 @refused(
     "Cannot minibatch 'y' along axis 0: parameter 'z' has one entry per row (local latent). "
-    "Marginalise it: write the density of a row with it integrated out. Pass rows={'y': None} to "
+    ""
+    "Marginalise it: psg.sample does where a row has one or two, and psg.marginal_model "
+    "returns the model; else write the density of a row with it "
+    "integrated out. Pass rows={'y': None} to "
     "evaluate it in full at every step, or use pm.sample() (NUTS).",
 )
 def eight_schools():

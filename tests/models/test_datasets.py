@@ -82,7 +82,7 @@ def test_it_is_fetched_once(home):
 def test_another_file_is_refused(home):
     folder, _, _ = home
     (folder / "data.txt").write_text("1 2 3 4\n")
-    with pytest.raises(ValueError, match=r"hash of downloaded file .* does not match"):
+    with pytest.raises(MissingData, match=r"hash of downloaded file .* does not match"):
         load("concrete")
 
 

@@ -169,5 +169,5 @@ def test_there_must_be_a_tune_phase_to_learn_in(make_step, gaussian):
     ],
 )
 def test_combinations_that_are_refused(make_step, gaussian, sampler, arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make_step("gaussian", gaussian.model(), sampler=sampler, **{"batch_size": 3, **arguments})

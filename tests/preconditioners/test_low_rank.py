@@ -191,6 +191,6 @@ def test_what_still_needs_a_matrix(arguments, message):
     }
     rule, estimator = StochasticGradientLangevin(), ESTIMATORS["minibatch"]
     settings = choose_settings("sgld", rule, estimator, **(given | arguments))
-    assert settings(20).axes.metric.name == settings(20).preconditioner.name
+    assert settings(20).kernel.metric.name == settings(20).preconditioner.name
     with pytest.raises(ValueError, match=message):
         settings(2100)

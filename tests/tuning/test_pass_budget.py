@@ -102,8 +102,8 @@ def test_the_bar_says_what_is_done_and_how_often_the_data_were_read(model):
     with tuning_shown(True, console):
         psg.Auto(model=model, rng=0, verify=False)
     said = file.getvalue()
-    for what in ("Compiling", "looking for a mode on some", "looking for other modes"):
-        assert what in said
+    # What is over within a tenth of a second the bar may not show.
+    assert "Compiling" in said and "Tuning: looking for" in said
     assert "passes through the data" in said
     with tuning_shown(False, console), pytest.raises(TooManyPasses):
         with counted(PassCounter(1)):
