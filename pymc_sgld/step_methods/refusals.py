@@ -49,19 +49,17 @@ def report_refusals(result: Any, model: pm.Model, support: Support) -> None:
     share = float(np.mean(result["sample_stats"][records.DIVERGING]))
     if share <= _WORTH_SAYING:
         return
-    sentence = (
-        f"{share:.0%} of the draws were refused (diverging in sample_stats): the chain stayed."
-    )
+    said = f"{share:.0%} of the draws were refused (diverging in sample_stats): the chain stayed."
     names = ", ".join(repr(potential.name) for potential in model.potentials)
     if support.is_bounded:
         of = f" of {names}" if names else ""
         _log.warning(
-            f"{sentence} The support{of} has an end, beyond which the log-density is not finite. Where "
+            f"{said} The support{of} has an end, beyond which the log-density is not finite. Where "
             "it can be, write the constraint as a transform: pm.HalfNormal, pm.Uniform, "
             "transform=pm.distributions.transforms.ordered."
         )
     else:
         _log.warning(
-            f"{sentence} The step is too large for this model: give a smaller step_size, or leave it "
+            f"{said} The step is too large for this model: give a smaller step_size, or leave it "
             "out to have it chosen."
         )
