@@ -11,12 +11,15 @@ import pymc_sgld as psg
 
 from pymc_sgld.model_graph import RowError, read_rows
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
+from pymc_sgld.model_graph.latents.row_latents import row_latents
+from pymc_sgld.step_methods import auto_latents
 from pymc_sgld.step_methods.auto_latents import (
     _mode_of_shared,
     _shift,
     integrate_latents,
     integrated_where_wanted,
 )
+from pymc_sgld.step_methods.auto_nuts import Reading
 from tests.model_graph.test_row_latents import (
     gaussian,
     gaussian_exact,
@@ -41,7 +44,7 @@ def overdispersed_counts(sigma, n_rows=N_ROWS, mean=0.5):
 
 @pytest.fixture(scope="module")
 def narrow():
-    return integrate_latents(overdispersed_counts(0.7), "auto", np.random.default_rng(1))
+    return integrate_latents(row_latents(overdispersed_counts(0.7)), np.random.default_rng(1))
 
 
 def test_rows_that_are_nearly_gaussian_take_few_nodes(narrow):
@@ -55,7 +58,7 @@ def test_rows_that_are_nearly_gaussian_take_few_nodes(narrow):
 def test_the_error_that_is_said_is_that_of_the_mode(narrow):
     """Against modes of the marginal density with 41 nodes, by Newton steps on all rows."""
     rng = np.random.default_rng(2)
-    position, covariance = _mode_of_shared(narrow.taken, rng, None)
+    position, covariance, _ = _mode_of_shared(narrow.taken, rng, None)
     said, _ = _shift(narrow.taken, 3, position, covariance, rng)
     gradients = []
     for nodes in (3, 41):
@@ -69,7 +72,8 @@ def test_the_error_that_is_said_is_that_of_the_mode(narrow):
 
 
 def test_wide_rows_take_more_nodes(narrow):
-    wide = integrate_latents(overdispersed_counts(1.5, mean=1.1), "auto", np.random.default_rng(1))
+    taken = row_latents(overdispersed_counts(1.5, mean=1.1))
+    wide = integrate_latents(taken, np.random.default_rng(1))
     assert wide.nodes > narrow.nodes and wide.shift + 2 * wide.shift_error < 0.02
 
 
@@ -82,10 +86,36 @@ def two_modes():
     return model
 
 
+def with_a_start():
+    with pm.Model() as model:
+        tau = pm.HalfNormal("tau", initval=0.7)
+        pm.Normal("y", pm.Normal("z", 0, tau, shape=9), 1.0, observed=np.arange(9.0))
+    return model
+
+
+def test_modes_far_from_each_other_are_seen_and_one_mode_is_one():
+    """At z = 3 and -3, 36 standard deviations of the row apart; and where there is one alone."""
+    for build, share in ((two_modes, 1.0), (gaussian, 0.0), (two_correlated, 0.0)):
+        taken = row_latents(build())
+        point = taken.shared.initial_point()
+        taken.move_starts(point)
+        assert taken.rows_of_several_modes(point).mean() == share
+
+
+def test_a_default_run_says_why_latents_were_kept(caplog, monkeypatch):
+    """Where minibatches would be taken, and the latents cannot be integrated out."""
+    monkeypatch.setattr(auto_latents, "read_for_auto", lambda *_, **__: Reading(""))
+    assert integrated_where_wanted(two_modes(), "auto", "auto", 1, None, 1000) is None
+    assert "Latents of rows are not integrated out. z: in 100.00% of the rows" in caplog.text
+    with pytest.raises(RowError, match="other modes"):  # a sampler that was named
+        integrated_where_wanted(two_modes(), "auto", "auto", 1, None, 0)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (two_modes, r"^z: (in [0-9]+% of the rows|quadrature with 31 nodes)"),
+        (two_modes, r"^z: in 100.00% of the rows the latents have other modes"),
+        (with_a_start, r"^Latents of rows cannot be integrated out of this model: .*initval"),
         (three_latents, r"^'z' are 3 latents in each row"),
         (gaussian_exact, r"^No free variable has one entry per row"),
     ],

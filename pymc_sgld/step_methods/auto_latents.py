@@ -26,11 +26,6 @@ _TO_SEARCH = 9
 LARGEST_SHIFT = 0.02  # of a posterior mean, in posterior standard deviations
 _ROWS = 2000  # on which two rules are compared
 _PARTS = 10  # of them, for a standard error
-_ROWS_SEEN_WIDELY = 200
-# Equally spaced nodes of each axis, and how far they reach, in standard deviations of a row.
-_WIDE = {1: (401, 20.0), 2: (61, 10.0)}
-# Of the log of a row's integral, beyond which rows have modes that adaptive nodes do not see.
-_UNSEEN = 0.05
 _ROUNDS = 3  # of a mode of what rows share, and the modes of the latents there
 _ROUND_OVER = 0.1  # posterior standard deviations from one to the next
 _PYTHON = {"mode": "FAST_COMPILE"}  # by numpy: to compile costs more than a few evaluations
@@ -93,8 +88,9 @@ def integrated_where_wanted(
     ----------
     model : pm.Model
     latents : {"auto", "quadrature", False}
-    rows, mode
-        As for :func:`integrate_latents`.
+    rows
+        As for `row_model`.
+    mode : str or pytensor Mode, optional
     random_seed : int, sequence of int or numpy.random.Generator, optional
     nuts_draws : int
         Of a chain of NUTS, where that may be taken; else 0.
@@ -102,25 +98,31 @@ def integrated_where_wanted(
     Raises
     ------
     RowError
-        Where "quadrature" is wanted and not possible.
+        Where quadrature is wanted, or needed by a sampler that was named, and not possible.
     """
     if latents is False or (latents == "auto" and not _may_have_latents(model)):
         return None
+    may_be_nuts = bool(nuts_draws) and latents == "auto"
     try:
-        if nuts_draws and latents == "auto":
-            taken = row_latents(model, rows=rows)
-            rule = QuadratureRule.gauss_hermite(_TO_SEARCH, taken.n_latents)
-            marginal = taken.marginal_model(rule)
-            if read_for_auto(marginal, draws=nuts_draws, tune=None).why_nuts:
-                return None
-        own = (
-            random_seed.spawn(1)[0] if isinstance(random_seed, np.random.Generator) else random_seed
-        )
-        return integrate_latents(model, rows, np.random.default_rng(own), mode)
+        taken = row_latents(model, rows=rows)
     except RowError:
         if latents == "auto":
-            return None
+            return None  # `row_model` says what it cannot take
         raise
+    if may_be_nuts:
+        marginal = taken.marginal_model(QuadratureRule.gauss_hermite(_TO_SEARCH, taken.n_latents))
+        if read_for_auto(marginal, draws=nuts_draws, tune=None).why_nuts:
+            return None
+    seed = random_seed
+    if isinstance(seed, np.random.Generator):
+        [seed] = seed.spawn(1)
+    try:
+        return integrate_latents(taken, np.random.default_rng(seed), mode)
+    except RowError as error:
+        if not may_be_nuts:
+            raise
+        _log.warning(f"Latents of rows are not integrated out. {error}")
+        return None
 
 
 def _may_have_latents(model: pm.Model) -> bool:
@@ -134,7 +136,7 @@ def _may_have_latents(model: pm.Model) -> bool:
 
 
 def integrate_latents(
-    model: pm.Model, rows: Any, generator: np.random.Generator, mode: Any = None
+    taken: RowLatents, generator: np.random.Generator, mode: Any = None
 ) -> IntegratedModel:
     r"""Integrate the latents of rows out, with as many nodes as the number of rows asks for.
 
@@ -147,9 +149,7 @@ def integrate_latents(
 
     Parameters
     ----------
-    model : pm.Model
-    rows : str or dict
-        As for `row_model`.
+    taken : RowLatents
     generator : numpy.random.Generator
         Chooses rows.
     mode : str or pytensor Mode, optional
@@ -157,11 +157,10 @@ def integrate_latents(
     Raises
     ------
     RowError
-        Where a row has more than two latents, several modes, or no number of nodes is enough.
+        Where latents of a row have several modes, or no number of nodes is enough.
     """
-    taken = row_latents(model, rows=rows)
-    position, covariance = _mode_of_shared(taken, generator, mode)
-    _refuse_several_modes(taken, position, generator)
+    position, covariance, point = _mode_of_shared(taken, generator, mode)
+    _refuse_several_modes(taken, point)
     shift = error = np.inf
     for nodes in LADDER:
         shift, error = _shift(taken, nodes, position, covariance, generator)
@@ -179,8 +178,11 @@ def integrate_latents(
 
 def _mode_of_shared(
     taken: RowLatents, generator: np.random.Generator, mode: Any
-) -> tuple[Array, Array]:
-    """Return mode and covariance of what rows share, with the starts at the rows' modes there."""
+) -> tuple[Array, Array, dict[str, Array]]:
+    """Return the mode of what rows share, its covariance, and the mode by name.
+
+    The starts are then at the modes of the rows there.
+    """
     point = taken.shared.initial_point()
     taken.move_starts(point)
     model = taken.marginal_model(QuadratureRule.gauss_hermite(_TO_SEARCH, taken.n_latents))
@@ -196,7 +198,7 @@ def _mode_of_shared(
         taken.move_starts(row_model.by_name(position))
         if far < _ROUND_OVER:
             break
-    return position, covariance
+    return position, covariance, row_model.by_name(position)
 
 
 def _scores(row_model: RowModel, position: Array, parts: list[Array]) -> Array:
@@ -233,25 +235,12 @@ def _shift(
     return float(np.abs(mean[worst])), error
 
 
-def _refuse_several_modes(
-    taken: RowLatents, position: Array, generator: np.random.Generator
-) -> None:
-    """Compare adaptive nodes, which see one mode of a row's latents, with a wide grid."""
-    chosen = generator.choice(taken.n_rows, min(_ROWS_SEEN_WIDELY, taken.n_rows), replace=False)
-    nodes, reach = _WIDE[taken.n_latents]
-    integrals = [
-        read_rows(taken.marginal_model(rule)).row_logp(position, chosen, compile_kwargs=_PYTHON)[
-            taken.potential
-        ]
-        for rule in (
-            QuadratureRule.gauss_hermite(2 * LADDER[-1] + 1, taken.n_latents),
-            QuadratureRule.equally_spaced(nodes, taken.n_latents, reach),
-        )
-    ]
-    unseen = np.mean(integrals[1] - integrals[0] > _UNSEEN)
-    if unseen:
+def _refuse_several_modes(taken: RowLatents, point: Any) -> None:
+    """Refuse latents with modes that the nodes, which are placed at one, do not see."""
+    share = float(taken.rows_of_several_modes(point).mean())
+    if share:
         raise RowError(
-            f"{', '.join(taken.latents)}: in {unseen:.0%} of the rows the latents have other modes "
+            f"{', '.join(taken.latents)}: in {share:.2%} of the rows the latents have other modes "
             "than the one that quadrature nodes are placed at. Write a mixture of the modes as "
             "pm.Mixture, or use pm.sample() (NUTS)."
         )
@@ -291,6 +280,7 @@ def marginal_model(
         Where no variable has an entry per row, or a row has more than two, or several modes of
         them, or no number of nodes is enough.
     """
-    integrated = integrate_latents(pm.modelcontext(model), rows, np.random.default_rng(random_seed))
+    taken = row_latents(pm.modelcontext(model), rows=rows)
+    integrated = integrate_latents(taken, np.random.default_rng(random_seed))
     _log.info(integrated.in_words())
     return integrated.model

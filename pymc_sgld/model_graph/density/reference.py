@@ -33,7 +33,6 @@ _AS_WRITTEN = Mode(linker="py", optimizer="minimum_compile")
 _STABILISED = _AS_WRITTEN.including("canonicalize", "stabilize")
 # What numpy does not do for a whole array at once: its Python loop would take minutes.
 _SLOW_IN_PYTHON = (Scan, OpFromGraph)
-_MOST_OPERANDS = 31  # of numpy, with the result 32
 _LARGEST_CONSTANT = 16  # entries: longer ones are data, shorter ones often shapes
 
 type Evaluated = tuple[Any, np.ndarray]
@@ -198,8 +197,6 @@ def _is_slow(node: Apply) -> bool:
         n_batch = node.op.batch_ndim(node)
         return any(length != 1 for length in node.outputs[0].type.shape[:n_batch])
     of_scalars = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ScalarLoop)
-    if isinstance(node.op, Elemwise) and len(node.inputs) > _MOST_OPERANDS:
-        return True
     return of_scalars or isinstance(node.op, _SLOW_IN_PYTHON)
 
 

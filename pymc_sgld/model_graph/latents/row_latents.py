@@ -18,10 +18,10 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 
-from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_density import RowLeaf
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 from pymc_sgld.model_graph.latents.row_integrals import SIMPLE, RowIntegral
+from pymc_sgld.model_graph.latents.row_modes import RowModes, in_terms_of
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.factors import uses_minibatch
@@ -35,8 +35,15 @@ from pymc_sgld.model_graph.rewrite.row_axes import RowsArgument
 MOST_LATENTS = 2  # of a row: nodes grow with their power
 # From modes at a point near by; more would only make the graph longer.
 NEWTON_STEPS = 3
-_MOST_STEPS = 100  # of Newton on all rows, to move the starts
-_ARRIVED = 1e-6  # the length of a step, in standard deviations of a row's latents
+# From where another mode of a row is looked for: standard deviations of the prior, by latent.
+_PLACES_IN_PRIOR = {
+    1: np.array([[-4.0], [-1.5], [1.5], [4.0]]),
+    2: np.array([[-2.5, 0.0], [2.5, 0.0], [0.0, -2.5], [0.0, 2.5]]),
+}
+_STEPS_TO_ANOTHER_MODE = 40
+_ARRIVED_THERE = 1e-2
+_APART = 3.0  # standard deviations of the row
+_SHARE_OF_DENSITY = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +69,8 @@ class RowLatents:
     n_rows: int
     n_latents: int
     dims: tuple[str, ...]
-    integral: RowIntegral = field(repr=False)  # of placeholders
+    integral: RowIntegral = field(repr=False)  # of placeholders, as is the next
+    prior: RowIntegral = field(repr=False)  # of the latents alone
     placeholders: Mapping[str, Variable] = field(repr=False)
     starts: tuple[Any, ...] = field(repr=False)  # shared variables, each of shape (N,)
     natural: tuple[Variable, ...] = field(repr=False)  # each latent as its variable has it, (N,)
@@ -119,18 +127,46 @@ class RowLatents:
         float
             Length of the longest last step, in standard deviations of a row's latents.
         """
-        model = self.shared
-        new, length = self.integral.newton_step(self.starts)
-        outputs = model.replace_rvs_by_values(self._in(model, [*new, length]))
-        step = compile_function(model.value_vars, outputs, mode="FAST_COMPILE")
-        values = [point[v.name] for v in model.value_vars]
-        for _ in range(_MOST_STEPS):
-            *moved, lengths = step(*values)
-            for start, value in zip(self.starts, moved, strict=True):
-                start.set_value(value)
-            if np.max(lengths) < _ARRIVED:
-                break
-        return float(np.max(lengths))
+        climbed = self._climbs(self.integral).climb(point, self._at_starts())
+        for start, value in zip(self.starts, climbed.latents, strict=True):
+            start.set_value(value)
+        return float(np.max(climbed.length))
+
+    def rows_of_several_modes(self, point: Mapping[str, Any]) -> np.ndarray:
+        """Return in which rows the latents have another mode than that where the starts are.
+
+        Newton's method begins at places that are spread over the prior of the latents. Another
+        mode is one that it arrives at, three of the row's standard deviations or more from the
+        starts, and not below a twentieth of the density there.
+
+        Parameters
+        ----------
+        point : dict of str to array
+            As for :meth:`move_starts`.
+
+        Returns
+        -------
+        array of bool, shape (N,)
+        """
+        climbs = self._climbs(self.integral)
+        here = climbs.climb(point, self._at_starts(), most_steps=1)
+        prior = self._climbs(self.prior).climb(point, np.zeros_like(here.latents))
+        several = np.zeros(self.n_rows, dtype=bool)
+        for offset in _PLACES_IN_PRIOR[self.n_latents]:
+            place = prior.latents + np.einsum("jmn,m->jn", prior.factor, offset)
+            there = climbs.climb(point, place, _STEPS_TO_ANOTHER_MODE)
+            with np.errstate(invalid="ignore"):
+                apart = np.abs(there.latents - here.latents) / here.standard_deviations
+                high = there.value > here.value + np.log(_SHARE_OF_DENSITY)
+                arrived = there.length < _ARRIVED_THERE
+            several |= arrived & high & (apart > _APART).any(axis=0)
+        return several
+
+    def _at_starts(self) -> np.ndarray:
+        return np.stack([start.get_value() for start in self.starts])
+
+    def _climbs(self, integral: RowIntegral) -> RowModes:
+        return RowModes(self.shared, in_terms_of(integral, self.shared, self.placeholders))
 
     def _in(self, model: pm.Model, graphs: Sequence[Variable]) -> list[Variable]:
         """Return graphs with a model's own variables in the places of the placeholders."""
@@ -162,7 +198,7 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
         )
     local = local_latent_model(model, rows=rows)
     n_rows, n_latents = local.latents[0].total_size, _number_of_latents(local.latents)
-    fgraph, memo = fgraph_from_model(model)
+    fgraph, memo = _as_graph(model)
     by_value = {value.name: variable for variable, value in model.rvs_to_values.items()}
     variables = [by_value[leaf.name] for leaf in local.latents]
     gone = {memo[variable] for variable in variables}
@@ -170,11 +206,11 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
     _refuse_potentials(model, memo, gone)
     axes = {term.name: term.axis for term in local.row_model.terms}
     latents = [pt.vector(f"latent_{j}", shape=(n_rows,)) for j in range(n_latents)]
-    joint, *natural = _joint(model, memo, local.latents, variables, observed, axes, latents)
-    boundary = [v for v in ancestors([joint, *natural], blockers=fgraph.outputs) if _is_named(v)]
+    graphs = _joint(model, memo, local.latents, variables, observed, axes, latents)
+    boundary = [v for v in ancestors(graphs, blockers=fgraph.outputs) if _is_named(v)]
     placeholders = {v.owner.op.name: v.type(name=v.owner.op.name) for v in boundary}
-    joint, *natural = graph_replace(
-        [joint, *natural], {v: placeholders[v.owner.op.name] for v in boundary}, strict=False
+    joint, prior, *natural = graph_replace(
+        graphs, {v: placeholders[v.owner.op.name] for v in boundary}, strict=False
     )
     left_out = [d for d in model.deterministics if _depends(memo[d], gone)]
     group = local.row_model.groups[local.latents[0].group].name
@@ -187,6 +223,7 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
         n_latents=n_latents,
         dims=(group,) if group in model.coords else (),
         integral=RowIntegral.of(joint, latents),
+        prior=RowIntegral.of(prior, latents),
         natural=tuple(natural),
         places=tuple(
             (variable.name, entry)
@@ -201,6 +238,18 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
     )
 
 
+def _as_graph(model: pm.Model) -> tuple[FunctionGraph, dict[Variable, Variable]]:
+    """Return PyMC's graph of a model, whose variables can be taken out."""
+    try:
+        graph: tuple[FunctionGraph, dict[Variable, Variable]] = fgraph_from_model(model)
+    except (NotImplementedError, ValueError) as error:
+        raise RowError(
+            f"Latents of rows cannot be integrated out of this model: {error}. Leave out initval= "
+            "of its variables, and write it as one model."
+        ) from None
+    return graph
+
+
 def _joint(
     model: pm.Model,
     memo: Mapping[Variable, Variable],
@@ -210,7 +259,10 @@ def _joint(
     axes: Mapping[str, int],
     latents: Sequence[Variable],
 ) -> list[Variable]:
-    """Return the log of the joint density of each row, and each latent as its variable has it."""
+    """Return by row the log of the joint density, that of the latents, and each latent.
+
+    The latents are returned as their variables have them: transformed back.
+    """
     terms, natural, left = [], {}, list(latents)
     for variable, leaf in zip(variables, leaves, strict=True):
         value = _assembled([left.pop(0) for _ in range(_per_row(leaf))], leaf)
@@ -220,20 +272,19 @@ def _joint(
         terms.append(_by_row(pm.logp(random, natural[memo[variable]]), axis))
         if transform is not None:
             terms.append(_by_row(transform.log_jac_det(value, *inputs), axis))
+    prior = sum(terms[1:], start=terms[0])
+    joint = prior
     for y in observed:
         random, data = memo[y].owner.inputs
-        terms.append(_by_row(pm.logp(random, data), axes[y.name]))
-    joint = sum(terms[1:], start=terms[0])
-    for _ in variables:  # a latent may depend on another
-        [joint] = graph_replace([joint], natural, strict=False)
-    entries = [
+        joint = joint + _by_row(pm.logp(random, data), axes[y.name])
+    graphs = [joint, prior] + [
         entry
         for variable, leaf in zip(variables, leaves, strict=True)
         for entry in _entries(natural[memo[variable]], leaf)
     ]
-    for _ in variables:
-        entries = graph_replace(entries, natural, strict=False)
-    return [_checked_by_entry(joint, set(latents)), *entries]
+    for _ in variables:  # a latent may depend on another
+        graphs = graph_replace(graphs, natural, strict=False)
+    return [*(_checked_by_entry(graph, set(latents)) for graph in graphs[:2]), *graphs[2:]]
 
 
 def _entries(value: Variable, leaf: RowLeaf) -> list[Variable]:
