@@ -166,6 +166,7 @@ TUNE_SECONDS = "tune_seconds"
 DRAW_SECONDS = "draw_seconds"
 REASON = "reason"
 INTEGRATED = "integrated_out"
+DIED = "chains_that_died"
 TUNE_PASSES = "tune_passes"
 DRAW_PASSES = "draw_passes"
 INDEPENDENT_DRAWS = "independent_draws"
@@ -184,6 +185,7 @@ OF_A_RUN = {
     DRAW_SECONDS: Record("s", "wall time of the draws that are kept"),
     REASON: Record("", "why `auto` took NUTS; only there"),
     INTEGRATED: Record("", "what was integrated out, and with what error; only there"),
+    DIED: Record("", "which chains died in processes of their own, and how; only there"),
 }
 OF_A_METHOD_COMPARED = {
     TUNE_PASSES: Record("passes", "row gradients of tuning or fitting, over the number of rows"),

@@ -19,7 +19,14 @@ from pymc.sampling.parallel import ParallelSamplingError
 from pymc.stats.convergence import log_warnings, run_convergence_checks
 
 from pymc_sgld import records
-from pymc_sgld.checkpoints import Checkpoint, asked_checkpoint
+from pymc_sgld.checkpoints import (
+    LOST,
+    Checkpoint,
+    SeenChains,
+    asked_checkpoint,
+    chains_as_numbered,
+    draws_of_others,
+)
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
@@ -333,23 +340,14 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
     step.check_draws(run.draws)
     clock = Clock(run.callback)
     started = perf_counter()
-    for_pymc = run.for_pymc
     with (
         nullcontext(step)
         if run.checkpoint is None
         else run.checkpoint.running(
-            step, model, draws=run.draws, var_names=run.var_names, for_pymc=for_pymc
+            step, model, draws=run.draws, var_names=run.var_names, for_pymc=run.for_pymc
         ) as stepping
     ):
-        result = pm.sample(
-            run.draws // (run.checkpoint.thin if run.checkpoint else 1),
-            step=stepping,
-            var_names=run.var_names,
-            callback=clock,
-            backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
-            compile_kwargs=run.compile_kwargs,
-            **for_pymc,
-        )
+        result = _chains(run, stepping, clock)
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
         if run.checkpoint is not None:
@@ -357,12 +355,43 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
         if latents:
             result.posterior.attrs[records.INTEGRATED] = latents
         report_refusals(result, model, step.chain.settings.support)
-        checked = check_run(step.score_source(), model, result) if run.check else None
+        checked = _checked(step, model, result) if run.check else None
         if isinstance(step, Auto):
             report(step, model, result, checked)
         else:
             report_check(checked)
     return result
+
+
+def _chains(run: _Run, step: Any, clock: Clock) -> Any:
+    """Let PyMC run the chains; of those that die in their processes the others are kept."""
+    seen, options = SeenChains(clock), run.for_pymc
+    tune = options.get("tune", step.default_tune_steps)
+    try:
+        whole = pm.sample(
+            run.draws // (run.checkpoint.thin if run.checkpoint else 1),
+            step=step,
+            var_names=run.var_names,
+            callback=seen,
+            backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
+            compile_kwargs=run.compile_kwargs,
+            **options,
+        )
+    except LOST as error:
+        left = draws_of_others(error, seen, options, options["model"], tune)
+        if run.checkpoint is not None:
+            _log.info(f"psg.resume({str(run.checkpoint.path)!r}) goes on with all chains.")
+        return left
+    return chains_as_numbered(whole, seen, tune)
+
+
+def _checked(step: StochasticGradientStep, model: pm.Model, result: Any) -> Any:
+    """Check the draws; an interrupt ends the check and not what comes of the run."""
+    try:
+        return check_run(step.score_source(), model, result)
+    except KeyboardInterrupt:
+        _log.warning("The check was interrupted: psg.check(idata) makes it from the draws.")
+        return None
 
 
 def _nuts(run: _Run, reason: str) -> Any:

@@ -91,9 +91,8 @@ def test_a_run_holds_what_is_recorded(run):
         "sampling_state"
     }
     assert statistics[records.BATCH_SIZE].dtype == np.int64
-    assert set(records.OF_A_RUN) - {records.REASON, records.INTEGRATED} <= set(
-        run["posterior"].attrs
-    )
+    only_there = {records.REASON, records.INTEGRATED, records.DIED}
+    assert set(records.OF_A_RUN) - only_there <= set(run["posterior"].attrs)
     tuning, check = run[records.TUNING], run[records.CHECK]
     assert set(tuning.data_vars) == set(records.TUNING_BY_PARAMETER)
     assert set(tuning.attrs) == set(records.TUNING_ATTRIBUTES)

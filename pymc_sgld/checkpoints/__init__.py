@@ -2,15 +2,25 @@
 
 from pymc_sgld.checkpoints.checkpoint import OF_A_SESSION, Checkpoint, asked_checkpoint
 from pymc_sgld.checkpoints.checkpointed_step import CheckpointedStep
+from pymc_sgld.checkpoints.dead_chains import (
+    LOST,
+    SeenChains,
+    chains_as_numbered,
+    draws_of_others,
+)
 from pymc_sgld.checkpoints.open_run import open_run
 from pymc_sgld.checkpoints.run_folder import RunFolder, open_folder
 
 __all__ = [
+    "LOST",
     "OF_A_SESSION",
     "Checkpoint",
     "CheckpointedStep",
     "RunFolder",
+    "SeenChains",
     "asked_checkpoint",
+    "chains_as_numbered",
+    "draws_of_others",
     "open_folder",
     "open_run",
 ]

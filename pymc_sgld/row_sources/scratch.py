@@ -99,7 +99,11 @@ class Scratch:
 
 
 def _default_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"pymc-sgld-rows-{getpass.getuser()}"
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a number without a name, as in containers
+        user = str(os.getuid())
+    return Path(tempfile.gettempdir()) / f"pymc-sgld-rows-{user}"
 
 
 def _remove(path: Path, process: int) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -134,3 +136,23 @@ def test_the_process_of_a_chain_dies(sgld, by, tmp_path):
     assert sorted(stops) == ([1, 2] if by == signal.SIGKILL else [2, 2])
     run.call["cores"] = 1
     assert same_draws(whole, run.go_on(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_home_that_cannot_be_written(tmp_path):
+    """Nothing is written but where a run was told to, and what PyTensor compiles."""
+    program = (
+        "from tests.checkpoints.runs import *\n"
+        "if __name__ == '__main__':\n"
+        "    with gaussian():\n"
+        f"        sample(checkpoint={str(tmp_path / 'run')!r}, cores=2, mp_ctx='spawn')\n"
+        f"        print(psg.resume({str(tmp_path / 'run')!r}, 40, **SESSION).posterior.sizes)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    flags = f"base_compiledir={tmp_path / 'compiled'}"  # cold
+    env = os.environ | {"HOME": os.devnull, "PYTENSOR_FLAGS": flags, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'chain': 2, 'draw': 40" in done.stdout

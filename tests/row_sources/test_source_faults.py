@@ -150,3 +150,12 @@ def test_rows_that_nothing_tells_from_others_are_not_taken_again(tmp_path):
     source = as_row_source("X", tmp_path / "X.npy")
     assert folder.path_of(source, order) == folder.path_of(source, order)
     assert folder.path_of(source, order) != folder.path_of(source, RandomOrder(N, 16, seed=1))
+
+
+def test_a_user_without_a_name_has_a_folder(tmp_path, monkeypatch):
+    def nameless():
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert Scratch.at().folder == tmp_path / f"pymc-sgld-rows-{os.getuid()}"
