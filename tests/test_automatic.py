@@ -21,7 +21,7 @@ from pymc_sgld import sampling
 from pymc_sgld.diagnostics import score_moments
 from pymc_sgld.posterior import check_run, unconstrained_positions
 from pymc_sgld.samplers import Baoa
-from pymc_sgld.step_methods import auto, auto_nuts, auto_report
+from pymc_sgld.step_methods import auto_nuts, auto_report
 from pymc_sgld.step_methods.auto_nuts import read_for_auto
 from pymc_sgld.tuning import LinearLaw, TuningError
 from tests.targets import linear_regression
@@ -134,23 +134,6 @@ def test_the_promise_is_not_repeated_where_it_is_in_doubt(target, run):
     doubted = auto_report.summary(step, ["R-hat is large."])
     assert "were chosen to keep every sd within 5% (whether they do is in doubt" in doubted
     assert auto_report.seconds(idata).count(" s") >= 3
-
-
-def test_a_curvature_that_was_not_tested_on_all_rows_is_said(target, monkeypatch):
-    """On both sides of the number of parameters and of the number of rows."""
-    few, many = linear_regression(n_rows=1000).model(), linear_regression(n_rows=25_000).model()
-    untested, unseen = "not tested on all of them", "not looked at which rows matter most"
-    # parameters up to which rows are looked at, and the curvature tested
-    for limits, model, said in (
-        ((500, 2000), many, (False, False)),
-        ((2, 2000), many, (False, True)),
-        ((2, 2), many, (True, False)),
-        ((2, 2), few, (False, False)),
-    ):
-        for name, limit in zip(("LARGEST_MATRIX", "LARGEST_PROVEN"), limits, strict=True):
-            monkeypatch.setattr(auto, name, limit)
-        step = psg.Auto(model=model, rng=0, verify=False)
-        assert tuple(one in step.choice.reason for one in (untested, unseen)) == said
 
 
 def test_few_rows_are_left_to_nuts_and_many_are_not():

@@ -12,10 +12,11 @@ number without them, and that is what a rank buys: the number of steps a chain n
 with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 
 from pymc_sgld.preconditioners.base import CurvatureProducts, Preconditioner
 from pymc_sgld.preconditioners.linear import Metric
@@ -61,6 +62,39 @@ class LowRankMetric(Metric):
         """Return the solution z of L z = theta - c."""
         scaled = (position - self.centre) / self.scale
         return np.asarray(_stretched(scaled, self.directions, 1 / self.stretch))
+
+    def operator(self) -> Any:
+        """Return L for its products, without a matrix."""
+        _, *rest = parameters = self.parameters()
+        nothing = np.zeros_like(parameters[0])
+        return scipy.sparse.linalg.LinearOperator(
+            (len(nothing), len(nothing)),
+            matvec=lambda z: self.to_position(np.ravel(z), nothing, *rest),
+            rmatvec=lambda g: self.pull_back(np.ravel(g), *parameters),
+            dtype=float,
+        )
+
+    def corrected(self, ways: Array, stretch: Array) -> "LowRankMetric":
+        """Return the metric whose coordinates are stretched along some ways more than these are.
+
+        Parameters
+        ----------
+        ways : array, shape (n_dim, n_ways)
+            Orthonormal columns, in coordinates.
+        stretch : array, shape (n_ways,)
+            Posterior sds along them, in coordinates.
+        """
+        basis, _ = np.linalg.qr(np.hstack([self.directions, ways]).astype(float))
+        of_old, of_new = basis.T @ self.directions, basis.T @ ways
+        old = np.eye(basis.shape[1]) + (of_old * (self.stretch - 1)) @ of_old.T
+        new = np.eye(basis.shape[1]) + (of_new * (stretch**2 - 1)) @ of_new.T
+        squares, vectors = np.linalg.eigh(old @ new @ old)
+        dtype = self.centre.dtype
+        return replace(
+            self,
+            directions=np.ascontiguousarray(basis @ vectors, dtype=dtype),
+            stretch=np.sqrt(squares).astype(dtype),
+        )
 
     def matrix(self) -> Array:
         """Return L."""

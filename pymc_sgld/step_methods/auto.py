@@ -10,7 +10,6 @@ from pymc_sgld.chain import (
     Draw,
     Parts,
 )
-from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
@@ -20,13 +19,7 @@ from pymc_sgld.step_methods.auto_gibbs import (
     LARGEST_SPLIT,
 )
 from pymc_sgld.step_methods.base import StochasticGradientStep
-from pymc_sgld.tuning import (
-    LARGEST_MATRIX,
-    LARGEST_PROVEN,
-    ROWS_OF_A_SAMPLE,
-    most_passes,
-    within_passes,
-)
+from pymc_sgld.tuning import most_passes, within_passes
 from pymc_sgld.validate import check_one_of, check_positive
 
 PROMISE = "keep every sd within"  # in the reason of a run on batches
@@ -166,18 +159,6 @@ def _reason(parts: Parts, doubtful: tuple[str, ...]) -> str:
             "effects by an index"
         )
     total = sum(parts.block_function.total_sizes)
-    exact = isinstance(parts.moves, HierarchicalMoves) and parts.moves.knows_all_rows
-    n_dim = parts.row_model.n_dim
-    if not exact and n_dim > LARGEST_PROVEN and total > ROWS_OF_A_SAMPLE:
-        also += (
-            f"; beyond {LARGEST_PROVEN:,} parameters the curvature is that of a sample of the "
-            "rows, and was not tested on all of them"
-        )
-    elif not exact and n_dim > LARGEST_MATRIX and total > ROWS_OF_A_SAMPLE:
-        also += (
-            f"; beyond {LARGEST_MATRIX} parameters it was not looked at which rows matter most, "
-            "nor whether gradients jump"
-        )
     if parts.settings.kernel.estimator.whole:
         return (
             f"all {total:,} rows at every step, because a batch with a control variate would cost "

@@ -87,14 +87,32 @@ def rows_by_ends(
     assert isinstance(predicted_law, LawByEnds) and by_coordinate is not None
     measured = sum(parts.batch_sizes)
     row_noise = predicted_law.noise_eigenvalue * measured
-    needed = fewest_rows(
-        predicted_law.law,
-        lambda n_rows: row_noise / n_rows,
-        total_sizes,
-        target_bias=settings.target_bias,
-        temperature=temperature,
-        cost=by_table(parts).settings.kernel.estimator.gradients_per_batch,
-    )
+
+    law = predicted_law.law
+
+    def fewest(noise: float, cost: int) -> list[int]:
+        return fewest_rows(
+            law,
+            lambda n_rows: noise / n_rows,
+            total_sizes,
+            target_bias=settings.target_bias,
+            temperature=temperature,
+            cost=cost,
+        )
+
+    needed = fewest(row_noise, by_table(parts).settings.kernel.estimator.gradients_per_batch)
+    uneven = tuned.uneven
+    if uneven is not None and parts.scheme.name == "independent":
+        noise = uneven.by_size.largest
+        fewer = fewest(noise, settings.kernel.estimator.gradients_per_batch)
+        if _FEWER * sum(fewer) <= sum(needed):
+            needed, row_noise = fewer, noise
+            predicted_law = replace(predicted_law, noise_eigenvalue=noise / measured)
+            by_coordinate = (uneven.by_size.by_coordinate / measured).astype(by_coordinate.dtype)
+            parts = parts._replace(
+                row_model=with_row_weights(parts.row_model),
+                scheme=Weighted(uneven.probabilities),
+            )
     if chooses_batch_size:
         parts = parts._replace(batch_sizes=needed)
     noisier = measured / sum(parts.batch_sizes)
@@ -105,6 +123,7 @@ def rows_by_ends(
         tuned = replace(tuned, estimator_parameters=())
     tuned = replace(
         tuned,
+        uneven=None,
         predicted_law=replace(
             predicted_law, noise_eigenvalue=noisier * predicted_law.noise_eigenvalue
         ),

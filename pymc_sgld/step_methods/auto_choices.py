@@ -131,8 +131,8 @@ def without_matrices(known: Choosing) -> Choosing:
     parts, requirement = rows_by_ends(parts, tuned, known.chooses_batch_size, known.temperature)
     rank = tuned.metric.directions.shape[1]  # type: ignore[attr-defined]
     clause = (
-        f"of {len(tuned.mode):,} parameters, {rank} directions have a scale of their own; the "
-        "widths of the draws are not measured at the end"
+        f"of {len(tuned.mode):,} parameters, {rank} directions have a scale of their own; other "
+        "modes were not looked for, nor whether the posterior is proper"
     )
     return replace(known, parts=parts, requirement=requirement, also=(*known.also, clause))
 

@@ -16,8 +16,6 @@ from pymc_sgld.tuning.local_gaussian import (
     typical_precision,
 )
 from pymc_sgld.tuning.mode_search import (
-    LARGEST_MATRIX,
-    ROWS_OF_A_SAMPLE,
     ModeSearch,
     climb,
     find_mode,
@@ -27,7 +25,6 @@ from pymc_sgld.tuning.pass_budget import most_passes, within_passes
 from pymc_sgld.tuning.predicted_law import TARGET_BIAS, GaussianLaw, PredictedLaw
 from pymc_sgld.tuning.predicted_law_by_ends import LawByEnds, batch_noise
 from pymc_sgld.tuning.problem import TuningProblem, batch_gradients
-from pymc_sgld.tuning.proof import LARGEST_PROVEN
 from pymc_sgld.tuning.propriety import check_mode, improper_direction
 from pymc_sgld.tuning.remaining_noise import UnevenRows, control_variate_noise
 from pymc_sgld.tuning.spectrum_ends import (
@@ -41,11 +38,8 @@ from pymc_sgld.tuning.warmup import Warmup
 
 __all__ = [
     "FEWEST_DRAWS",
-    "LARGEST_MATRIX",
     "LARGEST_MEASURED",
-    "LARGEST_PROVEN",
     "MANY",
-    "ROWS_OF_A_SAMPLE",
     "TARGET_BIAS",
     "Centre",
     "GaussianLaw",

@@ -1,6 +1,7 @@
 """Tuning without any n_dim x n_dim matrix: by products of the Hessian with vectors."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,17 +11,32 @@ from pymc_sgld.row_sources import INDEPENDENT, Sweep
 from pymc_sgld.tuning.centre import centre_parameters
 from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.linear_law import LinearLaw
-from pymc_sgld.tuning.mode_search import find_mode
-from pymc_sgld.tuning.predicted_law_by_ends import LawByEnds, batch_noise
+from pymc_sgld.tuning.mode_search import (
+    GRADIENT_IN_SDS,
+    ModeSearch,
+    find_mode,
+    find_mode_of_sample,
+)
+from pymc_sgld.tuning.noise_by_size import noise_by_size
+from pymc_sgld.tuning.predicted_law_by_ends import BatchNoise, LawByEnds, batch_noise
 from pymc_sgld.tuning.problem import TuningProblem
+from pymc_sgld.tuning.proof import AS_MEASURED, SETTLED, extremes, slopes_of_all_rows
+from pymc_sgld.tuning.rough_coordinates import coordinates_of_some
+from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE, WIDE_DIFFERENCES, RowSample
 from pymc_sgld.tuning.spectrum_ends import (
+    RowLook,
     diagonal_scales,
     extreme_directions,
+    look_at_rows,
     stiffest_direction,
 )
 from pymc_sgld.tuning.sweep_law import phases
+from pymc_sgld.tuning.trust_region import newton_climb
 from pymc_sgld.tuning.tuned import Tuned
 from pymc_sgld.types import Array
+
+_MOST_ROUNDS = 2  # of directions that are mended, and looked for again
+_SIDES = (-1e-3, 1e-3)  # posterior sds, of differences of the prior
 
 
 def tune_by_products(
@@ -41,7 +57,7 @@ def tune_by_products(
         Where the search ended at no finite density.
     """
     chosen, function = problem.preconditioner, problem.function
-    search = find_mode(function, start, generator)
+    search, looked = mode_of_many(function, start, generator)
     mode, passes = search.position, search.data_passes
     if not np.isfinite(search.logp):
         raise TuningError(
@@ -54,14 +70,14 @@ def tune_by_products(
     if problem.estimator.needs_mode:
         tuned = replace(tuned, estimator_parameters=centre_parameters(function, mode))
         passes += 1
-    products = _Products(function, mode, generator)
+    products = _Products(function, mode, generator, looked)
     metric = chosen.by_products(mode, products)
     passes += products.data_passes
     if metric is not None:
         tuned = replace(tuned, metric=metric)
     if chosen.knows_ends and (problem.chooses_step_size or problem.noise_compensation):
         assert isinstance(metric, LowRankMetric)
-        tuned = _with_ends(problem, tuned, metric, temperature, generator)
+        tuned = _with_ends(problem, tuned, metric, looked, temperature, generator)
     slope = tuned.metric.pull_back(function.full(mode)[1], *tuned.metric.parameters())
     score = float(np.sqrt(np.mean(np.square(slope))))
     return replace(tuned, score=score, data_passes=passes + 1 + tuned.data_passes)
@@ -74,40 +90,106 @@ class _Products:
     function: BlockFunction
     mode: Array
     generator: np.random.Generator
+    looked: RowLook
     data_passes: float = 0.0
 
     def scales(self) -> Array:
         """Return the root of the inverse of the Hessian's diagonal."""
-        return diagonal_scales(self.function, self.mode, self.generator)
+        return diagonal_scales(self.function, self.mode, self.generator, self.looked)
 
     def extremes(self, rank: int | None) -> tuple[Array, Array, Array, int]:
         """Return both ends of the spectrum of the Hessian of the scaled parameters."""
-        ends = extreme_directions(self.function, self.mode, self.generator, rank)
+        ends = extreme_directions(self.function, self.mode, self.generator, rank, self.looked)
         self.data_passes += ends.data_passes
         return ends.scale, ends.values, ends.vectors, ends.gap
+
+
+def mode_of_many(
+    function: BlockFunction, start: Array, generator: np.random.Generator
+) -> tuple[ModeSearch, RowLook]:
+    """Find the mode on a sample of the rows, look at all of them, and finish on all.
+
+    There products of the Hessian are made of a sample that has the rows that matter most.
+    """
+    if max(function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
+        return find_mode(function, start, generator), RowLook()
+    search = find_mode_of_sample(function, start, generator)
+    if not np.isfinite(search.logp):
+        return search, RowLook()
+    looked = look_at_rows(function, search.position, generator)
+    sample = RowSample(function, ROWS_OF_A_SAMPLE, generator, looked.sizes)
+
+    def coordinates(at: Array) -> Any:
+        return coordinates_of_some(function, at, generator)[0]
+
+    def climbed(value_and_gradient: Any, start: Array, **of_some: Any) -> tuple[Array, int]:
+        return newton_climb(
+            value_and_gradient,
+            start,
+            coordinates,
+            GRADIENT_IN_SDS,
+            function.dtype,
+            sum(function.total_sizes),
+            **of_some,
+        )
+
+    def on_sample(at: Array) -> tuple[float, Array]:
+        value, _ = function.prior(at)
+        return value + sample.log_likelihood(at)[0], sample.slope(at)
+
+    position, on_some = climbed(on_sample, search.position)
+    position, on_all = climbed(function.full, position, slope_of_some=sample.slope)
+    passes = search.data_passes + looked.data_passes + on_some * sample.share + on_all
+    return ModeSearch(position, float(function.full(position)[0]), passes + 1), looked
 
 
 def _with_ends(
     problem: TuningProblem,
     tuned: Tuned,
     metric: LowRankMetric,
+    looked: RowLook,
     temperature: float,
     generator: np.random.Generator,
 ) -> Tuned:
     """Scale the stiffest curvature to one, and measure the noise in these coordinates."""
-    function = problem.function
-    stiffest, direction, passes = stiffest_direction(function, metric, generator)
+    function, n_groups = problem.function, len(problem.function.total_sizes)
+    stiffest, direction, passes = stiffest_direction(function, metric, generator, looked)
+    metric, more, used = mended_by_all_rows(
+        function, metric, stiffest, generator, kinked=looked.kinked
+    )
+    stiffest, passes = max(stiffest, more), passes + used
     scale = (metric.scale / np.sqrt(stiffest)).astype(tuned.mode.dtype)
     metric = replace(metric, scale=scale)
-    noise = batch_noise(
-        function,
-        metric,
-        np.column_stack([metric.directions, direction]),
-        problem.batches.batch_sizes.tolist(),
-        control_variate=problem.estimator.reference_distance > 0,
-        temperature=temperature,
-        generator=generator,
-    )
+    directions = np.column_stack([metric.directions, direction])
+    sizes, uneven = problem.batches.batch_sizes, None
+    control_variate = problem.estimator.reference_distance > 0
+    if n_groups == 1 and len(looked.sizes) and looked.sizes[0] is not None:
+        uneven = noise_by_size(
+            function,
+            metric,
+            directions,
+            looked.sizes[0],
+            control_variate=control_variate,
+            temperature=temperature,
+            generator=generator,
+        )
+        total, n_rows = float(sum(function.total_sizes)), float(sum(sizes))
+        of_batch = (total - n_rows) / max(total - 1, 1) / n_rows
+        noise = BatchNoise(
+            of_batch * uneven.alike.by_coordinate,
+            of_batch * uneven.alike.largest,
+            uneven.data_passes,
+        )
+    else:
+        noise = batch_noise(
+            function,
+            metric,
+            directions,
+            sizes.tolist(),
+            control_variate=control_variate,
+            temperature=temperature,
+            generator=generator,
+        )
     # what lies between the directions of the metric is scaled to be as far below one as above
     sweep, at = _tied(problem)
     predicted_law = LawByEnds(
@@ -125,8 +207,55 @@ def _with_ends(
         metric=metric,
         predicted_law=predicted_law,
         gradient_noise=known,
+        uneven=uneven,
         data_passes=passes + noise.data_passes,
     )
+
+
+def mended_by_all_rows(
+    function: BlockFunction,
+    metric: LowRankMetric,
+    stiffest: float,
+    generator: np.random.Generator,
+    *,
+    kinked: bool = False,
+) -> tuple[LowRankMetric, float, float]:
+    """Return a metric after its proof on all rows, the largest curvature there, and data passes.
+
+    Directions in which all rows are stiffer than the sample said of any are scaled by themselves.
+
+    Parameters
+    ----------
+    function : BlockFunction
+    metric : LowRankMetric
+    stiffest : float
+        Largest curvature of the sample, in the coordinates of the metric.
+    generator : numpy.random.Generator
+    kinked : bool
+        Whether gradients of rows jump: the curvature is then that over a posterior sd.
+    """
+    if max(function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
+        return metric, stiffest, 0.0
+    mode, of_rows, products = metric.centre, slopes_of_all_rows(function), 1
+    step = 1.0 if kinked else WIDE_DIFFERENCES[np.dtype(function.dtype).name]
+    here = of_rows(mode)
+
+    def product(move: Array) -> Array:
+        ahead = of_rows((mode + step * move).astype(mode.dtype))
+        behind, before = (function.prior((mode + s * move).astype(mode.dtype))[1] for s in _SIDES)
+        of_prior = (np.asarray(behind, float) - before) / (_SIDES[1] - _SIDES[0])
+        return np.asarray((here - ahead) / step + of_prior)
+
+    highest = stiffest
+    for number in range(_MOST_ROUNDS + 1):
+        values, vectors, used = extremes(product, metric.operator(), generator)
+        products += used
+        highest = (1 + SETTLED) * float(values.max()) if np.isfinite(values).all() else stiffest
+        off = values > AS_MEASURED[1] * max(stiffest, 1.0)
+        if not np.isfinite(values).all() or not off.any() or number == _MOST_ROUNDS:
+            break
+        metric = metric.corrected(vectors[:, off], np.sqrt(max(stiffest, 1.0) / values[off]))
+    return metric, highest, float(products)
 
 
 def _tied(problem: TuningProblem) -> tuple[Sweep, tuple[int, ...]]:

@@ -8,14 +8,13 @@ from pymc_sgld.model_graph import BlockFunction, doing
 from pymc_sgld.tuning.kinked_priors import smoothed_slope
 from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussian, look_at_scores
 from pymc_sgld.tuning.mode_search import (
-    LARGEST_MATRIX,
-    ROWS_OF_A_SAMPLE,
     climb,
     find_mode,
     sample_rows,
 )
-from pymc_sgld.tuning.row_sample import RowSample
-from pymc_sgld.tuning.trust_region import newton_climb, rough_factor
+from pymc_sgld.tuning.rough_coordinates import rough_coordinates
+from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE, RowSample
+from pymc_sgld.tuning.trust_region import newton_climb
 from pymc_sgld.types import Array
 
 _ROUGHLY = 0.5  # tolerance of the first climb
@@ -59,12 +58,13 @@ def find_laplace(
 ) -> Laplace:
     r"""Find a mode and the Gaussian picture there.
 
-    L-BFGS on a small sample of the rows, the Hessian there, and then Newton steps on all rows,
+    Newton steps in a trust region on a small sample of the rows, the Hessian there, and then Newton
+    steps on all rows,
 
     .. math:: c \leftarrow c + A^{-1} \nabla \log p(c),
 
     of which three or four are enough, each a pass through the data. Where they do not arrive, the
-    Hessian is measured anew, and in the end L-BFGS goes on, on all rows.
+    Hessian is measured anew, and in the end the trust region goes on, on all rows.
 
     Parameters
     ----------
@@ -114,8 +114,6 @@ def _on_more_rows(
     """
     if max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
         return position, 0.0
-    if len(position) > LARGEST_MATRIX:
-        return position, 0.0
     sample = RowSample(block_function, ROWS_OF_A_SAMPLE, generator, scores.sizes)
 
     def log_posterior(at: Array) -> tuple[float, Array]:
@@ -126,7 +124,7 @@ def _on_more_rows(
     moved, evaluations = newton_climb(
         log_posterior,
         position,
-        lambda at: rough_factor(block_function, at, scores.information),
+        lambda at: rough_coordinates(block_function, at, scores.information),
         _ROUGHLY,
         block_function.dtype,
         sum(block_function.total_sizes),

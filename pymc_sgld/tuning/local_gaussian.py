@@ -10,16 +10,15 @@ from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.kinked_priors import over_the_width
 from pymc_sgld.tuning.large_matrices import MANY, is_above
 from pymc_sgld.tuning.mode_search import (
-    LARGEST_MATRIX,
-    ROWS_OF_A_SAMPLE,
     sample_rows,
     share_of,
     unit_information_scales,
 )
-from pymc_sgld.tuning.proof import WIDE_DIFFERENCES, on_all_rows_proven
+from pymc_sgld.tuning.proof import on_all_rows_proven
 from pymc_sgld.tuning.remaining_noise import UnevenRows
+from pymc_sgld.tuning.rough_coordinates import LARGEST_MATRIX, bends_otherwise, rough_coordinates
 from pymc_sgld.tuning.row_curvature import EVALUATIONS, is_hessian, low_rank_hessian
-from pymc_sgld.tuning.row_sample import RowSample
+from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE, WIDE_DIFFERENCES, RowSample
 from pymc_sgld.tuning.row_scores import gram, lean, pattern, pieces
 from pymc_sgld.tuning.row_sizes import sizes_in_two_looks
 from pymc_sgld.tuning.sparse_hessian import agrees, coloured, minus_hessian
@@ -35,7 +34,6 @@ _ROWS_OF_MANY = 200_000
 _ROWS_FOR_ROWS = 200_000  # of a random sample, where the rows' own curvature is measured
 _DIFFERENCE = 1e-3  # of a rough posterior sd
 _LEAST_SCORES = 2000
-_SEEN_BY_A_CHAIN = 0.2  # curvature over a posterior sd, below which the prior rules
 _POINTS_BETWEEN = 4
 _FLATTEST = 1e-6  # of the curvatures of a typical precision, over the largest
 _SMALLEST_RELATIVE_EIGENVALUE = 1e-9
@@ -123,7 +121,11 @@ def local_gaussian(
     kinked, stiffest = False, 1.0
     if n_dim <= _LARGEST_HESSIAN:
         scales = unit_information_scales(block_function, position, generator)
-        kinked = _has_kinks(block_function, position, scores)
+        kinked = bends_otherwise(
+            block_function,
+            position,
+            rough_coordinates(block_function, position, scores.information),
+        )
         of_rows, evaluated = _of_rows(block_function, position, scores, scales, kinked, generator)
         of_prior, widths = _of_prior(block_function, position, scales, of_rows)
         hessian = of_rows + of_prior
@@ -247,11 +249,9 @@ def look_at_scores(
     sizes: list[Array | None] = [None] * len(rows)
     if rare:
         most = ROWS_OF_A_SAMPLE if n_dim <= LARGEST_MATRIX else _ROWS_OF_MANY
-        factor = np.zeros((0, 0))
-        if n_dim <= LARGEST_MATRIX:
-            information = np.sum([one.information for one in seen], axis=0)
-            factor = rough_factor(block_function, position, information)
-        large = [group for group in rare if totals[group] > ROWS_OF_A_SAMPLE and len(factor)]
+        information = np.sum([one.information for one in seen], axis=0)
+        factor = rough_coordinates(block_function, position, information)
+        large = [group for group in rare if totals[group] > ROWS_OF_A_SAMPLE]
         for group in large:
             sizes[group], looked = sizes_in_two_looks(
                 block_function, position, factor, group, generator
@@ -312,7 +312,7 @@ def _whitened(
     too.
     """
     n_dim = len(position)
-    if n_dim > LARGEST_MATRIX or not block_function.total_sizes:
+    if not block_function.total_sizes:
         return otherwise, 0.0
     most = min(ROWS_OF_A_SAMPLE, max(_LEAST_SCORES, 20 * n_dim))
     sample = RowSample(block_function, most, generator, scores.sizes)
@@ -351,7 +351,7 @@ def _of_rows(
         return _differences(sample.gradient, position, wide), 2 * n_dim * sample.share
     many = sample
     if n_dim > LARGEST_MATRIX:
-        many = RowSample(block_function, _ROWS_OF_MANY, generator)
+        many = RowSample(block_function, _ROWS_OF_MANY, generator, known.sizes)
     of_few, passes = _from_few(many, position, known, scales, generator)
     if of_few is not None:
         return of_few, passes
@@ -367,31 +367,6 @@ def _of_rows(
             if is_hessian(own, block_function, position, everything, factor, generator):
                 return own, passes
     return _differences(sample.gradient, position, scales), passes + dear
-
-
-def _has_kinks(block_function: BlockFunction, position: Array, known: Scores) -> bool:
-    """Whether the rows bend otherwise over a posterior sd than at the point.
-
-    The gradient of an absolute error jumps, so that its curvature at a point is zero, or where a
-    difference meets a jump, very large. What a chain feels is that over the posterior's width.
-    """
-    if len(position) > LARGEST_MATRIX or not block_function.total_sizes:
-        return False
-    rng = np.random.default_rng(0)
-    sample = RowSample(block_function, ROWS_OF_A_SAMPLE, rng)
-    factor = rough_factor(block_function, position, known.information)
-    way = rng.standard_normal(len(position))
-    way = factor @ (way / np.linalg.norm(way))
-
-    def curvature(width: float) -> float:
-        ahead, behind = (
-            np.asarray(sample.gradient((position + s * width * way).astype(position.dtype)), float)
-            for s in (1, -1)
-        )
-        return float(way @ (behind - ahead)) / (2 * width)
-
-    at_point, wide = curvature(WIDE_DIFFERENCES[sample.function.dtype] / 10), curvature(1.0)
-    return wide > _SEEN_BY_A_CHAIN and not 0.5 * wide < at_point < 2 * wide
 
 
 def _from_few(

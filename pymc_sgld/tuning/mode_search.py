@@ -7,8 +7,10 @@ import numpy as np
 import scipy
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.rough_coordinates import coordinates_of_some
+from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE
+from pymc_sgld.tuning.row_scores import pieces
 from pymc_sgld.tuning.trust_region import (
-    information_factor,
     information_scales,
     newton_climb,
     prior_curvatures,
@@ -16,13 +18,11 @@ from pymc_sgld.tuning.trust_region import (
 )
 from pymc_sgld.types import Array
 
-ROWS_OF_A_SAMPLE = 20_000
 _ROWS_FOR_SCALES = 500
 _REFUSED = 1e100  # value of a point where the log-posterior is not finite
 GRADIENT_IN_SDS = 0.05  # at the mode: slope over a posterior sd, of a drop of 1/2
 _MOST_ROUNDS = 20
 _LEAST_GAIN = 0.01  # of log-density, in a round
-LARGEST_MATRIX = 500  # parameters, beyond which coordinates are scaled one by one
 
 
 class ModeSearch(NamedTuple):
@@ -58,9 +58,11 @@ def unit_information_scales(
     information = np.zeros(len(position))
     most = rows_of_a_group(_ROWS_FOR_SCALES, len(block_function.total_sizes))
     for group, rows in enumerate(sample_rows(block_function, most, generator)):
-        scores = block_function.row_gradients(position, group, rows)
-        total = block_function.total_sizes[group]
-        information += total * np.nan_to_num(scores**2).mean(axis=0)
+        squares: Array | float = 0.0
+        for some in pieces(rows, len(position)):
+            scores = block_function.row_gradients(position, group, some)
+            squares = squares + np.nan_to_num(scores**2).sum(axis=0)
+        information += block_function.total_sizes[group] * (squares / len(rows))
     return information_scales(block_function, position, information)
 
 
@@ -85,7 +87,7 @@ def find_mode(
     generator: np.random.Generator,
     tolerance: float = GRADIENT_IN_SDS,
 ) -> ModeSearch:
-    """Climb to a mode of the log-posterior with L-BFGS.
+    """Climb to a mode of the log-posterior by Newton steps in a trust region.
 
     The search runs on a sample of at most 20,000 rows (its log-likelihood scaled up) and, if there
     are more, is finished on all rows, which takes few iterations from there.
@@ -99,11 +101,6 @@ def find_mode(
         Chooses the sample.
     tolerance : float, default 0.05
         Largest slope at the end, times a rough posterior sd.
-
-    References
-    ----------
-    .. [1] Liu, D. C. and Nocedal, J. (1989). On the limited memory BFGS method for large scale
-       optimization. Mathematical Programming 45. https://doi.org/10.1007/BF01589116
     """
     sampled = find_mode_of_sample(block_function, start, generator, tolerance)
     if max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
@@ -122,13 +119,11 @@ def _to_the_top(
     generator: np.random.Generator,
     tolerance: float,
 ) -> tuple[Array, int]:
-    """Maximise by Newton steps in a trust region, or where there are many parameters by L-BFGS."""
-    if len(start) > LARGEST_MATRIX:
-        return _climb(value_and_gradient, block_function, start, generator, tolerance)
+    """Maximise by Newton steps in a trust region."""
     return newton_climb(
         value_and_gradient,
         start,
-        lambda at: information_factor(block_function, at, generator)[0],
+        lambda at: coordinates_of_some(block_function, at, generator)[0],
         tolerance,
         block_function.dtype,
         sum(block_function.total_sizes),
@@ -177,41 +172,19 @@ def climb(
     return ModeSearch(position, float(logp), (evaluations + 1) * share)
 
 
-def _climb(
-    value_and_gradient: Callable[[Array], tuple[float, Array]],
-    block_function: BlockFunction,
-    start: Array,
-    generator: np.random.Generator,
-    tolerance: float,
-) -> tuple[Array, int]:
-    """Maximise in rounds and return the best point and the number of evaluations.
-
-    Each round works in rough posterior sds measured where it begins: those of a far-away start
-    can be wrong by orders of magnitude, and with them the rule for when to stop.
-    """
-    position, evaluations, value = start, 0, -np.inf
-    for _ in range(_MOST_ROUNDS):
-        scales = unit_information_scales(block_function, position, generator)
-        result = _round(value_and_gradient, position, scales, tolerance)
-        position = (position + scales * result.x).astype(start.dtype)
-        evaluations += int(result.nfev)
-        arrived = unit_information_scales(block_function, position, generator)
-        _, gradient = value_and_gradient(position)
-        before, value = value, -float(result.fun)
-        # at a kink, as of a Laplace prior, the gradient is never small
-        little = result.nit == 0 or value - before < _LEAST_GAIN
-        if little or np.abs(arrived * gradient).max() < tolerance:
-            break
-    return position, evaluations
-
-
 def _climb_whitened(
     value_and_gradient: Callable[[Array], tuple[float, Array]],
     start: Array,
     factor: Array,
     tolerance: float,
 ) -> tuple[Array, int]:
-    """Maximise in coordinates of unit posterior sd, until there is nothing to gain."""
+    """Maximise by L-BFGS in coordinates of unit posterior sd, until there is nothing to gain.
+
+    References
+    ----------
+    .. [1] Liu, D. C. and Nocedal, J. (1989). On the limited memory BFGS method for large scale
+       optimization. Mathematical Programming 45. https://doi.org/10.1007/BF01589116
+    """
     position, evaluations, value = start, 0, -np.inf
     for _ in range(_MOST_ROUNDS):
         # L-BFGS creeps along kinks
@@ -227,22 +200,19 @@ def _climb_whitened(
 def _round(
     value_and_gradient: Callable[[Array], tuple[float, Array]],
     start: Array,
-    scales: Array,
+    factor: Array,
     tolerance: float,
-    least_gain: float = 0.0,
+    least_gain: float,
 ) -> Any:
-    """Run L-BFGS from ``start`` in units of ``scales``, or in coordinates that a matrix whitens."""
-    one_each = scales.ndim == 1
+    """Run L-BFGS from ``start`` in coordinates that a matrix whitens."""
 
     def objective(offset: Array) -> tuple[float, Array]:
-        moved = scales * offset if one_each else scales @ offset
-        value, gradient = value_and_gradient(start + moved)
+        value, gradient = value_and_gradient(start + factor @ offset)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             return _REFUSED, np.zeros_like(offset)
-        slope = np.asarray(gradient, dtype=float)
-        return -float(value), -(scales * slope if one_each else scales.T @ slope)
+        return -float(value), -(factor.T @ np.asarray(gradient, dtype=float))
 
-    relative = least_gain / max(abs(objective(np.zeros(len(start)))[0]), 1.0) if least_gain else 0.0
+    relative = least_gain / max(abs(objective(np.zeros(len(start)))[0]), 1.0)
     return scipy.optimize.minimize(
         objective,
         np.zeros(len(start)),

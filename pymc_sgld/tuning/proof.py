@@ -13,22 +13,29 @@ References
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
-from pymc_sgld.tuning.mode_search import ROWS_OF_A_SAMPLE
+from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE, WIDE_DIFFERENCES
 from pymc_sgld.types import Array
 
-# Parameters of a precision that is tested on all rows: its factors take seconds beyond.
-LARGEST_PROVEN = 2000
-WIDE_DIFFERENCES = {"float64": 0.1, "float32": 0.5}  # of a posterior sd, of gradients on all rows
 _MOST_PRODUCTS, _FEWEST_PRODUCTS = 10, 4
 _MOST_ROUNDS = 2
-_SETTLED = 0.03  # change of the extreme eigenvalues by one more product
-_AS_MEASURED = (0.8, 1.25)  # eigenvalues that are left as they are
+SETTLED = 0.03  # change of the extreme eigenvalues by one more product
+AS_MEASURED = (0.8, 1.25)  # eigenvalues that are left as they are
 _FLATTEST = 1e-3  # below, a direction is no scale to go by
+
+
+def slopes_of_all_rows(block_function: BlockFunction) -> Callable[[Array], Array]:
+    """Return the gradient of the log-likelihood of all rows, as a function of the position."""
+
+    def of_rows(at: Array) -> Array:
+        slopes = (np.asarray(f(at)[1], float) for f in (block_function.full, block_function.prior))
+        return np.asarray(np.subtract(*slopes))
+
+    return of_rows
 
 
 class Proof(NamedTuple):
@@ -55,22 +62,22 @@ def proven(
     generator : numpy.random.Generator
         Chooses the first vectors.
     """
-    extremes, products = [], 0
+    ends, products = [], 0
     for number in range(_MOST_ROUNDS + 1):
         factor = np.linalg.cholesky(np.linalg.inv(precision))
-        values, vectors, used = _lanczos(product, factor, generator)
+        values, vectors, used = extremes(product, factor, generator)
         products += used
-        extremes.append((float(values.min()), float(values.max())))
-        off = (values < _AS_MEASURED[0]) | (values > _AS_MEASURED[1])
+        ends.append((float(values.min()), float(values.max())))
+        off = (values < AS_MEASURED[0]) | (values > AS_MEASURED[1])
         off &= values > _FLATTEST
         if not np.isfinite(values).all() or not off.any() or number == _MOST_ROUNDS:
             break
         ways = np.linalg.solve(factor.T, vectors[:, off])
         mended = precision + (ways * (values[off] - 1)) @ ways.T
         precision = (mended + mended.T) / 2
-    lowest, highest = extremes[0]
-    last = extremes[-1][1]
-    stiffest = max(1.0, (1 + _SETTLED) * last) if np.isfinite(last) else 1.0
+    lowest, highest = ends[0]
+    last = ends[-1][1]
+    stiffest = max(1.0, (1 + SETTLED) * last) if np.isfinite(last) else 1.0
     return Proof(precision, lowest, highest, products, stiffest)
 
 
@@ -93,15 +100,10 @@ def on_all_rows_proven(
         Minus that of the log-posterior, of a sample of the rows, and of the log-prior.
     generator : numpy.random.Generator
     """
-    small = max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE
-    if small or len(position) > LARGEST_PROVEN:
+    if max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
         return hessian, 1.0, 0.0
     step = WIDE_DIFFERENCES[np.dtype(block_function.dtype).name]
-
-    def of_rows(at: Array) -> Array:
-        slopes = (np.asarray(f(at)[1], float) for f in (block_function.full, block_function.prior))
-        return np.asarray(np.subtract(*slopes))
-
+    of_rows = slopes_of_all_rows(block_function)
     here = of_rows(position)
 
     def product(direction: Array) -> Array:
@@ -113,11 +115,14 @@ def on_all_rows_proven(
     return proof.precision, proof.stiffest, 1.0 + proof.products
 
 
-def _lanczos(
-    product: Callable[[Array], Array], factor: Array, generator: np.random.Generator
+def extremes(
+    product: Callable[[Array], Array], factor: Any, generator: np.random.Generator
 ) -> tuple[Array, Array, int]:
-    """Return Ritz values and vectors once the extreme ones have settled, and products."""
-    n_dim = len(factor)
+    """Return Ritz values and vectors once the extreme ones have settled, and products.
+
+    Of ``factor' H factor``, with the array or LinearOperator ``factor`` and the products of H.
+    """
+    n_dim = int(factor.shape[1])
     vector = generator.standard_normal(n_dim)
     basis = [vector / np.linalg.norm(vector)]
     images: list[Array] = []
@@ -134,8 +139,8 @@ def _lanczos(
         left = images[-1] - space @ (space.T @ images[-1])
         left -= space @ (space.T @ left)
         size = np.linalg.norm(left)
-        settled = np.abs(ends - before).max() < _SETTLED and number + 1 >= _FEWEST_PRODUCTS
-        if settled or size < _SETTLED / n_dim:
+        settled = np.abs(ends - before).max() < SETTLED and number + 1 >= _FEWEST_PRODUCTS
+        if settled or size < SETTLED / n_dim:
             break
         before = ends
         basis.append(left / size)

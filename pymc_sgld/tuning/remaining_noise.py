@@ -11,6 +11,7 @@ from pymc_sgld.tuning.row_sizes import (
     FEW_LOOKS,
     FIRST_LOOKS,
     MANY_LOOKS,
+    TO_A_KINK,
     UNEVEN,
     passes,
     row_sizes,
@@ -29,9 +30,8 @@ _LARGEST_SHARE = 0.02
 # those of large groups beside small ones. It is pi / 2 where all have the same.
 _UNEVEN = 3.0
 _LARGE = 20_000  # rows, beyond which a sample may miss the few that have much of the noise
-_TO_A_KINK = 2.0  # posterior sds of a look where gradients jump
 _AT_ONCE = 200  # draws of thousands of parameters
-_UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
+UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
 
 
 class UnevenRows(NamedTuple):
@@ -175,7 +175,7 @@ class _Measure:
         """
         looks = MANY_LOOKS if known is None or kinked else FEW_LOOKS
         self.evaluated += passes(looks) * self.total
-        factor = _TO_A_KINK * self.factor if kinked else self.factor
+        factor = TO_A_KINK * self.factor if kinked else self.factor
         size = row_sizes(self.function, self.centre, factor, self.group, self.generator, looks)
         if kinked:
             size = np.sqrt(size)
@@ -183,7 +183,7 @@ class _Measure:
             size = size / size.sum() + known / known.sum()
         if not size.sum() > 0:
             return np.full(self.total, 1 / self.total)
-        return np.asarray(_UNIFORM_SHARE / self.total + (1 - _UNIFORM_SHARE) * size / size.sum())
+        return np.asarray(UNIFORM_SHARE / self.total + (1 - UNIFORM_SHARE) * size / size.sum())
 
     def _point(self) -> Array:
         """Return a draw from the Gaussian picture of the posterior."""

@@ -8,6 +8,9 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array
 
+ROWS_OF_A_SAMPLE = 20_000
+WIDE_DIFFERENCES = {"float64": 0.1, "float32": 0.5}  # of a posterior sd, of gradients on all rows
+
 
 class Stratum(NamedTuple):
     """Rows of each group, and the factor of their sum."""
@@ -76,6 +79,11 @@ class RowSample:
     def gradient(self, position: Array) -> Array:
         """Return the gradient of the estimate."""
         return self.log_likelihood(position)[1]
+
+    def slope(self, position: Array) -> Array:
+        """Return the gradient of the log-posterior, that of the prior exact."""
+        of_prior = np.asarray(self.function.prior(position)[1], dtype=float)
+        return of_prior + self.gradient(position)
 
     def _stratum(self, rows: list[Array], weights: list[float]) -> Stratum:
         # a block cannot be empty: one row that does not count

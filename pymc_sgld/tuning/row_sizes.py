@@ -9,11 +9,14 @@ also the root mean square of what a control variate leaves of its score, in post
 values alone, in chunks of all rows, so that a level of twenty rows among millions is not missed.
 """
 
+from typing import Any
+
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array
 
+TO_A_KINK = 2.0  # posterior sds of a look where gradients jump
 MANY_LOOKS, FEW_LOOKS, FIRST_LOOKS = 8, 4, 2  # draws; a leverage is then known to .5, .7 or 1
 # With more rows than that, sizes are measured on a uniform sample of so many; the others count as
 # the mean of these. They are in memory, eight bytes a row.
@@ -27,7 +30,7 @@ UNEVEN = 2.4
 def row_sizes(
     block_function: BlockFunction,
     centre: Array,
-    factor: Array,
+    factor: Any,
     group: int,
     generator: np.random.Generator,
     looks: int = MANY_LOOKS,
@@ -38,8 +41,8 @@ def row_sizes(
     ----------
     block_function : BlockFunction
     centre : array, shape (n_dim,)
-    factor : array, shape (n_dim, n_dim)
-        Square root of the posterior's covariance.
+    factor : array or LinearOperator, shape (n_dim, n_dim)
+        Square root of the posterior's covariance, about.
     group : int
         Of rows.
     generator : numpy.random.Generator
@@ -48,7 +51,7 @@ def row_sizes(
         How many. Takes ``passes(looks)`` passes through the data.
     """
     total = int(block_function.total_sizes[group])
-    moves = generator.standard_normal((looks, len(centre))) @ factor.T
+    moves = np.asarray(generator.standard_normal((looks, len(centre))) @ factor.T)
     if total <= MOST_ROWS:
         starts = range(0, total, _ROWS_AT_ONCE)
         return np.concatenate(
@@ -78,7 +81,7 @@ def passes(looks: int = MANY_LOOKS) -> int:
 def sizes_in_two_looks(
     block_function: BlockFunction,
     centre: Array,
-    factor: Array,
+    factor: Any,
     group: int,
     generator: np.random.Generator,
 ) -> tuple[Array, int]:

@@ -10,14 +10,16 @@ import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
-from pymc_sgld.tuning.mode_search import sample_rows
+from pymc_sgld.tuning.rough_coordinates import bends_otherwise, coordinates_of_some
+from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE, RowSample
+from pymc_sgld.tuning.row_scores import pieces
+from pymc_sgld.tuning.row_sizes import TO_A_KINK, sizes_in_two_looks
 from pymc_sgld.types import Array
 
 _DIRECTIONS_AT_AN_END = 30
 _LEAST_ROWS, _ROWS_PER_PARAMETER = 2000, 20
 # Moves along a direction, in rough posterior sds; float32 gradients need a long one.
 _DIFFERENCES = {"float64": 1e-3, "float32": 0.3}
-_SCORES_AT_ONCE = 500
 _TOLERANCE = 1e-2  # of an eigenvalue, relative
 # With the curvature, at an end of the spectrum; without extremes there the iterations go nowhere.
 _MOST_PRODUCTS = 150
@@ -41,6 +43,7 @@ def extreme_directions(
     position: Array,
     generator: np.random.Generator,
     rank: int | None = None,
+    looked: RowLook | None = None,
 ) -> Spectrum:
     """Find directions of largest and of smallest curvature by Lanczos iterations.
 
@@ -57,11 +60,15 @@ def extreme_directions(
         Chooses the sample and the first vector.
     rank : int, optional
         How many directions are wanted in all; 30 if not given.
+    looked : RowLook, optional
+        Which rows matter most: those are in the sample.
     """
-    n_dim = len(position)
-    rows = sample_rows(block_function, _rows_wanted(n_dim), generator)
-    scale = diagonal_scales(block_function, position, generator)
-    curvature = _Curvature(block_function, position, rows, lambda z: scale * z, lambda g: scale * g)
+    n_dim, looked = len(position), looked or RowLook()
+    sample = rows_for_products(block_function, n_dim, generator, looked)
+    scale = diagonal_scales(block_function, position, generator, looked)
+    curvature = _Curvature(
+        sample, position, lambda z: scale * z, lambda g: scale * g, kinked=looked.kinked
+    )
     operator = curvature.operator()
     # one more than wanted at either end, to know what would be left
     count = min((rank or _DIRECTIONS_AT_AN_END) + 1, (n_dim - 1) // 2)
@@ -75,13 +82,51 @@ def extreme_directions(
     return Spectrum(scale, np.r_[low, high], vectors, len(low), curvature.data_passes)
 
 
-def _rows_wanted(n_dim: int) -> int:
-    """Return the rows of a sample in which most parameters are seen often."""
-    return max(_LEAST_ROWS, _ROWS_PER_PARAMETER * n_dim)
+class RowLook(NamedTuple):
+    """What a look at all rows said of them."""
+
+    sizes: tuple[Array | None, ...] = ()  # how much each row of a group matters, where looked at
+    kinked: bool = False  # whether gradients of rows jump
+    data_passes: float = 0.0
+
+
+def look_at_rows(
+    block_function: BlockFunction, position: Array, generator: np.random.Generator
+) -> RowLook:
+    """Look at all rows of groups of more than 20,000 for how much each matters, and for jumps.
+
+    Parameters
+    ----------
+    block_function : BlockFunction
+    position : array, shape (n_dim,)
+    generator : numpy.random.Generator
+    """
+    totals = block_function.total_sizes
+    factor, looked = coordinates_of_some(block_function, position, generator)
+    kinked = bends_otherwise(block_function, position, factor)
+    sizes: list[Array | None] = [None] * len(totals)
+    for group, total in enumerate(totals):
+        if total > ROWS_OF_A_SAMPLE:
+            wide = TO_A_KINK * factor if kinked else factor
+            size, used = sizes_in_two_looks(block_function, position, wide, group, generator)
+            sizes[group] = np.sqrt(size) if kinked else size
+            looked += used * total / sum(totals)
+    return RowLook(tuple(sizes), kinked, looked)
+
+
+def rows_for_products(
+    block_function: BlockFunction, n_dim: int, generator: np.random.Generator, looked: RowLook
+) -> RowSample:
+    """Return rows in which most parameters are seen often, with those that matter most."""
+    most = max(_LEAST_ROWS, _ROWS_PER_PARAMETER * n_dim)
+    return RowSample(block_function, most, generator, looked.sizes or None)
 
 
 def stiffest_direction(
-    block_function: BlockFunction, metric: LowRankMetric, generator: np.random.Generator
+    block_function: BlockFunction,
+    metric: LowRankMetric,
+    generator: np.random.Generator,
+    looked: RowLook | None = None,
 ) -> tuple[float, Array, float]:
     """Return the largest curvature in the coordinates of a metric, where it is, and data passes.
 
@@ -92,15 +137,16 @@ def stiffest_direction(
         Its centre is the mode.
     generator : numpy.random.Generator
         Chooses the sample of rows and the first vector.
+    looked : RowLook, optional
+        Which rows matter most: those are in the sample.
     """
-    n_dim, parameters = len(metric.centre), metric.parameters()
-    rows = sample_rows(block_function, _rows_wanted(n_dim), generator)
+    n_dim, parameters, looked = len(metric.centre), metric.parameters(), looked or RowLook()
     curvature = _Curvature(
-        block_function,
+        rows_for_products(block_function, n_dim, generator, looked),
         metric.centre,
-        rows,
         lambda z: metric.to_position(z, *parameters) - metric.centre,
         lambda g: metric.pull_back(g, *parameters),
+        kinked=looked.kinked,
     )
     first = generator.standard_normal(n_dim)
     values, vectors = _end(curvature.operator(), 1, "LA", first)
@@ -115,18 +161,18 @@ class _Curvature:
 
     def __init__(
         self,
-        block_function: BlockFunction,
+        sample: RowSample,
         position: Array,
-        rows: list[Array],
         forward: Callable[[Array], Array],
         back: Callable[[Array], Array],
+        *,
+        kinked: bool = False,
     ) -> None:
-        self.function, self.position = block_function, position
-        self.blocks = block_function.read(rows)  # once, for many products
-        self.rows = [len(one) for one in rows]
-        self.weights = block_function.weights(rows)
+        self.sample, self.position = sample, position
         self.forward, self.back = forward, back
-        self.step = _DIFFERENCES[np.dtype(block_function.dtype).name]
+        self.step = _DIFFERENCES[np.dtype(sample.function.dtype).name]
+        if kinked:  # what a chain feels is the curvature over the width of the posterior
+            self.step = 1.0
         self.products = 0
 
     def along(self, direction: Array) -> Array:
@@ -135,12 +181,7 @@ class _Curvature:
         length = np.linalg.norm(direction)
         move = self.step * self.forward(np.ravel(direction) / length)
         behind, ahead = (
-            self.function.on_blocks(
-                moved.astype(self.position.dtype),
-                self.blocks,
-                prior_weight=1.0,
-                weights=self.weights,
-            )[1].astype(float)
+            self.sample.slope(moved.astype(self.position.dtype))
             for moved in (self.position - move, self.position + move)
         )
         return np.asarray(self.back(behind - ahead) * length / (2 * self.step))
@@ -155,12 +196,14 @@ class _Curvature:
     @property
     def data_passes(self) -> float:
         """What the products so far have read."""
-        total = float(np.sum(self.function.total_sizes))
-        return 2 * self.products * sum(self.rows) / total
+        return 2 * self.products * self.sample.share
 
 
 def diagonal_scales(
-    block_function: BlockFunction, position: Array, generator: np.random.Generator
+    block_function: BlockFunction,
+    position: Array,
+    generator: np.random.Generator,
+    looked: RowLook | None = None,
 ) -> Array:
     """Return a rough posterior sd of each parameter, curvature of the prior included.
 
@@ -168,7 +211,9 @@ def diagonal_scales(
     products of its Hessian with random signs, which is exact where parameters are independent.
     Products of the whole Hessian with random signs correct it where they say the same each time.
     """
-    of_rows = _information_of_rows(block_function, position, generator)
+    looked = looked or RowLook()
+    sample = rows_for_products(block_function, len(position), generator, looked)
+    of_rows = _information_of_rows(sample, position)
     rough = 1 / np.sqrt(of_rows + 1)
     step = _DIFFERENCES[np.dtype(block_function.dtype).name] * rough
 
@@ -182,28 +227,25 @@ def diagonal_scales(
         curvature += np.nan_to_num(difference / (2 * step * signs)) / _SIGNS
     information = of_rows + np.maximum(curvature, 0)
     scale = np.where(information > 0, information, 1.0) ** -0.5
-    rows = sample_rows(block_function, _rows_wanted(len(scale)), generator)
-    whole = _Curvature(block_function, position, rows, lambda z: scale * z, lambda g: scale * g)
-    looked = []
+    whole = _Curvature(
+        sample, position, lambda z: scale * z, lambda g: scale * g, kinked=looked.kinked
+    )
+    seen = []
     for _ in range(_SIGNS):
         signs = generator.choice([-1.0, 1.0], len(scale))
-        looked.append(signs * whole.along(signs))
-    mean, error = np.mean(looked, axis=0), np.std(looked, axis=0, ddof=1) / np.sqrt(_SIGNS)
+        seen.append(signs * whole.along(signs))
+    mean, error = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) / np.sqrt(_SIGNS)
     return np.asarray(scale / np.sqrt(np.where(mean > _SURE * error, mean, 1.0)))
 
 
-def _information_of_rows(
-    block_function: BlockFunction, position: Array, generator: np.random.Generator
-) -> Array:
+def _information_of_rows(sample: RowSample, position: Array) -> Array:
     """Return the sum over rows of squared scores, from a sample that sees most parameters often."""
-    n_dim = len(position)
-    information = np.zeros(n_dim)
-    sampled = sample_rows(block_function, _rows_wanted(n_dim), generator)
-    for group, rows in enumerate(sampled):
-        weight = block_function.total_sizes[group] / len(rows)
-        for some in np.array_split(rows, -(-len(rows) // _SCORES_AT_ONCE)):
-            scores = block_function.row_gradients(position, group, some)
-            information += weight * np.nan_to_num(scores**2).sum(axis=0)
+    information = np.zeros(len(position))
+    for group, strata in enumerate(sample.by_group):
+        for rows, weight in strata:
+            for some in pieces(rows, len(position)):
+                scores = sample.function.row_gradients(position, group, some)
+                information += weight * np.nan_to_num(scores**2).sum(axis=0)
     return information
 
 

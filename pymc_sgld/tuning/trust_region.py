@@ -14,20 +14,22 @@ References
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array
 
-_FEWEST_SCORES, _SCORES_PER_PARAMETER = 500, 5
 _FEWEST_OF_A_GROUP = 20  # rows, where a model has many groups, as one for each likelihood of a loop
 _FLATTEST = 1e-9  # of the information, over the largest, in units of its diagonal
 _SIGNS = 4
 _OTHERWISE = 4.0  # times as curved over a scale as over one: that scale is not taken
 _MOST_ROUNDS, _STEPS = 20, 20
+_MOST_PRODUCTS = 200  # of the conjugate gradients of one step
+_SHRINKS, _GROWS, _ACCEPTED = 0.25, 0.75, 0.15  # gain of a step over what was predicted
+_WIDER = 1e6  # times the first region, at most
 # A start far off has scores, and with them units, that are off too: too large a region is cut down
 # in a few evaluations, too small a one grows no quicker than it doubles.
 _FAR = 1000.0
@@ -91,23 +93,6 @@ def rows_of_a_group(most: int, n_groups: int) -> int:
     return max(_FEWEST_OF_A_GROUP, -(-most // max(n_groups, 1)))
 
 
-def information_factor(
-    block_function: BlockFunction, position: Array, generator: np.random.Generator
-) -> tuple[Array, float]:
-    """Return the factor for the scores of some rows, and data passes."""
-    n_dim, seen = len(position), 0
-    most = max(_FEWEST_SCORES, _SCORES_PER_PARAMETER * n_dim)
-    most = rows_of_a_group(most, len(block_function.total_sizes))
-    information = np.zeros((n_dim, n_dim))
-    sizes = [None if total <= most else most for total in block_function.total_sizes]
-    for group, rows in enumerate(block_function.random_rows(sizes, generator)):
-        scores = np.nan_to_num(block_function.row_gradients(position, group, rows).astype(float))
-        seen += len(rows)
-        information += block_function.total_sizes[group] / len(rows) * (scores.T @ scores)
-    factor = rough_factor(block_function, position, information)
-    return factor, seen / max(sum(block_function.total_sizes), 1)
-
-
 def newton_climb(
     value_and_gradient: Callable[[Array], tuple[float, Array]],
     start: Array,
@@ -115,6 +100,7 @@ def newton_climb(
     tolerance: float,
     dtype: str,
     n_rows: int,
+    slope_of_some: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, int]:
     """Maximise and return the best point and the number of evaluations.
 
@@ -124,18 +110,20 @@ def newton_climb(
         Log-posterior.
     start : array, shape (n_dim,)
     factor : callable
-        From a position to the coordinates there.
+        From a position to the coordinates there, an array or a LinearOperator.
     tolerance : float
         Largest slope at the end, in posterior sds.
     dtype : str
         Of the gradients.
     n_rows : int
         Of the model: sets how far the first step may go.
+    slope_of_some : callable, optional
+        Gradient on some of the rows, scaled up: products of the Hessian are made of it.
     """
     position, evaluations, before = start, 0, -np.inf
     for _ in range(_MOST_ROUNDS):
         result, used = _round(
-            value_and_gradient, position, factor(position), tolerance, dtype, n_rows
+            value_and_gradient, position, factor(position), tolerance, dtype, n_rows, slope_of_some
         )
         evaluations += used
         position = result.position
@@ -153,10 +141,11 @@ class _Ended:
 def _round(
     value_and_gradient: Callable[[Array], tuple[float, Array]],
     start: Array,
-    factor: Array,
+    factor: Any,
     tolerance: float,
     dtype: str,
     n_rows: int,
+    slope_of_some: Callable[[Array], Array] | None,
 ) -> tuple[_Ended, int]:
     """Take some steps in one system of coordinates."""
     used, step, n_dim = [0], _DIFFERENCES[np.dtype(dtype).name], len(start)
@@ -170,25 +159,95 @@ def _round(
             return _REFUSED, np.zeros(n_dim)
         return -float(value), -slope
 
+    def slope_at(offset: Array) -> Array:
+        if slope_of_some is None:
+            return at(offset)[1]
+        with np.errstate(all="ignore"):
+            gradient = slope_of_some((start + factor @ offset).astype(start.dtype))
+        return -np.asarray(factor.T @ np.asarray(gradient, dtype=float))
+
     def product(offset: Array, direction: Array) -> Array:
         move = step * direction / max(float(np.linalg.norm(direction)), 1e-300)
-        ahead, behind = at(offset + move)[1], at(offset - move)[1]
+        ahead, behind = slope_at(offset + move), slope_at(offset - move)
         return np.asarray((ahead - behind) * np.linalg.norm(direction) / (2 * step))
 
-    radius = _FAR * float(np.sqrt(n_dim * max(n_rows, 1)))
-    options: dict[str, Any] = {
-        "gtol": tolerance / 2 * np.sqrt(n_dim),  # of the length of the slope, so of each
-        "maxiter": _STEPS,
-        "initial_trust_radius": radius,
-        "max_trust_radius": 1e6 * radius,
-    }
-    value, _ = at(np.zeros(n_dim))
-    if value == _REFUSED:
+    if at(np.zeros(n_dim))[0] == _REFUSED:
         return _Ended(start, -np.inf, arrived=True), used[0]
-    result = scipy.optimize.minimize(
-        at, np.zeros(n_dim), jac=True, hessp=product, method="trust-ncg", options=options
-    )
-    position = (start + factor @ result.x).astype(start.dtype)
+    radius = _FAR * float(np.sqrt(n_dim * max(n_rows, 1)))
+    # of the length of the slope, so of each
+    offset, value, steps = _newton_steps(at, product, n_dim, tolerance / 2 * np.sqrt(n_dim), radius)
+    position = (start + factor @ offset).astype(start.dtype)
     # the information where the round began may be of another place: seen at the start of the next
-    arrived = bool(result.success and result.nit == 0)
-    return _Ended(position, -float(result.fun), arrived), used[0]
+    return _Ended(position, -value, arrived=steps == 0), used[0]
+
+
+type _Product = Callable[[Array, Array], Array]
+
+
+def _newton_steps(
+    at: Callable[[Array], tuple[float, Array]],
+    product: _Product,
+    n_dim: int,
+    tolerance: float,
+    radius: float,
+) -> tuple[Array, float, int]:
+    """Minimise from the origin; return where, the value there, and the steps it took.
+
+    As SciPy's "trust-ncg", but for a bound on the products of one step: where coordinates are far
+    from white the conjugate gradients would else take as many as there are parameters.
+    """
+    offset, largest = np.zeros(n_dim), _WIDER * radius
+    value, slope = at(offset)
+    for number in range(_STEPS):
+        if np.linalg.norm(slope) < tolerance:
+            return offset, value, number
+        step, predicted, at_edge = _steihaug(slope, partial(product, offset), radius)
+        if not predicted > 0:
+            return offset, value, number + 1
+        there, slope_there = at(offset + step)
+        gained = (value - there) / predicted
+        if gained < _SHRINKS:
+            radius /= 4
+        elif gained > _GROWS and at_edge:
+            radius = min(2 * radius, largest)
+        if gained > _ACCEPTED:
+            offset, value, slope = offset + step, there, slope_there
+    return offset, value, _STEPS
+
+
+def _steihaug(
+    slope: Array, product: Callable[[Array], Array], radius: float
+) -> tuple[Array, float, bool]:
+    """Return a step within the radius, how much it should gain, and whether it is at the edge."""
+    size = float(np.linalg.norm(slope))
+    enough = min(0.5, np.sqrt(size)) * size
+    step, left, image = np.zeros_like(slope), slope, np.zeros_like(slope)
+    way, at_edge = -left, False
+    for _ in range(_MOST_PRODUCTS):
+        bent = product(way)
+        curvature, square = float(way @ bent), float(left @ left)
+        length = square / curvature if curvature > 0 else np.inf
+        if curvature <= 0 or np.linalg.norm(step + length * way) >= radius:
+            edges, at_edge = _to_edge(step, way, radius), True
+            length = edges[1]
+            if curvature <= 0:  # there is an edge on either side, and one is lower
+                down = float(way @ left)
+                length = min(edges, key=lambda t: t * down + t**2 * curvature / 2)
+            step, image = step + length * way, image + length * bent
+            break
+        step, image = step + length * way, image + length * bent
+        left = left + length * bent
+        if np.linalg.norm(left) < enough:
+            break
+        way = -left + float(left @ left) / square * way
+    return step, -float(slope @ step + step @ image / 2), at_edge
+
+
+def _to_edge(step: Array, way: Array, radius: float) -> tuple[float, float]:
+    """Return how far along a way the edge of the region is, on either side."""
+    square, along = float(way @ way), 2 * float(step @ way)
+    left = float(step @ step) - radius**2
+    # of the two forms of a root the one without cancellation
+    sum_ = along + np.copysign(np.sqrt(along**2 - 4 * square * left), along)
+    one, other = -sum_ / (2 * square), -2 * left / sum_
+    return min(one, other), max(one, other)

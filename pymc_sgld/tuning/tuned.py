@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pymc_sgld.preconditioners import Averages, Metric
+from pymc_sgld.tuning.noise_by_size import NoiseBySize
 from pymc_sgld.tuning.predicted_law import PredictedLaw
 from pymc_sgld.types import Array
 
@@ -26,6 +27,7 @@ class Tuned:
     expected_squares: Array | None = None  # of the gradient, by coordinate
     score: float = 0.0  # root mean square of the gradient at the mode, in posterior sds
     data_passes: float = 0.0
+    uneven: NoiseBySize | None = None  # of rows drawn by size, where no matrix is made
 
     @property
     def centre(self) -> tuple[Array, ...] | None:
