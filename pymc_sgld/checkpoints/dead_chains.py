@@ -185,4 +185,3 @@ def _exit_codes(error: BaseException) -> dict[int, int | None]:
                 return {one.chain: one._process.exitcode for one in value._samplers}
         place = place.tb_next
     return {}
-

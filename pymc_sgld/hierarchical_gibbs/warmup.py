@@ -14,6 +14,7 @@ from pymc_sgld.hierarchical_gibbs.conditional_curvature import (
 )
 from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise, Hierarchy, TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.moves import MovesMemory
+from pymc_sgld.hierarchical_gibbs.stiffness import stiffest_of_split
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import Metric
 from pymc_sgld.tuning import (
@@ -98,7 +99,10 @@ class HierarchySearch:
         passes += gaussian.data_passes
         conditional = factor[:, moving] @ factor[:, moving].T
         found = found._replace(gaussian=gaussian._replace(precision=np.linalg.inv(conditional)))
+        stiffest, more = stiffest_of_split(function, curvature, centre, draws, generator)
+        found = found._replace(gaussian=found.gaussian._replace(stiffest=stiffest))
         parameters: tuple[Array, ...] = ()
+        passes += more
         if estimator.needs_mode:
             parameters, passes = centre_parameters(function, centre), passes + 1
         return TunedHierarchy(
@@ -225,6 +229,7 @@ class HierarchySearch:
             factor.T @ found.gaussian.precision @ factor,
             factor.T @ noise @ factor,
             factor,
+            stiffest=found.gaussian.stiffest,
         )
 
 

@@ -11,7 +11,7 @@ from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.model_graph import TooManyPasses, doing
 from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows, rows_by_ends
 from pymc_sgld.step_methods.auto_gibbs import in_two_blocks, moved_with_too_many, split_rows
-from pymc_sgld.step_methods.unseen_scales import check_unseen_scales
+from pymc_sgld.step_methods.unseen_scales import check_before_search, check_unseen_scales
 from pymc_sgld.tuning import (
     LARGEST_MEASURED,
     Laplace,
@@ -82,12 +82,16 @@ class Choosing:
     also: tuple[str, ...] = ()
 
 
+_OFF = 0.1  # of the initial point, where gradients are zero by symmetry
 Choose = Callable[[Choosing], Choosing]
 
 
 def hyperparameters_apart(known: Choosing) -> Choosing:
     """Draw hyperparameters given the rest, where that pays; then no more is to be chosen."""
     parts, asked = known.parts, known.hyperparameters
+    point = parts.row_model.ravel(known.model.initial_point()).astype(parts.block_function.dtype)
+    point = point + _OFF * np.arange(1, len(point) + 1) / len(point)
+    check_before_search(known.model, parts.row_model, parts.block_function, point)
     doing("looking for where hyperparameters are")
     split, mode = in_two_blocks(parts, known.labels, known.generator, asked)
     if split is None:

@@ -1,15 +1,43 @@
 """Flat priors on what no row says anything of: such a posterior is improper."""
 
+import numpy as np
 import pymc as pm
 
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph import RowModel
+from pymc_sgld.model_graph import BlockFunction, RowModel
 from pymc_sgld.tuning import TuningError
 from pymc_sgld.types import Array
 from pymc_sgld.validate import and_more
 
 _FLAT = (type(pm.Flat.rv_op), type(pm.HalfFlat.rv_op))
+
+
+def check_before_search(
+    model: pm.Model, rows: RowModel, function: BlockFunction, position: Array
+) -> None:
+    """Raise as :func:`check_unseen_scales` does, before a search that would have no end.
+
+    Takes a pass through the data where a prior is flat, and none else.
+
+    Parameters
+    ----------
+    model : pm.Model
+    rows : RowModel
+        Of the model.
+    function : BlockFunction
+        Of the rows.
+    position : array, shape (n_dim,)
+    """
+    if not any(isinstance(variable.owner.op, _FLAT) for variable in model.free_RVs):
+        return
+    seen = np.zeros(rows.n_dim, dtype=bool)
+    for pieces, counts in function.chunks():
+        weights = [float(on) for on in counts]
+        blocks = function.read(pieces)
+        slope = function.on_blocks(position, blocks, prior_weight=0.0, weights=weights)[1]
+        seen |= slope != 0
+    check_unseen_scales(model, rows, seen)
 
 
 def check_unseen_scales(model: pm.Model, rows: RowModel, seen: Array) -> None:

@@ -63,7 +63,9 @@ def test_a_process_that_is_killed(whole, written, tmp_path, caplog):
         partial = sample(cores=2, callback=callback, **more)
     assert_first(whole, partial)
     told = "Chain 1 died: its process was ended by SIGKILL, as where memory runs out"
-    assert told in caplog.text and partial.posterior.attrs[records.DIED] == told.replace(" died", "")
+    assert told in caplog.text and partial.posterior.attrs[records.DIED] == told.replace(
+        " died", ""
+    )
     if written:
         assert "goes on with all chains" in caplog.text
         with MODEL:

@@ -69,15 +69,17 @@ def test_a_column_of_one_value_in_the_rows_that_are_always_taken(rng):
     assert_right(design, design @ [0.01, -0.2, 0.3] + rng.normal(size=n_rows))
 
 
+@pytest.mark.parametrize("hyperparameters", ["auto", "gibbs", "joint"])
 @pytest.mark.parametrize("in_the_rows", [False, True])
-def test_a_scale_with_a_flat_prior_whose_effects_have_no_rows(rng, in_the_rows):
+def test_a_scale_with_a_flat_prior_whose_effects_have_no_rows(rng, in_the_rows, hyperparameters):
     column = rng.normal(size=N_ROWS)
     with pm.Model() as model:
         a, tau = pm.Normal("a", 0, 5), pm.HalfFlat("tau")
         u = pm.Normal("u", 0, tau, shape=4)
-        mean = a + 0.5 * column
+        v = pm.Normal("v", 0, pm.HalfNormal("sigma", 1), shape=4)  # a scale that is known
+        mean = a + 0.5 * column + v[rng.integers(0, 4, N_ROWS)]
         if in_the_rows:  # rows of another kind, of which there are none
             mean = mean + np.zeros(N_ROWS) * u[rng.integers(0, 4, N_ROWS)]
         pm.Normal("y", mean, 1, observed=column + rng.normal(size=N_ROWS))
     with pytest.raises(SamplingError, match="tau has a flat prior, and no row says anything of it"):
-        psg.Auto(model=model, rng=1, verify=False)
+        psg.Auto(model=model, rng=1, verify=False, hyperparameters=hyperparameters)
