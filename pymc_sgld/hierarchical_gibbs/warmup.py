@@ -98,9 +98,9 @@ class HierarchySearch:
         )
         passes += gaussian.data_passes
         conditional = factor[:, moving] @ factor[:, moving].T
-        found = found._replace(gaussian=gaussian._replace(precision=np.linalg.inv(conditional)))
         stiffest, more = stiffest_of_split(function, curvature, centre, draws, generator)
-        found = found._replace(gaussian=found.gaussian._replace(stiffest=stiffest))
+        gaussian = gaussian._replace(precision=np.linalg.inv(conditional), stiffest=stiffest)
+        found = found._replace(gaussian=gaussian)
         parameters: tuple[Array, ...] = ()
         passes += more
         if estimator.needs_mode:
