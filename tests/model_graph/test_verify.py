@@ -7,6 +7,7 @@ import pymc as pm
 import pytensor.tensor as pt
 import pytest
 
+from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.basic import Constant
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
@@ -175,12 +176,22 @@ def test_digits_that_the_model_as_written_loses_are_not_taken_for_an_error(pytho
     assert verify(row_model(model), "NUMBA", rng=np.random.default_rng(0)) < 1e-9
 
 
-def test_what_numpy_does_row_by_row_is_compiled():
+@pytest.mark.parametrize(("n_rows", "is_slow"), [(20_000, False), (20_001, True)])
+def test_what_numpy_does_row_by_row_is_compiled_for_many_rows(n_rows, is_slow):
     with pm.Model() as model:
         cut = pm.Normal("cut")
         dist = pm.StudentT.dist(nu=pm.math.exp(cut), mu=cut)
-        pm.Censored("y", dist, None, 1.0, observed=np.minimum(Y, 1.0))
-    assert Reference(row_model(model), {}, [len(Y)])._is_slow  # a series for each row
+        pm.Censored("y", dist, None, 1.0, observed=np.linspace(0.0, 0.9, n_rows))
+    assert Reference(row_model(model), {}, [n_rows])._is_slow == is_slow  # a series for each row
+
+
+def test_graphs_within_operations_are_evaluated_operation_by_operation():
+    """PyTensor compiles that of a softmax by itself, anew in every process."""
+    with pm.Model() as model:
+        pm.Categorical("y", logit_p=X[:, :1] * pm.Normal("b", shape=4), observed=(Y > 0) * 2)
+    reference = Reference(row_model(model), {}, [len(Y)])
+    nodes = reference._function.maker.fgraph.apply_nodes
+    assert not [node for node in nodes if isinstance(node.op, OpFromGraph)]
 
 
 def test_a_regression_is_not_compiled_to_be_compared():
@@ -201,7 +212,7 @@ def test_a_regression_is_not_compiled_to_be_compared():
 def test_the_compiled_reference_holds_no_data(monkeypatch, split):
     """It has them as arguments: else it would be compiled anew for all other data."""
     split_model = split("linear_constants")
-    monkeypatch.setattr(reference_module, "_is_slow", lambda node: True)
+    monkeypatch.setattr(reference_module, "takes_long_by_numpy", lambda graphs: True)
     reference = Reference(split_model, {}, [len(Y)])
     position = np.random.default_rng(1).normal(size=split_model.n_dim)
     value, gradient = reference(position, [np.arange(len(Y))])

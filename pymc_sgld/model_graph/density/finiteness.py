@@ -14,13 +14,10 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from pytensor.compile.mode import Mode
-from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.model_graph.density.modes import compile_function
-from pymc_sgld.model_graph.density.reference import is_slow_by_numpy
+from pymc_sgld.model_graph.density.by_numpy import numpy_function, takes_long_by_numpy, value_of
 from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
 from pymc_sgld.model_graph.rewrite.named_dims import lowered
 from pymc_sgld.model_graph.rewrite.naming import name_of
@@ -28,10 +25,8 @@ from pymc_sgld.model_graph.rewrite.private_api import ParameterValueError, Parti
 from pymc_sgld.types import Point
 from pymc_sgld.validate import and_more
 
-_AS_WRITTEN = Mode(linker="py", optimizer="minimum_compile")
 # Points ever nearer to the initial one.
 _N_POINTS, _WIDEST, _NEARER = 10, 0.3, 0.4
-_MOST_IN_LOOPS = 20_000  # numbers of data: numpy takes a second over them, entry by entry
 _HUGE = 1e100  # squares of larger numbers leave what floats can hold within a few operations
 
 ALLOWED = {
@@ -113,8 +108,7 @@ class _Factors:
     @property
     def are_slow(self) -> bool:
         """Whether numpy takes long over them: they have loops, over much data."""
-        most = max((np.size(_value_of(leaf)) for leaf in ancestors(self.graphs)), default=0)
-        return most > _MOST_IN_LOOPS and is_slow_by_numpy(self.graphs)
+        return takes_long_by_numpy(self.graphs)
 
     def points(self, count: int) -> list[Point]:
         """Return the initial point and others ever nearer to it."""
@@ -134,7 +128,7 @@ class _Factors:
     def are_finite(self, point: Point) -> bool:
         """Whether all factors are finite at a point."""
         if self._whole is None:
-            self._whole = compile_function(self.inputs, self.graphs, mode=_AS_WRITTEN)
+            self._whole = numpy_function(self.inputs, self.graphs)
         try:
             with np.errstate(all="ignore"):
                 found = self._whole(**{name: point[name] for name in self._names})
@@ -152,15 +146,15 @@ class _Factors:
     def value(self, number: int, point: Point) -> Any:
         """Return a factor at a point, or PyMC's error about its parameters."""
         if number not in self._functions:
-            graph = self.graphs[number]
-            self._functions[number] = compile_function(self.inputs, graph, mode=_AS_WRITTEN)
-        return self._evaluated(self._functions[number], point)
+            self._functions[number] = numpy_function(self.inputs, [self.graphs[number]])
+        found = self._evaluated(self._functions[number], point)
+        return found if isinstance(found, Exception) else found[0]
 
     def evaluated(self, graphs: Sequence[Variable], point: Point) -> list[np.ndarray]:
         """Return other expressions of the model's variables at a point."""
         values = self.model.replace_rvs_by_values(list(graphs))
         values = [pt.as_tensor(value, allow_xtensor_conversion=True) for value in values]
-        function = compile_function(self.inputs, lowered(values), mode=_AS_WRITTEN)
+        function = numpy_function(self.inputs, lowered(values))
         found = self._evaluated(function, point)
         return [] if isinstance(found, Exception) else [np.asarray(one) for one in found]
 
@@ -274,7 +268,7 @@ class _Fault:
         own = self.model.rvs_to_values.get(self.variable)
         found = []
         for leaf in ancestors([self.factors.graphs[self.number]]):
-            value = _value_of(leaf)
+            value = value_of(leaf)
             value = value.data if hasattr(value, "indptr") else value
             if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:
                 called = f"'{self.name}'" if leaf is own else name_of(leaf)
@@ -326,13 +320,6 @@ class _Fault:
             f"'{self.name}' is impossible under its distribution{self._where}{value}: {allows}"
             f"{self._with_parameters}. Correct or drop these rows, or take another distribution."
         )
-
-
-def _value_of(leaf: Variable) -> Any:
-    """Return what a variable holds, if it is data; else None."""
-    if isinstance(leaf, SharedVariable):
-        return leaf.get_value(borrow=True)
-    return leaf.data if isinstance(leaf, Constant) else None
 
 
 def _of_entries(name: str, wrong: np.ndarray, kind: str, factor: str) -> str:

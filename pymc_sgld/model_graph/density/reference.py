@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,18 +10,19 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.scalar.loop import ScalarLoop
-from pytensor.scan.op import Scan
-from pytensor.tensor.blockwise import Blockwise
-from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorConstant
 
+from pymc_sgld.model_graph.density.by_numpy import (
+    AS_WRITTEN,
+    STABILISED,
+    numpy_function,
+    takes_long_by_numpy,
+)
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.factors import draw_of, minibatch_length, minibatch_nodes
@@ -29,10 +30,6 @@ from pymc_sgld.model_graph.rewrite.fold_and_cost import rebuild
 from pymc_sgld.model_graph.rewrite.named_dims import shaped_like
 from pymc_sgld.model_graph.rewrite.private_api import ParameterValueError
 
-_AS_WRITTEN = Mode(linker="py", optimizer="minimum_compile")
-_STABILISED = _AS_WRITTEN.including("canonicalize", "stabilize")
-# What numpy does not do for a whole array at once: its Python loop would take minutes.
-_SLOW_IN_PYTHON = (Scan, OpFromGraph)
 _LARGEST_CONSTANT = 16  # entries: longer ones are data, shorter ones often shapes
 
 type Evaluated = tuple[Any, np.ndarray]
@@ -147,18 +144,18 @@ class Reference:
 
     @cached_property
     def _function(self) -> Any:
-        return self._compiled_with_data_as_inputs if self._is_slow else self._in_mode(_AS_WRITTEN)
+        return self._compiled_with_data_as_inputs if self._is_slow else self._in_mode(AS_WRITTEN)
 
     @cached_property
     def _stabilised_function(self) -> Any:
-        return self._function if self._is_slow else self._in_mode(_STABILISED)
+        return self._function if self._is_slow else self._in_mode(STABILISED)
 
     @property
     def _is_slow(self) -> bool:
-        return is_slow_by_numpy(self._outputs)
+        return takes_long_by_numpy([*self._outputs, *self._givens.values()])
 
     def _in_mode(self, mode: Mode) -> Any:
-        return compile_function(self._inputs, self._outputs, mode=mode, givens=self._givens)
+        return numpy_function(self._inputs, self._outputs, mode, self._givens)
 
     @cached_property
     def _compiled_with_data_as_inputs(self) -> Any:
@@ -173,11 +170,6 @@ class Reference:
         return _WithData(function, [v.data for v in data])
 
 
-def is_slow_by_numpy(graphs: Iterable[Variable]) -> bool:
-    """Whether expressions have loops that numpy runs in Python, entry by entry."""
-    return any(map(_is_slow, _nodes(graphs)))
-
-
 class _WithData(NamedTuple):
     """A compiled function, and the data that are its last arguments."""
 
@@ -186,18 +178,6 @@ class _WithData(NamedTuple):
 
     def __call__(self, *arguments: Any) -> Any:
         return self.compiled(*arguments, *self.data)
-
-
-def _nodes(graphs: Iterable[Variable]) -> Iterable[Apply]:
-    return (v.owner for v in ancestors(graphs) if v.owner is not None)
-
-
-def _is_slow(node: Apply) -> bool:
-    if isinstance(node.op, Blockwise):  # one at a time, such as a matrix for each row
-        n_batch = node.op.batch_ndim(node)
-        return any(length != 1 for length in node.outputs[0].type.shape[:n_batch])
-    of_scalars = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ScalarLoop)
-    return of_scalars or isinstance(node.op, _SLOW_IN_PYTHON)
 
 
 def _is_data(variable: Variable) -> bool:
