@@ -47,10 +47,10 @@ def numpy_function(
 
 def takes_long_by_numpy(graphs: Sequence[Variable]) -> bool:
     """Whether expressions have loops that numpy runs in Python, over much data."""
-    found = list(ancestors(graphs))
-    if not any(v.owner is not None and _is_loop(v.owner) for v in found):
+    variables = list(ancestors(graphs))
+    if not any(v.owner is not None and _is_loop(v.owner) for v in variables):
         return False
-    return max((np.size(value_of(v)) for v in found), default=0) > _MOST_IN_LOOPS
+    return max((np.size(value_of(v)) for v in variables), default=0) > _MOST_IN_LOOPS
 
 
 def value_of(variable: Variable) -> Any:

@@ -147,8 +147,8 @@ class _Factors:
         """Return a factor at a point, or PyMC's error about its parameters."""
         if number not in self._functions:
             self._functions[number] = numpy_function(self.inputs, [self.graphs[number]])
-        found = self._evaluated(self._functions[number], point)
-        return found if isinstance(found, Exception) else found[0]
+        values = self._evaluated(self._functions[number], point)
+        return values if isinstance(values, Exception) else values[0]
 
     def evaluated(self, graphs: Sequence[Variable], point: Point) -> list[np.ndarray]:
         """Return other expressions of the model's variables at a point."""
