@@ -47,18 +47,22 @@ def load_data(rows: int | None = None) -> pd.DataFrame:
     return data.iloc[some_rows(len(data), rows)]
 
 
-def build_model(data: pd.DataFrame) -> pm.Model:
-    """Declare the model for data as :func:`load_data` returns them."""
+def covariates(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the regression, by the names that they have in the model."""
     # Standardised covariates: slopes on one scale can share one prior, and one step size.
     continuous = data[list(CONTINUOUS)].rename(columns=CONTINUOUS)
     continuous = (continuous - continuous.mean()) / continuous.std()
-    indicators = data[list(INDICATORS)].rename(columns=INDICATORS)
-    covariates = pd.concat([continuous, indicators], axis=1)
+    return pd.concat([continuous, data[list(INDICATORS)].rename(columns=INDICATORS)], axis=1)
+
+
+def build_model(data: pd.DataFrame) -> pm.Model:
+    """Declare the model for data as :func:`load_data` returns them."""
+    columns = covariates(data)
 
     # A coord has a name for each entry of a dim: results then say "slope[health poor]".
     # "person_year" needs no names; its length is that of the data.
-    with pm.Model(coords={"covariate": list(covariates.columns)}) as model:
-        x = pm.Data("x", covariates.to_numpy(dtype=float), dims=("person_year", "covariate"))
+    with pm.Model(coords={"covariate": list(columns.columns)}) as model:
+        x = pm.Data("x", columns.to_numpy(dtype=float), dims=("person_year", "covariate"))
 
         # Log of the expected visits: within a factor e^4 = 55 of one visit at two sds, and a
         # covariate may change them by a factor of up to e^2 = 7. Wide against what the data say.

@@ -167,6 +167,7 @@ DRAW_SECONDS = "draw_seconds"
 REASON = "reason"
 INTEGRATED = "integrated_out"
 DIED = "chains_that_died"
+NODES = "quadrature_nodes"
 TUNE_PASSES = "tune_passes"
 DRAW_PASSES = "draw_passes"
 INDEPENDENT_DRAWS = "independent_draws"
@@ -186,6 +187,7 @@ OF_A_RUN = {
     REASON: Record("", "why `auto` took NUTS; only there"),
     INTEGRATED: Record("", "what was integrated out, and with what error; only there"),
     DIED: Record("", "which chains died in processes of their own, and how; only there"),
+    NODES: Record("1", "nodes of an axis that it was integrated out with; only there"),
 }
 OF_A_METHOD_COMPARED = {
     TUNE_PASSES: Record("passes", "row gradients of tuning or fitting, over the number of rows"),
@@ -212,6 +214,7 @@ MEAN_SCORE_ERROR = "mean_score_error"
 R_HAT = "r_hat"
 ESS = "ess"
 PARAMETER_VERDICT = "parameter_verdict"
+INTEGRATION_SHIFT = "integration_shift"
 VERDICT = "verdict"
 IN_WORDS = "in_words"
 ADVICE = "advice"
@@ -243,6 +246,10 @@ CHECK_ATTRIBUTES = {
     DATA_PASSES: Record("passes", "spent on the check"),
     KERNEL_STEIN: Record("1", "of the draws, where scores of all rows were taken"),
     KERNEL_STEIN_OF_EXACT_DRAWS: Record("1", "what as many independent exact draws would have"),
+    INTEGRATION_SHIFT: Record(
+        "posterior sds",
+        "how far means are off by the quadrature of latents of rows, at most; only there",
+    ),
     NOTES: Record("", "what has to be known to read the group, one line each"),
 }
 

@@ -241,10 +241,10 @@ def sample(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
         )
         for_step.pop("recentre", None)
-    left_out, in_words = sampler == "auto" and not for_step, ""
+    left_out, known = sampler == "auto" and not for_step, dict[str, Any]()
     if data is None:
         mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
-        model, in_words = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
+        model, known = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
     of_run = _run_of(
         own, for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace}, model, written
     )
@@ -252,20 +252,20 @@ def sample(
         reading = read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts and not (written and written.resumes):
             _log.info(f"NUTS is taken: {reading.why_nuts}")
-            return _nuts(of_run, reading.why_nuts)
+            return _nuts(of_run, reading.why_nuts, known)
         if reading.why_batches:
             _log.info(f"Minibatches are taken: {reading.why_batches}")
         for_step["rows"] = reading.row_model
     if sampler == "auto":
         for_step["rng"] = np.random.default_rng(_seed_of(for_pymc["random_seed"]))
     try:
-        return _minibatches(sampler, for_step, of_run, in_words)
+        return _minibatches(sampler, for_step, of_run, known)
     except (SamplingError, ParallelSamplingError) as error:
         reason = why_not_tuned(error, model) if left_out else None
         if reason is None:
             raise
         _log.warning(f"NUTS on all rows is taken, which may be slow: {reason}")
-        return _nuts(of_run, reason)
+        return _nuts(of_run, reason, known)
 
 
 def rows_of_data(
@@ -329,8 +329,13 @@ def _run_of(
     return _Run(**own, for_pymc=given | {"model": model}, checkpoint=checkpoint)
 
 
-def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str = "") -> Any:
-    """Build the step method of a sampler, let PyMC run it, and check the draws."""
+def _minibatches(
+    sampler: str, for_step: dict[str, Any], run: _Run, known: Mapping[str, Any]
+) -> Any:
+    """Build the step method of a sampler, let PyMC run it, and check the draws.
+
+    What is known of the run before is written to the attributes of the posterior.
+    """
     model = run.for_pymc["model"]
     shows = bool(run.for_pymc.get("progressbar", True)) and not run.for_pymc.get("quiet")
     with model, tuning_shown(shows):
@@ -352,8 +357,7 @@ def _minibatches(sampler: str, for_step: dict[str, Any], run: _Run, latents: str
     if getattr(result, "posterior", None) is not None:
         if run.checkpoint is not None:
             run.checkpoint.add_moments(result)
-        if latents:
-            result.posterior.attrs[records.INTEGRATED] = latents
+        result.posterior.attrs.update(known)
         report_refusals(result, model, step.chain.settings.support)
         checked = _checked(step, model, result) if run.check else None
         if isinstance(step, Auto):
@@ -394,7 +398,7 @@ def _checked(step: StochasticGradientStep, model: pm.Model, result: Any) -> Any:
         return None
 
 
-def _nuts(run: _Run, reason: str) -> Any:
+def _nuts(run: _Run, reason: str, known: Mapping[str, Any]) -> Any:
     """Run NUTS as PyMC would, write down why, and check the draws as those of any sampler."""
     if run.checkpoint is not None:
         _log.warning(
@@ -409,7 +413,7 @@ def _nuts(run: _Run, reason: str) -> Any:
         if wanted and result.posterior.attrs.get("inference_library", "pymc") != "pymc":
             # pm.sample looks at the draws of its own NUTS, not at those of nutpie
             log_warnings(run_convergence_checks(result, options["model"]))
-        result.posterior.attrs.update({records.SAMPLER: "nuts", records.REASON: reason})
+        result.posterior.attrs.update({records.SAMPLER: "nuts", records.REASON: reason, **known})
         if run.check:
             report_check(check_others(options["model"], result))
     return result

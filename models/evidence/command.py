@@ -1,4 +1,4 @@
-"""The commands ``python -m models evidence tuning``, ``hierarchies``, ``real`` and ``check``."""
+"""The commands ``python -m models evidence tuning``, ``hierarchies``, ``latents``, ``check``..."""
 
 import argparse
 
@@ -16,6 +16,7 @@ def add_parser(commands: Any) -> None:
     _add_kind(kinds, "tuning", told, "quick")
     _add_kind(kinds, "hierarchies", f"{told}: group effects written non-centred", "hierarchies")
     _add_kind(kinds, "real", f"{told}: data that nobody designed", "real")
+    _add_kind(kinds, "latents", f"{told}: rows with latent variables of their own", "latents")
     check = kinds.add_parser(
         "check",
         help="the inflation of sds that psg.check reads, against the true one",
@@ -31,7 +32,7 @@ def _add_kind(kinds: Any, name: str, told: str, problems: str) -> None:
     kind.add_argument(
         "--problems",
         default=problems,
-        help='names, with commas; "all"; "quick"; "hierarchies"; "real"',
+        help='names, with commas; "all"; "quick"; "hierarchies"; "real"; "latents"',
     )
     kind.add_argument("--seeds", default="1", help="numbers, with commas, or a range such as 1-5")
     kind.add_argument("--draws", type=int, help="draws per chain; none: the sampler's own")

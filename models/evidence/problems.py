@@ -49,9 +49,9 @@ class Problem:
 
 def problems() -> dict[str, Problem]:
     """Return all problems by name."""
-    from models.evidence import hierarchies, posteriordb, real, regressions, structured
+    from models.evidence import hierarchies, latents, posteriordb, real, regressions, structured
 
-    of_families = (regressions, structured, posteriordb, hierarchies, real)
+    of_families = (regressions, structured, posteriordb, hierarchies, real, latents)
     found = [problem for family in of_families for problem in family.PROBLEMS]
     return {problem.name: problem for problem in found}
 
@@ -64,9 +64,13 @@ def chosen(names: str) -> list[Problem]:
     known = problems()
     if names == "all":
         return list(known.values())
-    from models.evidence import hierarchies, real
+    from models.evidence import hierarchies, latents, real
 
-    families = {"hierarchies": hierarchies.PROBLEMS, "real": real.PROBLEMS}
+    families = {
+        "hierarchies": hierarchies.PROBLEMS,
+        "real": real.PROBLEMS,
+        "latents": latents.PROBLEMS,
+    }
     if names in families:
         return families[names]
     if names == "quick":
@@ -76,6 +80,6 @@ def chosen(names: str) -> list[Problem]:
     if wrong:
         raise ValueError(
             f"There is no problem {', '.join(wrong)}. Choose from {', '.join(known)}, or write "
-            '"all", "quick", "hierarchies" or "real".'
+            '"all", "quick", "hierarchies", "real" or "latents".'
         )
     return [known[name] for name in names.split(",")]

@@ -66,6 +66,8 @@ def notes(rows: Sequence[dict[str, Any]]) -> list[str]:
         name = f"{row['problem']}, seed {row['seed']}"
         if row.get("note"):
             lines.append(f"{name}: {row['note'].splitlines()[0][: 2 * _SHORT]}")
+        if row.get("integrated_out"):
+            lines.append(f"{name} said: {row['integrated_out']}")
         if row["verdict"] not in ("met", "skipped", "raised"):
             worst = "mean {mean_error:.3f} at {mean_error_at}, sd {sd_ratio_min:.3f} at "
             worst += "{sd_ratio_min_at} to {sd_ratio_max:.3f} at {sd_ratio_max_at}"

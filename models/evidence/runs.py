@@ -145,13 +145,15 @@ def _sizes(model: pm.Model) -> dict[str, int]:
 
 def _choices(result: Any) -> dict[str, Any]:
     """Return what was chosen, and the widths that the sampler measured itself."""
+    attributes = result["posterior"].attrs
+    said = {"integrated_out": attributes.get("integrated_out", "")}
     if "tuning" not in result.children:
-        attributes = result["posterior"].attrs
-        return {"chosen": attributes.get("sampler", "?"), "reason": attributes.get("reason", "")}
+        sampler, reason = attributes.get("sampler", "?"), attributes.get("reason", "")
+        return said | {"chosen": sampler, "reason": reason}
     tuning = result["tuning"]
     choice = dict(tuning.attrs)
     batch = choice["batch_size"]
-    row = {
+    row = said | {
         "chosen": f"{choice['gradient']}, n={batch:,}",
         "reason": choice["reason"],
         "choice": choice,

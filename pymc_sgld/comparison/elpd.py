@@ -85,7 +85,10 @@ def compare_elpd(
        leave-one-out cross-validation for large data. ICML.
        https://proceedings.mlr.press/v97/magnusson19a.html
     """
-    likelihood = PointwiseLogLikelihood.of(model, results[reference])
+    # where some lack the latents of rows, these are integrated out for all
+    names = [variable.name for variable in model.free_RVs]
+    fewest = min(results.values(), key=lambda one: sum(name in one["posterior"] for name in names))
+    likelihood = PointwiseLogLikelihood.of(model, fewest)
     sizes = [None if n <= most_whole else min(sampled, n) for n in likelihood.total_sizes]
     rows = likelihood.function.random_rows(sizes, np.random.default_rng(seed))
     found = {

@@ -2,7 +2,7 @@
 
 import logging
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from pymc_sgld.model_graph import RowError, read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.support import support_of
 from pymc_sgld.posterior.draws import check_draws_of, posterior_of
+from pymc_sgld.posterior.integrated import ForScores, IntegratedPosterior
+from pymc_sgld.posterior.run_statistics import kind_of_sampler, statistics_of, temperature_of
 from pymc_sgld.posterior.score_estimates import FEWEST_SCORED, ScoreSource, affordable_scores
 from pymc_sgld.posterior.scores import (
     NoScoreError,
@@ -34,10 +36,7 @@ from pymc_sgld.posterior.scores import (
 )
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
 from pymc_sgld.posterior.verdicts import (
-    BATCHES,
-    EXACT,
     NOT_SEEN,
-    OTHER,
     VERDICTS,
     Measured,
     Verdict,
@@ -63,7 +62,6 @@ _AT_AN_END = (
     "The chains were stopped at an end of the support. Where the density is positive up to there, "
     "slopes say nothing of widths: compare with another sampler."
 )
-_STEADY = 1e-6  # relative change of a temperature that stays the same
 _STYLES = dict(zip(VERDICTS, ("red", "red", "yellow", "cyan", "green"), strict=True))
 
 
@@ -169,7 +167,8 @@ def check(
     idata : DataTree
         Draws of any sampler, of this package or another.
     model : pm.Model, optional
-        That was sampled. Default: the model on the context stack.
+        That was sampled; also with latents of rows that the draws lack, which are integrated out
+        anew, with more nodes. Default: the model on the context stack.
     n_scored : int, default 400
         At how many draws, of all chains together, the gradient of all rows is evaluated: passes
         through the data. At four times as many where these leave a width undecided.
@@ -199,8 +198,11 @@ def check(
         n_scored=n_scored, backend=backend, compile_kwargs=compile_kwargs,
         extend_inferencedata=extend_inferencedata,
     )  # fmt: skip
-    model = chosen_model(model)
-    posterior = posterior_of(idata)
+    model, posterior = chosen_model(model), posterior_of(idata)
+    latents = IntegratedPosterior.of(model, posterior)
+    by_more = None if latents is None else latents.for_scores(posterior)
+    if by_more is not None:
+        model = by_more.model
     check_draws_of(model, posterior)
     scored, why = None, ""
 
@@ -222,6 +224,8 @@ def check(
     if scored is not None and undecided(found.measured, target_bias):
         more = _with_cost_of(scored, scores(_MORE * n_scored))
         found = _judged(idata, model, more, why, target_bias)
+    if by_more is not None:
+        found = _with_shift(found, by_more)
     if extend_inferencedata:
         idata[records.CHECK] = xr.DataTree(dataset=found.dataset)
     return found
@@ -290,6 +294,16 @@ def check_others(model: pm.Model, result: Any, target_bias: float = TARGET_BIAS)
         return None
 
 
+def _with_shift(found: Check, by_more: ForScores) -> Check:
+    """Add how far means are off by the integration of latents of rows."""
+    return replace(
+        found,
+        warnings=(*found.warnings, *filter(None, [by_more.warning])),
+        notes=(*found.notes, by_more.note),
+        attributes=found.attributes | {records.INTEGRATION_SHIFT: by_more.shift.largest},
+    )
+
+
 def _check_number_of(model: pm.Model) -> None:
     """Refuse more parameters than are looked at one by one."""
     n_dim = len(parameter_labels(model))
@@ -319,7 +333,7 @@ def _judged(
         values = unconstrained_positions(model, posterior_of(idata))
     draws = scored.draws if values is None and scored is not None else values
     assert draws is not None
-    temperature = _temperature(idata)
+    temperature = temperature_of(idata)
     if temperature is None:
         scored, why = None, "The temperature changes from draw to draw: no one law is sampled."
     far = np.abs(draws) > _LARGEST
@@ -358,7 +372,7 @@ def _judged(
             f"Kernel Stein discrepancy {attributes[records.KERNEL_STEIN]:.3g}; of as many "
             f"independent exact draws {attributes[records.KERNEL_STEIN_OF_EXACT_DRAWS]:.3g}."
         )
-    sampler = _kind_of_sampler(idata)
+    sampler = kind_of_sampler(idata)
     return Check(
         tuple(variable_verdicts(measured, target_bias, why, sampler)),
         measured,
@@ -438,7 +452,7 @@ def _outside(log_density: Array) -> str:
 
 def _stops_at_an_end(idata: Any, model: pm.Model) -> bool:
     """Whether the chains were stopped by an end of the support, where a density may be positive."""
-    refused = _statistics(idata).get(records.DIVERGING)
+    refused = statistics_of(idata).get(records.DIVERGING)
     if refused is None or not float(refused.mean()) > _OFTEN:
         return False
     try:
@@ -458,33 +472,6 @@ def _named_otherwise(labels: list[str], of_scores: list[str]) -> list[str]:
     """Return the variables that the scores know by another name."""
     pairs = zip(labels, of_scores, strict=True)
     return list(dict.fromkeys(one.split("[")[0] for one, other in pairs if one != other))
-
-
-def _kind_of_sampler(idata: Any) -> str:
-    """Return what kind of sampler drew, for advice on what can be wrong."""
-    statistics = _statistics(idata)
-    # the second is what NUTS records, of every library
-    if records.ACCEPTANCE_RATE in statistics or "n_steps" in statistics:
-        return EXACT
-    return BATCHES if records.STEP_SIZE_WEIGHT in statistics else OTHER
-
-
-def _temperature(idata: Any) -> float | None:
-    """Return the temperature of the draws, 1 where nothing is said; None if it changes."""
-    recorded = _statistics(idata).get(records.TEMPERATURE)
-    if recorded is None:
-        return 1.0
-    values = recorded.to_numpy()
-    return float(values.mean()) if np.ptp(values) <= _STEADY * values.max() else None
-
-
-def _statistics(idata: Any) -> xr.Dataset:
-    """Return the sample statistics, empty where there are none."""
-    try:
-        found: xr.Dataset = idata["sample_stats"].to_dataset()
-    except (KeyError, TypeError, AttributeError):
-        return xr.Dataset()
-    return found
 
 
 def _extreme(values: Array, of: Any, form: str) -> str:

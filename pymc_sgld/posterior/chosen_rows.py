@@ -12,10 +12,9 @@ import xarray as xr
 
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_likelihood import RowFunction
-from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.split import Options
 from pymc_sgld.posterior.draws import posterior_of
-from pymc_sgld.posterior.log_likelihood import constrained, positions_of
+from pymc_sgld.posterior.log_likelihood import Likelihood, likelihood_of
 
 # PyTensor's Python linker: nothing to compile, and on blocks of rows as quick as NumPy
 _MODE = "FAST_COMPILE"
@@ -29,14 +28,13 @@ class PointwiseLogLikelihood:
 
     Attributes
     ----------
-    row_model : RowModel
-        In the space of the model's own variables.
+    likelihood : Likelihood
     function : RowFunction
     whole : callable
         From a position to the entries of the observed variables that are not split by rows.
     """
 
-    row_model: RowModel
+    likelihood: Likelihood
     function: RowFunction
     whole: Any
 
@@ -51,14 +49,15 @@ class PointwiseLogLikelihood:
             Any posterior of it.
         """
         posterior = posterior_of(idata)
-        _, row_model = constrained(model, posterior, Options())
+        likelihood = likelihood_of(model, posterior, Options())
+        row_model = likelihood.row_model
         terms = [w for w in row_model.whole if w.entries is not None]
         whole = compile_function(
             [row_model.position],
             [w.entries for w in terms],
             mode=_MODE,
         )
-        return cls(row_model, row_model.row_function(_MODE), whole)
+        return cls(likelihood, row_model.row_function(_MODE), whole)
 
     @property
     def total_sizes(self) -> tuple[int, ...]:
@@ -67,8 +66,8 @@ class PointwiseLogLikelihood:
 
     def group_of(self, name: str) -> int | None:
         """Return the group of rows of an observed variable; None if it is not split by rows."""
-        for term in self.row_model.terms:
-            if term.name == name and term.kind == "observed":
+        for term in self.likelihood.row_model.terms:
+            if self.likelihood.variables.get(term.name) == name:
                 return term.group
         return None
 
@@ -88,14 +87,16 @@ class PointwiseLogLikelihood:
             rows comes as a whole.
         """
         posterior = posterior_of(idata)
-        positions = positions_of(self.row_model, posterior)
+        positions, variables = self.likelihood.positions(posterior), self.likelihood.variables
         blocks = self.function.read(rows)
         by_variable: dict[str, list[np.ndarray]] = {}
         for position in positions:
             entries = self.function.on_blocks(position, blocks)
-            for term, values in zip(self.row_model.terms, entries, strict=True):
-                if term.kind == "observed":
-                    by_variable.setdefault(term.name, []).append(np.moveaxis(values, term.axis, 0))
+            for term, values in zip(self.likelihood.row_model.terms, entries, strict=True):
+                if term.name in variables:
+                    by_variable.setdefault(variables[term.name], []).append(
+                        np.moveaxis(values, term.axis, 0)
+                    )
             for one, values in zip(self._whole_names(), self.whole(position), strict=True):
                 by_variable.setdefault(one, []).append(np.asarray(values))
         sizes = posterior.sizes["chain"], posterior.sizes["draw"]
@@ -112,11 +113,12 @@ class PointwiseLogLikelihood:
         dict of str to ndarray, shape (n_rows,)
             For each observed variable that is split by rows; other axes are summed over.
         """
-        positions = positions_of(self.row_model, posterior_of(idata))
-        return self.function.per_row(positions.mean(axis=0), None)
+        positions = self.likelihood.positions(posterior_of(idata))
+        found = self.function.per_row(positions.mean(axis=0), None)
+        return {self.likelihood.variables.get(term, term): each for term, each in found.items()}
 
     def _whole_names(self) -> list[str]:
-        return [w.name for w in self.row_model.whole if w.entries is not None]
+        return [w.name for w in self.likelihood.row_model.whole if w.entries is not None]
 
 
 def thinned(idata: Any, n_draws: int) -> xr.DataTree:

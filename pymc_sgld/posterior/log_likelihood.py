@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
 import xarray as xr
 
+from pymc_sgld.model_graph import read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.bound_data import opened_with_sizes
 from pymc_sgld.model_graph.density.modes import chosen_mode, compile_function
@@ -20,6 +22,8 @@ from pymc_sgld.model_graph.rewrite.row_axes import RowsArgument, check_rows_argu
 from pymc_sgld.model_graph.rewrite.split import Options, split
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
 from pymc_sgld.posterior.draws import check_draws_of, posterior_of, refuse_nonfinite_draws
+from pymc_sgld.posterior.integrated import IntegratedPosterior
+from pymc_sgld.posterior.unconstrained import unconstrained_positions
 from pymc_sgld.validate import check_arguments
 
 _DRAWS = 2000  # evaluated on one block of rows before the next block is read
@@ -49,7 +53,9 @@ def row_log_likelihood(
     idata : DataTree
         With a group ``posterior``, dimensions ``chain`` and ``draw``.
     model : pm.Model, optional
-        The model of the context if not given.
+        The model of the context if not given. Latents of rows that the draws lack are integrated
+        out, with nodes enough for the sum over all rows to be right to .05: a number then is the
+        log-density of all that was observed of a row, by a name that joins theirs.
     var_names : sequence of str, optional
         Observed variables; all if not given.
     rows, total_size
@@ -82,21 +88,24 @@ def row_log_likelihood(
     model = chosen_model(model)
     posterior = posterior_of(idata)
     data, total_size = opened_with_sizes(model, data, total_size)
-    factors, row_model = constrained(model, posterior, Options(rows, total_size))
-    names, mode = _checked_names(var_names, factors), chosen_mode(backend, compile_kwargs)
-    positions = positions_of(row_model, posterior)
+    likelihood = likelihood_of(model, posterior, Options(rows, total_size))
+    row_model = likelihood.row_model
+    names = _checked_names(var_names, likelihood.variables)
+    mode = chosen_mode(backend, compile_kwargs)
+    positions = likelihood.positions(posterior)
     found: dict[str, np.ndarray] = {}
-    for name, draws, piece, axis, block in _blocks(row_model, positions, data, chunk, mode):
+    for term, draws, piece, axis, block in _blocks(row_model, positions, data, chunk, mode):
+        name = likelihood.variables.get(term)
         if name not in names:
             continue
         if name not in found:
-            found[name] = np.empty((len(positions), *_full_shape(row_model, name, block)))
+            found[name] = np.empty((len(positions), *_full_shape(row_model, term, block)))
         index: list[Any] = [draws, *(slice(None) for _ in block.shape[1:])]
         if piece is not None:
             index[1 + axis] = piece
         found[name][tuple(index)] = block
-    dims = {o.name: o.dims for o in factors.observed}
-    dataset = as_dataset({name: found[name] for name in names}, dims, model, posterior)
+    by_name = {name: found[name] for name in names}
+    dataset = as_dataset(by_name, likelihood.dims, model, posterior)
     if not extend_inferencedata:
         return dataset
     idata["log_likelihood"] = xr.DataTree(dataset=dataset)
@@ -167,28 +176,69 @@ def as_dataset(
     return xr.Dataset(variables, coords)
 
 
-def constrained(
-    model: pm.Model, posterior: xr.Dataset, options: Options
-) -> tuple[Factors, RowModel]:
-    """Return the row model in the space that a posterior is in."""
+class Likelihood(NamedTuple):
+    """A model by rows, and how draws are its positions.
+
+    Attributes
+    ----------
+    row_model : RowModel
+    variables : dict of str to str
+        By the names of its terms: of which observed variable each is the log-likelihood. Of an
+        integral over latents: of all that depend on them, joined by ``_``.
+    dims : dict of str to sequence of str or None
+        Of these variables.
+    positions : callable
+        From draws to the positions of the row model, shape (n_chains * n_draws, n_dim).
+    """
+
+    row_model: RowModel
+    variables: dict[str, str]
+    dims: dict[str, Any]
+    positions: Callable[[xr.Dataset], np.ndarray]
+
+
+def likelihood_of(model: pm.Model, posterior: xr.Dataset, options: Options) -> Likelihood:
+    """Return a model by rows, without the latents of rows that the draws lack."""
+    latents = IntegratedPosterior.of(model, posterior, options.rows)
+    if latents is not None:
+        return _integrated(latents)
     factors = read_factors(model, transformed=False)
     if not factors.observed:
         raise RowError(
             "The model has no observed variable, hence no log-likelihood of rows: a potential is "
-            "not the density of data. Give the likelihood observed=..."
+            "not the density of data. Give the likelihood observed=...; instead of a model of "
+            "psg.marginal_model(), pass the one that it was made of."
         )
     check_rows_argument(options.rows, model, factors.observed)
     values = values_at_first_draw(factors, model, posterior)
     try:
-        return factors, RowModel.of(split(model, factors, values, options))
+        row_model = RowModel.of(split(model, factors, values, options))
     except RowError as error:
         raise RowError(
             f"{error} For the log-likelihood of all rows at once use pm.compute_log_likelihood()."
         ) from None
+    names = {o.name: o.name for o in factors.observed}
+    dims = {o.name: o.dims for o in factors.observed}
+    return Likelihood(row_model, names, dims, partial(positions_of, row_model))
 
 
-def _checked_names(var_names: Sequence[str] | None, factors: Factors) -> list[str]:
-    observed = [o.name for o in factors.observed]
+def _integrated(latents: IntegratedPosterior) -> Likelihood:
+    """Return the model without latents, in unconstrained space."""
+    taken, model = latents.taken, latents.for_likelihood()
+    names = {variable.name: variable.name for variable in model.observed_RVs}
+    dims: dict[str, Any] = {name: model.named_vars_to_dims.get(name, ()) for name in names}
+    joint = "_".join(taken.observed)
+    names[taken.potential], dims[joint] = joint, taken.dims
+
+    def positions(posterior: xr.Dataset) -> np.ndarray:
+        found = unconstrained_positions(taken.shared, posterior)
+        return found.reshape(-1, found.shape[-1])
+
+    return Likelihood(read_rows(model, recentre=False), names, dims, positions)
+
+
+def _checked_names(var_names: Sequence[str] | None, variables: Mapping[str, str]) -> list[str]:
+    observed = list(variables.values())
     if var_names is None:
         return observed
     names = [var_names] if isinstance(var_names, str) else list(var_names)
@@ -230,6 +280,6 @@ def _blocks(
 def _full_shape(row_model: RowModel, name: str, block: np.ndarray) -> list[int]:
     shape = list(block.shape[1:])
     for term in row_model.terms:
-        if term.name == name and term.kind == "observed":
+        if term.name == name:
             shape[term.axis] = row_model.groups[term.group].total_size
     return shape

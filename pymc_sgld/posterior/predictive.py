@@ -7,7 +7,7 @@ The graph of an observed variable is pushed by rows like its log-density: rows o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ from pymc_sgld.model_graph.rewrite.row_axes import (
 from pymc_sgld.model_graph.rewrite.streaming import TotalSize
 from pymc_sgld.model_graph.rewrite.take_rows import RowRewriter, deep_recursion
 from pymc_sgld.posterior.draws import posterior_of
+from pymc_sgld.posterior.integrated import missing_latents
 from pymc_sgld.posterior.log_likelihood import (
     as_dataset,
     positions_of,
@@ -77,7 +78,8 @@ def posterior_predictive(
         With a group ``posterior``, dimensions ``chain`` and ``draw``. The result has draws x N
         numbers: thin `idata` first.
     model : pm.Model, optional
-        The model of the context if not given.
+        The model of the context if not given. Latents of rows that the draws lack are drawn anew:
+        the data are those of other rows with the same covariates.
     var_names : sequence of str, optional
         Observed variables; all if not given.
     rows, total_size
@@ -165,7 +167,12 @@ class _Plan:
         """Push the observed variables of a model."""
         factors = read_factors(model, transformed=False)
         check_rows_argument(rows, model, factors.observed)
-        values = values_at_first_draw(factors, model, posterior)
+        latents = missing_latents(model, posterior, rows)
+        shared = model
+        if latents is not None:  # these are drawn, as what is observed is
+            kept = {n: v for n, v in factors.values.items() if n not in latents.latents}
+            factors, shared = replace(factors, values=kept), latents.shared
+        values = values_at_first_draw(factors, shared, posterior)
         rewriter = streaming.rewriter_for(model, values, factors, total_size)
         rewriter.generators = []  # type: ignore[attr-defined]  # see rows_of_random_variable
         wanted = _chosen(factors.observed, var_names)
@@ -244,8 +251,8 @@ def _chosen(observed: Sequence[Observed], var_names: Sequence[str] | None) -> li
 
 def _graphs(model: pm.Model, values: Mapping[str, Variable], names: list[str]) -> list[Variable]:
     """Return the observed variables as graphs of the free variables' values."""
-    replace = {rv: values[rv.name] for rv in model.free_RVs}
-    graphs = graph_replace([model[name] for name in names], replace, strict=False)
+    given = {rv: values[rv.name] for rv in model.free_RVs if rv.name in values}
+    graphs = graph_replace([model[name] for name in names], given, strict=False)
     return lowered([pt.as_tensor(g, allow_xtensor_conversion=True) for g in graphs])
 
 

@@ -9,7 +9,14 @@ import pymc as pm
 
 from pytensor.compile.sharedvalue import SharedVariable
 
-from pymc_sgld.model_graph import RowError, RowModel, read_rows
+from pymc_sgld import records
+from pymc_sgld.model_graph import RowError, read_rows
+from pymc_sgld.model_graph.latents.number_of_nodes import (
+    LADDER,
+    LARGEST_SHIFT,
+    Shift,
+    shift_of_means,
+)
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 from pymc_sgld.model_graph.latents.row_latents import RowLatents, row_latents
 from pymc_sgld.step_methods.auto_nuts import read_for_auto
@@ -20,15 +27,9 @@ from pymc_sgld.validate import check_one_of
 _log = logging.getLogger("pymc.sgld")
 
 WAYS = ("auto", "quadrature")
-# Of each axis; the first whose error is small enough is taken.
-LADDER = (5, 9, 15, 21, 31)
 _TO_SEARCH = 9
-LARGEST_SHIFT = 0.02  # of a posterior mean, in posterior standard deviations
-_ROWS = 2000  # on which two rules are compared
-_PARTS = 10  # of them, for a standard error
 _ROUNDS = 3  # of a mode of what rows share, and the modes of the latents there
 _ROUND_OVER = 0.1  # posterior standard deviations from one to the next
-_PYTHON = {"mode": "FAST_COMPILE"}  # by numpy: to compile costs more than a few evaluations
 
 
 class IntegratedModel(NamedTuple):
@@ -37,8 +38,7 @@ class IntegratedModel(NamedTuple):
     model: pm.Model
     taken: RowLatents
     nodes: int
-    shift: float  # of a posterior mean, in posterior sds: the largest of the parameters
-    shift_error: float  # standard error
+    shift: Shift
 
     def in_words(self) -> str:
         """Return what was integrated out, and the error that is left."""
@@ -49,7 +49,7 @@ class IntegratedModel(NamedTuple):
             f"{', '.join(names)} ({number:,} values, {each}) {'are' if several else 'is'} "
             f"integrated out by quadrature with {self.nodes} nodes"
             f"{' an axis' if several else ''}; error of posterior means "
-            f"{self.shift + 2 * self.shift_error:.2g} sd or less"
+            f"{self.shift.bound:.2g} sd or less"
         )
 
 
@@ -60,18 +60,20 @@ def without_latents(
     nuts_draws: int,
     random_seed: Any,
     mode: Any,
-) -> tuple[pm.Model, str]:
+) -> tuple[pm.Model, dict[str, Any]]:
     """Integrate latents of rows out where that is wanted and needed; say in words what was done.
 
-    The arguments are those of :func:`integrated_where_wanted`.
+    The arguments are those of :func:`integrated_where_wanted`. What was done is returned as
+    attributes of the posterior.
     """
     if latents is not False:
         check_one_of("latents", latents, WAYS, hint="or False")
     integrated = integrated_where_wanted(model, latents, rows, random_seed, mode, nuts_draws)
     if integrated is None:
-        return model, ""
-    _log.info(integrated.in_words())
-    return integrated.model, integrated.in_words()
+        return model, {}
+    words = integrated.in_words()
+    _log.info(words)
+    return integrated.model, {records.INTEGRATED: words, records.NODES: integrated.nodes}
 
 
 def integrated_where_wanted(
@@ -138,14 +140,9 @@ def _may_have_latents(model: pm.Model) -> bool:
 def integrate_latents(
     taken: RowLatents, generator: np.random.Generator, mode: Any = None
 ) -> IntegratedModel:
-    r"""Integrate the latents of rows out, with as many nodes as the number of rows asks for.
+    """Integrate the latents of rows out, with as many nodes as the number of rows asks for.
 
-    The error of a row's score adds up over rows: with :math:`\Sigma` the posterior's covariance and
-    :math:`s^Q` the scores by Q nodes, posterior means are off by
-
-    .. math:: \Sigma \sum_i (s_i^Q - s_i^{2Q + 1})
-
-    measured on 2,000 rows, or all if there are fewer, at the mode.
+    See :func:`pymc_sgld.model_graph.latents.number_of_nodes.shift_of_means`.
 
     Parameters
     ----------
@@ -161,18 +158,17 @@ def integrate_latents(
     """
     position, covariance, point = _mode_of_shared(taken, generator, mode)
     _refuse_several_modes(taken, point)
-    shift = error = np.inf
     for nodes in LADDER:
-        shift, error = _shift(taken, nodes, position, covariance, generator)
-        if shift + 2 * error < LARGEST_SHIFT:
+        shift = shift_of_means(taken, nodes, position[None], covariance, generator)
+        if shift.bound < LARGEST_SHIFT:
             rule = QuadratureRule.gauss_hermite(nodes, taken.n_latents)
-            return IntegratedModel(taken.marginal_model(rule), taken, nodes, shift, error)
+            return IntegratedModel(taken.marginal_model(rule), taken, nodes, shift)
     raise RowError(
         f"{', '.join(taken.latents)}: quadrature with {LADDER[-1]} nodes leaves posterior means "
-        f"off by {shift:.2g} of their standard deviations (allowed: {LARGEST_SHIFT:g}), since the "
-        "densities of rows are skew or heavy-tailed in their latents. Where the integral has a "
-        "closed form, such as StudentT, NegativeBinomial or BetaBinomial, write that; else use "
-        "pm.sample() (NUTS)."
+        f"off by {shift.largest:.2g} of their standard deviations (allowed: {LARGEST_SHIFT:g}), "
+        "since the densities of rows are skew or heavy-tailed in their latents. Where the "
+        "integral has a closed form, such as StudentT, NegativeBinomial or BetaBinomial, write "
+        "that; else use pm.sample() (NUTS)."
     )
 
 
@@ -199,40 +195,6 @@ def _mode_of_shared(
         if far < _ROUND_OVER:
             break
     return position, covariance, row_model.by_name(position)
-
-
-def _scores(row_model: RowModel, position: Array, parts: list[Array]) -> Array:
-    """Return the gradient from each part of the rows, as an estimate of all; (n_parts, n_dim)."""
-    return np.array(
-        [row_model.logp_and_gradient(position, rows, compile_kwargs=_PYTHON)[1] for rows in parts]
-    )
-
-
-def _shift(
-    taken: RowLatents,
-    nodes: int,
-    position: Array,
-    covariance: Array,
-    generator: np.random.Generator,
-) -> tuple[float, float]:
-    """Return how far the nodes leave posterior means off, in sds, and its standard error."""
-    n_rows = min(_ROWS, taken.n_rows)
-    chosen = generator.choice(taken.n_rows, n_rows, replace=False)
-    parts = np.array_split(chosen, min(_PARTS, n_rows))
-    scores = [
-        _scores(
-            read_rows(taken.marginal_model(QuadratureRule.gauss_hermite(q, taken.n_latents))),
-            position,
-            parts,
-        )
-        for q in (nodes, 2 * nodes + 1)
-    ]
-    shifts = (scores[0] - scores[1]) @ covariance / np.sqrt(np.diag(covariance))
-    mean, n_parts = shifts.mean(axis=0), len(parts)
-    worst = int(np.argmax(np.abs(mean)))
-    sampled = 1 - n_rows / taken.n_rows  # all rows have no error
-    error = float(np.sqrt(sampled) * shifts[:, worst].std(ddof=1) / np.sqrt(n_parts))
-    return float(np.abs(mean[worst])), error
 
 
 def _refuse_several_modes(taken: RowLatents, point: Any) -> None:

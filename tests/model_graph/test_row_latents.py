@@ -234,3 +234,28 @@ def on_a_minibatch():
 def test_what_cannot_be_integrated_out_is_refused_by_name(build, message):
     with pytest.raises(RowError, match=message):
         row_latents(build())
+
+
+def test_nodes_are_held_while_gradients_are_taken(python_mode):
+    """The gradient is Fisher's identity by the same three nodes, and no Newton step is in it."""
+    with pm.Model() as model:
+        mu, sigma = pm.Normal("mu"), pm.HalfNormal("sigma")
+        pm.Poisson("y", pt.exp(pm.Normal("z", mu, sigma, shape=N)), observed=COUNTS)
+    taken = row_latents(model)
+    taken.move_starts(taken.shared.initial_point())
+    rule, point = QuadratureRule.gauss_hermite(3, 1), np.array([0.1, -0.1])
+    kwargs = {"compile_kwargs": {"mode": python_mode}}
+    at_nodes = row_model(taken.model_at_nodes(rule.points)).row_function(python_mode)
+    blocks = at_nodes.read([np.arange(N)])
+    names = [name for name, *_ in at_nodes.terms]
+    found = dict(zip(names, at_nodes.on_blocks(point, blocks), strict=True))
+    weights = np.exp(found["joint"] + rule.log_weights)
+    weights /= weights.sum(axis=1, keepdims=True)
+    spread = np.exp(point[1])
+    standard = (found["latent_0"] - point[0]) / spread
+    scores = (weights * standard / spread).sum(), (weights * (standard**2 - 1)).sum()
+    marginal = row_model(taken.marginal_model(rule))
+    _, whole = marginal.logp_and_gradient(point, **kwargs)
+    at_point = {"mu": point[0], "sigma_log__": point[1]}
+    of_priors = taken.shared.compile_dlogp(mode=python_mode)(at_point)
+    np.testing.assert_allclose(whole - of_priors, scores, rtol=1e-9)

@@ -9,11 +9,11 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.rewriting.utils import rewrite_graph
 
+from pymc_sgld.model_graph.latents.held import held
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 
 _LONGEST_STEP = 3.0  # of Newton, in standard deviations of the row's own Gaussian
@@ -92,9 +92,13 @@ class RowIntegral:
         """
         nodes, log_scale = self.nodes(start, rule.points, newton_steps)
         [at_nodes] = self.at_nodes([self.joint], nodes)
-        weights = rule.log_weights.astype(self.joint.type.dtype)[:, None]
-        value = pt.logsumexp(at_nodes + weights, axis=0) + log_scale
-        return rewrite_graph(value, include=SIMPLE)
+        weights = np.exp(rule.log_weights).astype(self.joint.type.dtype)[:, None]
+        largest = held(at_nodes.max(axis=0))
+        offset = pt.switch(pt.isinf(largest), 0.0, largest)
+        # weights as factors: PyTensor makes an operation of its own of log(sum(exp(x))), whose
+        # graph within the graph a mode that compiles nothing would hand to the C compiler
+        total = (weights * pt.exp(at_nodes - offset)).sum(axis=0)
+        return rewrite_graph(pt.log(total) + offset + log_scale, include=SIMPLE)
 
     def at_nodes(self, graphs: Sequence[Variable], nodes: Sequence[Variable]) -> list[Variable]:
         """Return functions of the latents, of shape (N,), at nodes; each of shape (n_points, N)."""
@@ -112,13 +116,13 @@ class RowIntegral:
         _, _, factor, log_scale = self._gaussian(at)
         columns = points.T.astype(self.joint.type.dtype)
         nodes = [
-            disconnected_grad(
+            held(
                 z[None, :]
                 + sum(c[None, :] * x[:, None] for c, x in zip(row, columns, strict=False))
             )
             for z, row in zip(at, factor, strict=True)
         ]
-        return nodes, disconnected_grad(log_scale)
+        return nodes, held(log_scale)
 
     def _gaussian(
         self, at: Sequence[Variable]

@@ -1,0 +1,38 @@
+"""What the statistics of a run say of it: which kind of sampler drew, and at which temperature."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pymc_sgld import records
+from pymc_sgld.posterior.verdicts import BATCHES, EXACT, OTHER
+
+_STEADY = 1e-6  # relative change of a temperature that stays the same
+
+
+def kind_of_sampler(idata: Any) -> str:
+    """Return what kind of sampler drew, for advice on what can be wrong."""
+    statistics = statistics_of(idata)
+    # the second is what NUTS records, of every library
+    if records.ACCEPTANCE_RATE in statistics or "n_steps" in statistics:
+        return EXACT
+    return BATCHES if records.STEP_SIZE_WEIGHT in statistics else OTHER
+
+
+def temperature_of(idata: Any) -> float | None:
+    """Return the temperature of the draws, 1 where nothing is said; None if it changes."""
+    recorded = statistics_of(idata).get(records.TEMPERATURE)
+    if recorded is None:
+        return 1.0
+    values = recorded.to_numpy()
+    return float(values.mean()) if np.ptp(values) <= _STEADY * values.max() else None
+
+
+def statistics_of(idata: Any) -> xr.Dataset:
+    """Return the sample statistics, empty where there are none."""
+    try:
+        found: xr.Dataset = idata["sample_stats"].to_dataset()
+    except (KeyError, TypeError, AttributeError):
+        return xr.Dataset()
+    return found
