@@ -140,9 +140,54 @@ def test_a_default_run_says_why_latents_were_kept(caplog, monkeypatch):
         integrated_where_wanted(two_modes(), "auto", "auto", 1, None, 0)
 
 
+def rows_that_none_sees():
+    with pm.Model() as model:
+        tau = pm.HalfNormal("tau")
+        pm.Normal("y", pm.Normal("z", 0, tau, shape=15)[:9], 1.0, observed=np.arange(9.0))
+    return model
+
+
+def rows_of_two_lengths():
+    with pm.Model() as model:
+        z = pm.Normal("z", 0, pm.HalfNormal("tau"), shape=9)
+        pm.Normal("y", z, 1.0, observed=np.arange(9.0))
+        pm.Normal("w", z[np.repeat(np.arange(9), 2)], 1.0, observed=np.arange(18.0))
+    return model
+
+
+def flat_in_the_latent():
+    with pm.Model() as model:
+        z = pm.Normal("z", 0, pm.HalfNormal("tau"), shape=9)
+        pm.Normal("y", pm.Normal("mu") + 0 * z, 1.0, observed=np.arange(9.0))
+    return model
+
+
+def flat_prior():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Flat("z", shape=9), pm.HalfNormal("s"), observed=np.arange(9.0))
+    return model
+
+
+def test_a_scale_that_the_data_do_not_tell_is_named(caplog):
+    """One 0/1 outcome a row, with a scale of its latents: it keeps its prior."""
+    with pm.Model() as model:
+        z = pm.Normal("z", 0, pm.HalfNormal("tau"), shape=60)
+        pm.Bernoulli("y", logit_p=pm.Normal("mu") + z, observed=np.arange(60) % 3 == 0)
+    with caplog.at_level(logging.WARNING, logger="pymc.sgld"):
+        psg.marginal_model(model, random_seed=1)
+    assert "The data hardly tell 'tau'" in caplog.text and "60 rows" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (rows_that_none_sees, r"'z' has more entries than there are rows \(9\): no observation"),
+        (rows_of_two_lengths, r"^'z' has one entry per row, and enters 'w' as a whole"),
+        (
+            flat_in_the_latent,
+            r"^z: no observed variable depends on it; the likelihood of y",
+        ),
+        (flat_prior, r"^'z': a flat prior has no integral"),
         (two_modes, r"^z: in 100.00% of the rows the latents have other modes"),
         (with_a_start, r"^Latents of rows cannot be integrated out of this model: .*initval"),
         (three_latents, r"^'z' are 3 latents in each row"),

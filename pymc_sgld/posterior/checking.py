@@ -294,13 +294,13 @@ def check_others(model: pm.Model, result: Any, target_bias: float = TARGET_BIAS)
         return None
 
 
-def _with_shift(found: Check, by_more: ForScores) -> Check:
+def _with_shift(checked: Check, by_more: ForScores) -> Check:
     """Add how far means are off by the integration of latents of rows."""
     return replace(
-        found,
-        warnings=(*found.warnings, *filter(None, [by_more.warning])),
-        notes=(*found.notes, by_more.note),
-        attributes=found.attributes | {records.INTEGRATION_SHIFT: by_more.shift.largest},
+        checked,
+        warnings=(*checked.warnings, *filter(None, [by_more.warning])),
+        notes=(*checked.notes, by_more.note),
+        attributes=checked.attributes | {records.INTEGRATION_SHIFT: by_more.shift.largest},
     )
 
 

@@ -114,8 +114,8 @@ class PointwiseLogLikelihood:
             For each observed variable that is split by rows; other axes are summed over.
         """
         positions = self.likelihood.positions(posterior_of(idata))
-        found = self.function.per_row(positions.mean(axis=0), None)
-        return {self.likelihood.variables.get(term, term): each for term, each in found.items()}
+        by_term = self.function.per_row(positions.mean(axis=0), None)
+        return {self.likelihood.variables.get(term, term): each for term, each in by_term.items()}
 
     def _whole_names(self) -> list[str]:
         return [w.name for w in self.likelihood.row_model.whole if w.entries is not None]

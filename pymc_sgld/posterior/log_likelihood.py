@@ -231,8 +231,8 @@ def _integrated(latents: IntegratedPosterior) -> Likelihood:
     names[taken.potential], dims[joint] = joint, taken.dims
 
     def positions(posterior: xr.Dataset) -> np.ndarray:
-        found = unconstrained_positions(taken.shared, posterior)
-        return found.reshape(-1, found.shape[-1])
+        drawn = unconstrained_positions(taken.shared, posterior)
+        return drawn.reshape(-1, drawn.shape[-1])
 
     return Likelihood(read_rows(model, recentre=False), names, dims, positions)
 

@@ -32,7 +32,7 @@ def temperature_of(idata: Any) -> float | None:
 def statistics_of(idata: Any) -> xr.Dataset:
     """Return the sample statistics, empty where there are none."""
     try:
-        found: xr.Dataset = idata["sample_stats"].to_dataset()
+        statistics: xr.Dataset = idata["sample_stats"].to_dataset()
     except (KeyError, TypeError, AttributeError):
         return xr.Dataset()
-    return found
+    return statistics

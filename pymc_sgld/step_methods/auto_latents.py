@@ -19,6 +19,7 @@ from pymc_sgld.model_graph.latents.number_of_nodes import (
 )
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 from pymc_sgld.model_graph.latents.row_latents import RowLatents, row_latents
+from pymc_sgld.model_graph.latents.unseen import hardly_told, refuse_flat_likelihood
 from pymc_sgld.step_methods.auto_nuts import read_for_auto
 from pymc_sgld.tuning import find_laplace
 from pymc_sgld.types import Array
@@ -156,8 +157,12 @@ def integrate_latents(
     RowError
         Where latents of a row have several modes, or no number of nodes is enough.
     """
+    refuse_flat_likelihood(taken, taken.shared.initial_point())
     position, covariance, point = _mode_of_shared(taken, generator, mode)
     _refuse_several_modes(taken, point)
+    hardly = hardly_told(taken, point, covariance)
+    if hardly is not None:
+        _log.warning(hardly.in_words(taken))
     for nodes in LADDER:
         shift = shift_of_means(taken, nodes, position[None], covariance, generator)
         if shift.bound < LARGEST_SHIFT:

@@ -159,7 +159,7 @@ def no_latents():
     ("build", "message"),
     [
         (walk_over_rows, r"^'walk' has one entry per row, but its prior cannot be split by rows"),
-        (total_of_latents, r"^'z' has one entry per row, and enters as a whole as well"),
+        (total_of_latents, r"^'z' has one entry per row, and enters '.*' as a whole"),
         (no_latents, r"^No free variable has one entry per row"),
     ],
 )

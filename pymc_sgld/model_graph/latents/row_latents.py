@@ -12,6 +12,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from pymc.model.fgraph import ModelVar, clone_model, fgraph_from_model, model_from_fgraph
+from pytensor.gradient import DisconnectedInputError
 from pytensor.graph.basic import Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import graph_replace
@@ -223,7 +224,7 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
         n_latents=n_latents,
         dims=(group,) if group in model.coords else (),
         integral=RowIntegral.of(joint, latents),
-        prior=RowIntegral.of(prior, latents),
+        prior=_of_prior(prior, latents, variables),
         natural=tuple(natural),
         places=tuple(
             (variable.name, entry)
@@ -236,6 +237,19 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
             for z in latents
         ),
     )
+
+
+def _of_prior(
+    prior: Variable, latents: Sequence[Variable], variables: Sequence[Variable]
+) -> RowIntegral:
+    """Return the integral of the latents' own density, which has to have one."""
+    try:
+        return RowIntegral.of(prior, latents)
+    except DisconnectedInputError:
+        raise RowError(
+            f"{listed([v.name for v in variables])}: a flat prior has no integral. Give latents of "
+            "rows a proper prior, such as pm.Normal."
+        ) from None
 
 
 def _as_graph(model: pm.Model) -> tuple[FunctionGraph, dict[Variable, Variable]]:

@@ -15,6 +15,7 @@ from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.subtensor import Subtensor
 
+from pymc_sgld.model_graph.rewrite.discrete import refuse_discrete
 from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.named_dims import dims_of, lowered
@@ -134,13 +135,7 @@ def _check_supported(model: Model, rows: bool) -> None:
             "Drop the rows with missing values, or use pm.sample(), which combines NUTS with "
             "discrete steps."
         )
-    discrete = [v.name for v in model.free_RVs if v.dtype not in ("float64", "float32")]
-    if discrete:
-        raise RowError(
-            f"Cannot take gradients with respect to {listed(discrete)}: discrete free variables "
-            "have no gradient. Marginalise them with pymc_extras.marginalize(model, "
-            f"[{listed(discrete)}]), or use pm.sample(), which combines NUTS with discrete steps."
-        )
+    refuse_discrete(model)
     if not model.free_RVs:
         raise RowError(
             "Nothing to sample: the model has no free variable. Add priors for the parameters."

@@ -224,6 +224,7 @@ def local_latent_model(
         if not rewriter.latents:
             raise RowError(
                 "No free variable has one entry per row of the observed variables. Use row_model."
+                f"{_longer(values, rewriter)}"
             )
         _refuse_entering_whole(draft, rewriter)
         shared = {v: x for v, x in values.items() if v not in rewriter.latents}
@@ -261,11 +262,26 @@ def _split_priors(draft: Draft, rewriter: LocalRowRewriter, factors: Factors) ->
     draft.whole.extend((WholeTerm(name, "prior"), logp) for name, logp in left)
 
 
+def _longer(values: dict[Variable, np.ndarray], rewriter: LocalRowRewriter) -> str:
+    """Name variables that have more entries than there are rows, which may be a mistake."""
+    n_rows = max((group.total_size for group in rewriter.groups), default=0)
+    longer = [v.name for v, value in values.items() if value.ndim and value.shape[0] > n_rows > 0]
+    if not longer:
+        return ""
+    return (
+        f" {listed(longer)} has more entries than there are rows ({n_rows:,}): no observation sees "
+        "the others. Give it one entry per row."
+    )
+
+
 def _refuse_entering_whole(draft: Draft, rewriter: LocalRowRewriter) -> None:
-    graphs = [*(term.entries for term in draft.terms), *(var for _, var in draft.whole)]
-    left = sorted(v.name for v in set(ancestors(graphs)).intersection(rewriter.latents))
-    if left:
-        raise RowError(
-            f"{listed(left)} has one entry per row, and enters as a whole as well: rows are not "
-            "independent given what they share. Use pm.sample() (NUTS)."
-        )
+    parts = [(term.name, term.entries) for term in draft.terms]
+    parts += [(whole.name, graph) for whole, graph in draft.whole]
+    for name, graph in parts:
+        left = sorted(v.name for v in set(ancestors([graph])).intersection(rewriter.latents))
+        if left:
+            raise RowError(
+                f"{listed(left)} has one entry per row, and enters '{name}' as a whole as well, or "
+                "by other rows: rows are not independent given what they share. Use pm.sample() "
+                "(NUTS)."
+            )
