@@ -14,6 +14,7 @@ from pymc_sgld.types import Array
 
 _TUNE_DRAWS = 50  # about, that are kept to choose a centre by
 _FAR_AWAY = 10.0  # posterior sds, root mean square over the parameters
+_A_LEAP = 1000.0  # the same, of a chain that was tuned
 _ADAPTATION_DECAY = 0.6  # of the adaptation of the step size to the acceptance rate
 
 
@@ -21,12 +22,14 @@ def distance_limit(settings: Settings, state: ChainState, n_dim: int) -> float:
     """Return the squared distance from the mode, over the temperature, beyond which is refused.
 
     A chain that is being tuned is not to leave the posterior that it was tuned to: in whitened
-    coordinates, where an sd is 1. Once tuned, nothing that is finite is refused.
+    coordinates, where an sd is 1. Once tuned, what is refused is where no chain of steps of about
+    an sd comes to but by a leap: from where a scale is large the slope throws its logarithm to
+    minus 10⁷, where the density is finite, and flat, so that the chain never returns.
     """
     whitened = state.predicted_law is not None and state.metric.name == "dense"
-    if not (state.tuning and whitened) or settings.anneals:
+    if not whitened or settings.anneals:
         return np.inf
-    return _FAR_AWAY**2 * n_dim
+    return (_FAR_AWAY if state.tuning else _A_LEAP) ** 2 * n_dim
 
 
 def is_beyond(coordinates: Array, limit: float) -> bool:

@@ -13,7 +13,7 @@ from pymc_sgld.chain import (
 from pymc_sgld.posterior import position_labels
 from pymc_sgld.row_sources import Weighted
 from pymc_sgld.samplers import Baoa
-from pymc_sgld.step_methods.auto_choices import STANDARD_CHOICES, Choose, Choosing
+from pymc_sgld.step_methods.auto_choices import STANDARD_CHOICES, Choose, Choosing, chosen_in_turn
 from pymc_sgld.step_methods.auto_gibbs import (
     CHOICES,
     LARGEST_SPLIT,
@@ -116,8 +116,7 @@ class Auto(StochasticGradientStep):
         total = sum(parts.block_function.total_sizes)
         most = self._tuning_passes or most_passes(total, parts.row_model.n_dim)
         with within_passes(most, total) as counter:
-            for choose in self.choices:
-                known = choose(known)
+            known = chosen_in_turn(self.choices, known)
         self.doubtful = known.doubtful
         self.choice = _record(known, counter.passes)
         return known.parts

@@ -1,6 +1,6 @@
 """What "auto" chooses, one after the other: each choice is a function of what is known so far."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import pymc as pm
 
 from pymc_sgld.chain import Parts, first_temperature, problem_of, steps_in_whitened_coordinates
 from pymc_sgld.gradient_estimators import ESTIMATORS
+from pymc_sgld.hierarchical_gibbs.prior_model import hyperparameters_of
 from pymc_sgld.model_graph import TooManyPasses, doing
 from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows, rows_by_ends
 from pymc_sgld.step_methods.auto_gibbs import in_two_blocks, moved_with_too_many, split_rows
@@ -16,6 +17,7 @@ from pymc_sgld.tuning import (
     LARGEST_MEASURED,
     Laplace,
     LocalGaussian,
+    TuningError,
     Warmup,
     check_mode,
     find_laplace,
@@ -84,6 +86,43 @@ class Choosing:
 
 _OFF = 0.1  # of the initial point, where gradients are zero by symmetry
 Choose = Callable[[Choosing], Choosing]
+
+
+def chosen_in_turn(choices: Sequence[Choose], known: Choosing) -> Choosing:
+    """Make the choices one after the other, with hyperparameters apart where together fails.
+
+    A hierarchy whose parameters have no mode together, for its density has no bound where a scale
+    is zero, may have a good one given the hyperparameters.
+
+    Raises
+    ------
+    TuningError
+        Where a search fails. Of a hierarchy it is not the model's fault: its posterior is proper
+        where its density has no bound.
+    """
+    start = known
+    try:
+        for choose in choices:
+            known = choose(known)
+        return known
+    except (TuningError, np.linalg.LinAlgError) as error:
+        hopeless = isinstance(error, TuningError) and error.model_at_fault and not error.unbounded
+        together = known.parts.prepared is None and known.hyperparameters == "auto"
+        if hopeless or not (together and hyperparameters_of(known.parts.row_model)):
+            raise
+        failure = error
+    if known.near:  # they could be drawn apart, but did not have to be
+        clause = "of all parameters together no mode was found, so that they are not moved together"
+        known = replace(start, hyperparameters="gibbs", also=(*start.also, clause))
+        try:
+            for choose in choices:
+                known = choose(known)
+            return known
+        except (TuningError, ValueError, np.linalg.LinAlgError):
+            pass
+    if isinstance(failure, TuningError):
+        raise TuningError(str(failure)) from None
+    raise failure
 
 
 def hyperparameters_apart(known: Choosing) -> Choosing:

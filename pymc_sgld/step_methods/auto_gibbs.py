@@ -137,7 +137,7 @@ def in_two_blocks(
         return None, None
     try:
         tuned = search.find(start, 1.0)
-    except TuningError:
+    except (TuningError, np.linalg.LinAlgError):
         if wanted == "gibbs":
             raise
         return None, None

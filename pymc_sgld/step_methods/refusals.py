@@ -17,6 +17,12 @@ _log = logging.getLogger("pymc.sgld")
 _BEFORE_ERROR = 20  # in a row
 _BEFORE_ERROR_OUTSIDE = 1000  # where the support has an end, which refuses draws at any step size
 _WORTH_SAYING = 0.05  # of all draws
+_OF_CHOSEN = (
+    "Where the chain is, the density is far from the Gaussian that the step was chosen for, as "
+    "that of a scale of which the data say little, together with its effects. Give proper priors "
+    "that keep scales from zero, write group effects so that their scale enters the prior alone "
+    "(docs/hierarchies.md), or take NUTS."
+)
 
 
 def count_refusal(chain: Chain, draw: Draw) -> None:
@@ -37,15 +43,31 @@ def count_refusal(chain: Chain, draw: Draw) -> None:
             "steps_per_draw, or write the constraint as a transform: pm.HalfNormal, pm.Uniform, "
             "pm.TruncatedNormal, transform=pm.distributions.transforms.ordered."
         )
+    where = f"{most} draws in a row were not finite with step_size={draw.step_size:.3g}"
+    if chain.settings.step_size is None:
+        raise SamplingError(f"{where}, which was chosen. {_OF_CHOSEN}")
+    if chain.settings.kernel.metric.name == "dense":
+        raise SamplingError(
+            f"{where}. The step is too large for this model: give a smaller step_size, or leave it "
+            "out to have it chosen."
+        )
     raise SamplingError(
-        f"{most} draws in a row were not finite with step_size={draw.step_size:.3g}. The step is "
-        "too large for this model: give a smaller step_size, leave it out to have it chosen, or "
-        "use preconditioner='dense' where parameters have very different scales."
+        f"{where}. The step is too large for this model: give a smaller step_size, leave it out to "
+        "have it chosen, or use preconditioner='dense' where parameters have very different scales."
     )
 
 
-def report_refusals(result: Any, model: pm.Model, support: Support) -> None:
-    """Warn of draws that were refused, and say what can be the cause."""
+def report_refusals(result: Any, model: pm.Model, support: Support, *, chosen: bool) -> None:
+    """Warn of draws that were refused, and say what can be the cause.
+
+    Parameters
+    ----------
+    result : DataTree
+    model : pm.Model
+    support : Support
+    chosen : bool
+        Whether the step size was left out.
+    """
     share = float(np.mean(result["sample_stats"][records.DIVERGING]))
     if share <= _WORTH_SAYING:
         return
@@ -58,6 +80,8 @@ def report_refusals(result: Any, model: pm.Model, support: Support) -> None:
             "it can be, write the constraint as a transform: pm.HalfNormal, pm.Uniform, "
             "transform=pm.distributions.transforms.ordered."
         )
+    elif chosen:
+        _log.warning(f"{said} {_OF_CHOSEN}")
     else:
         _log.warning(
             f"{said} The step is too large for this model: give a smaller step_size, or leave it "

@@ -5,9 +5,12 @@ class TuningError(RuntimeError):
     """A model that cannot be tuned to: the message says why, and what to do.
 
     ``model_at_fault`` says that no other sampler could do better: the posterior is improper, or
-    its density is not finite or grows without bound.
+    its density is not finite or grows without bound. ``unbounded`` says that it is the latter,
+    which of a hierarchy that is not split leaves a proper posterior.
     """
 
-    def __init__(self, message: str, *, model_at_fault: bool = False) -> None:
+    def __init__(
+        self, message: str, *, model_at_fault: bool = False, unbounded: bool = False
+    ) -> None:
         super().__init__(message)
-        self.model_at_fault = model_at_fault
+        self.model_at_fault, self.unbounded = model_at_fault, unbounded

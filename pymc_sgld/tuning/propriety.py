@@ -48,6 +48,7 @@ def check_mode(
             "not be finite. Give proper priors that keep scales away from zero, initvals where "
             "the model is finite, or a step_size and preconditioner='identity'.",
             model_at_fault=unbounded,
+            unbounded=unbounded,
         )
     direction = improper_direction(function, laplace, generator)
     if direction is not None:
