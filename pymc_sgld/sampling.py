@@ -358,8 +358,7 @@ def _minibatches(
         if run.checkpoint is not None:
             run.checkpoint.add_moments(result)
         result.posterior.attrs.update(known)
-        asked = step.chain.settings
-        report_refusals(result, model, asked.support, chosen=asked.step_size is None)
+        report_refusals(result, model, step.chain.settings)
         checked = _checked(step, model, result) if run.check else None
         if isinstance(step, Auto):
             report(step, model, result, checked)

@@ -96,10 +96,9 @@ def test_advice_is_of_what_was_given(step_size, said):
 
 def test_a_warning_is_of_what_was_given(caplog):
     result = {"sample_stats": {"diverging": np.ones(10)}}
-    for chosen, said in ((True, "chosen for"), (False, "leave it out")):
+    for step_size, said in ((None, "chosen for"), (0.1, "leave it out")):
         caplog.clear()
+        settings = SimpleNamespace(step_size=step_size, support=SimpleNamespace(is_bounded=False))
         with pm.Model() as model:
-            refusals.report_refusals(
-                result, model, SimpleNamespace(is_bounded=False), chosen=chosen
-            )
-        assert said in caplog.text and ("leave it out" in caplog.text) == (not chosen)
+            refusals.report_refusals(result, model, settings)
+        assert said in caplog.text and ("leave it out" in caplog.text) == bool(step_size)

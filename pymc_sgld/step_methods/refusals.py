@@ -10,8 +10,7 @@ import pymc as pm
 from pymc.exceptions import SamplingError
 
 from pymc_sgld import records
-from pymc_sgld.chain import Chain, Draw
-from pymc_sgld.model_graph.density.support import Support
+from pymc_sgld.chain import Chain, Draw, Settings
 
 _log = logging.getLogger("pymc.sgld")
 _BEFORE_ERROR = 20  # in a row
@@ -57,30 +56,29 @@ def count_refusal(chain: Chain, draw: Draw) -> None:
     )
 
 
-def report_refusals(result: Any, model: pm.Model, support: Support, *, chosen: bool) -> None:
+def report_refusals(result: Any, model: pm.Model, settings: Settings) -> None:
     """Warn of draws that were refused, and say what can be the cause.
 
     Parameters
     ----------
     result : DataTree
     model : pm.Model
-    support : Support
-    chosen : bool
-        Whether the step size was left out.
+    settings : Settings
+        Of the chain: its support, and whether the step size was left out.
     """
     share = float(np.mean(result["sample_stats"][records.DIVERGING]))
     if share <= _WORTH_SAYING:
         return
     said = f"{share:.0%} of the draws were refused (diverging in sample_stats): the chain stayed."
     names = ", ".join(repr(potential.name) for potential in model.potentials)
-    if support.is_bounded:
+    if settings.support.is_bounded:
         of = f" of {names}" if names else ""
         _log.warning(
             f"{said} The support{of} has an end, beyond which the log-density is not finite. Where "
             "it can be, write the constraint as a transform: pm.HalfNormal, pm.Uniform, "
             "transform=pm.distributions.transforms.ordered."
         )
-    elif chosen:
+    elif settings.step_size is None:
         _log.warning(f"{said} {_OF_CHOSEN}")
     else:
         _log.warning(
