@@ -85,8 +85,8 @@ class Chain:
         state.moves = start.moves
         if start.tuned is not None:
             self._adopt(start.tuned)
+        state.step_factor = first_step_factor(settings, start.tuned)
         state.plan = self._planned()
-        state.step_factor = first_step_factor(settings)
         if settings.preconditioner.learns and state.learned is None:
             gradients = self._batch_gradients(position, generator)
             MetricLearning(settings, state).begin(gradients, position)
@@ -279,4 +279,5 @@ class Chain:
             passes_per_step=self.steps.passes_per_step,
             steps_per_sweep=self.batches.steps_per_sweep,
             step=state.step_number,
+            step_factor=state.step_factor,
         )

@@ -9,15 +9,18 @@ discretisation, which is why a step size that is chosen is halved.
 
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
+from pymc_sgld.tuning import Tuned
 
 _ON_CHOSEN_STEPS = 0.5
 _REFUSED_AT_AN_END = 4  # draws in a row, at the end of a support, for a step that is halved
 
 
-def first_step_factor(settings: Settings) -> float:
+def first_step_factor(settings: Settings, tuned: Tuned | None) -> float:
     """Return the factor on the step size that a chain begins with."""
-    chosen = settings.step_size is None and not settings.tested
-    return _ON_CHOSEN_STEPS if chosen and settings.support.is_bounded else 1.0
+    if settings.step_size is not None or settings.tested:
+        return 1.0
+    refuses = _ON_CHOSEN_STEPS if settings.support.is_bounded else 1.0
+    return refuses if tuned is None else refuses * tuned.steep.step_factor
 
 
 def turn_back(settings: Settings, state: ChainState) -> None:

@@ -111,4 +111,5 @@ def problem_of(
         settings.purpose,
         labels,
         1 if settings.cycles is not None else settings.steps_per_draw,
+        settings.transformed,
     )

@@ -61,6 +61,7 @@ def plan_steps(
     passes_per_step: float,
     steps_per_sweep: int = 1,
     step: int = 0,
+    step_factor: float = 1.0,
 ) -> StepPlan:
     """Choose what was left out of step size and steps of a draw, for the law of the chain.
 
@@ -80,6 +81,8 @@ def plan_steps(
         A draw is at the end of a sweep, where the noise of its batches has added up to almost none.
     step : int, default 0
         At which this is chosen; a preconditioner that is learned changes the law later on.
+    step_factor : float, default 1
+        On a chosen step size, for what the law does not know: a draw takes more steps then.
 
     Raises
     ------
@@ -99,8 +102,9 @@ def plan_steps(
             predicted_law.threshold_step_size(temperature, settings.target_bias)
         )
     steps_per_draw = settings.steps_per_draw or _steps_to_forget(
-        settings, predicted_law, step_size, temperature, passes_per_step, steps_per_sweep
-    )
+        settings, predicted_law, step_size, temperature, passes_per_step, steps_per_sweep,
+        step_factor,
+    )  # fmt: skip
     horizon = _horizon(settings, tune, draws, steps_per_draw)
     bound = schedules.bind(settings.temperature, horizon)
     cycles = None
@@ -140,11 +144,12 @@ def _steps_to_forget(
     temperature: float,
     passes_per_step: float,
     steps_per_sweep: int,
+    step_factor: float,
 ) -> int:
     """Return the steps of a draw: some passes, or fewer where the chain forgets sooner."""
     enough = _MOST_PASSES_PER_DRAW / passes_per_step
     if predicted_law is not None and isinstance(step_size, schedules.constant):
-        enough = min(enough, predicted_law.memory(step_size.value, temperature))
+        enough = min(enough, predicted_law.memory(step_factor * step_size.value, temperature))
     if steps_per_sweep > 1:
         return steps_per_sweep * max(1, round(enough / steps_per_sweep))
     trajectory = settings.trajectory

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import pymc as pm
@@ -14,10 +15,12 @@ from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows, r
 from pymc_sgld.step_methods.auto_gibbs import in_two_blocks, moved_with_too_many, split_rows
 from pymc_sgld.step_methods.unseen_scales import check_before_search, check_unseen_scales
 from pymc_sgld.tuning import (
+    GAUSSIAN,
     LARGEST_MEASURED,
     Laplace,
     LocalGaussian,
     TuningError,
+    SteepSlopes,
     Warmup,
     check_mode,
     find_laplace,
@@ -26,6 +29,7 @@ from pymc_sgld.tuning import (
     tune_by_products,
 )
 from pymc_sgld.types import Array
+from pymc_sgld.validate import and_more
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Choosing:
         The first of the run.
     laplace, gaussian : Laplace, LocalGaussian, optional
         The mode and its curvature, and that with the noise which the estimator leaves.
+    steep : SteepSlopes
+        Where the posterior is steeper than this picture.
     requirement : BatchRequirement, optional
         What a batch needs.
     doubtful : tuple of str
@@ -77,6 +83,7 @@ class Choosing:
     temperature: float = 1.0
     laplace: Laplace | None = None
     gaussian: LocalGaussian | None = None
+    steep: SteepSlopes = GAUSSIAN
     requirement: BatchRequirement | None = None
     doubtful: tuple[str, ...] = ()
     other_mode: float = 0.0
@@ -195,7 +202,8 @@ def mode(known: Choosing) -> Choosing:
     check_mode(function, laplace, generator, known.labels)
     doing("measuring the noise of rows")
     gaussian = problem.noise_left(laplace.position, laplace.gaussian, known.temperature, generator)
-    return replace(known, laplace=laplace, gaussian=gaussian)
+    steep = problem.steep_slopes(laplace)
+    return replace(known, laplace=laplace, gaussian=gaussian, steep=steep)
 
 
 def rows(known: Choosing) -> Choosing:
@@ -229,7 +237,7 @@ def steps_per_draw(known: Choosing) -> Choosing:
     parts = known.parts
     if parts.prepared is not None or parts.settings.steps_per_draw is not None:
         return known
-    steps = steps_in_whitened_coordinates(_whole(parts))
+    steps = ceil(steps_in_whitened_coordinates(_whole(parts)) / known.steep.step_factor)
     settings = replace(parts.settings, steps_per_draw=steps)
     return replace(known, parts=parts._replace(settings=settings))
 
@@ -242,9 +250,16 @@ def tuned_at_the_mode(known: Choosing) -> Choosing:
     assert laplace is not None and gaussian is not None and known.initial is not None
     function = parts.block_function
     warmup = Warmup(problem_of(parts.settings, function, parts.batches))
-    tuned = warmup.at(laplace, gaussian, known.temperature)
+    tuned = warmup.at(laplace, gaussian, known.temperature, known.steep)
     doing("looking for other modes")
     far, also = 0.0, known.also
+    if tuned.steep.entries:
+        names = and_more([known.labels[j] for j in tuned.steep.entries])
+        also = (
+            *also,
+            f"steps are {tuned.steep.step_factor:.2g} as long as the curvature at the mode allows, "
+            f"for near an end of its support the posterior of {names} is steeper than a Gaussian",
+        )
     try:
         far, passes = other_mode(function, known.initial, tuned, known.generator)
         tuned = replace(tuned, data_passes=tuned.data_passes + passes)

@@ -33,11 +33,13 @@ from pymc_sgld.tuning.spectrum_ends import (
     stiffest_direction,
 )
 from pymc_sgld.tuning.starts import jittered, other_mode
+from pymc_sgld.tuning.steep_slopes import GAUSSIAN, SteepSlopes
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
 from pymc_sgld.tuning.warmup import Warmup
 
 __all__ = [
     "FEWEST_DRAWS",
+    "GAUSSIAN",
     "LARGEST_MEASURED",
     "MANY",
     "TARGET_BIAS",
@@ -51,6 +53,7 @@ __all__ = [
     "PredictedLaw",
     "Scores",
     "Start",
+    "SteepSlopes",
     "Tuned",
     "TuningError",
     "TuningProblem",

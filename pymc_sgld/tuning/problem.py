@@ -11,9 +11,11 @@ from pymc_sgld.preconditioners import Metric
 from pymc_sgld.row_sources import INDEPENDENT, Batches
 from pymc_sgld.samplers import Rule, ScaledRule
 from pymc_sgld.tuning.estimator_noise import with_noise_left
+from pymc_sgld.tuning.laplace import Laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import LocalGaussian
 from pymc_sgld.tuning.predicted_law import GaussianLaw, TiedNoise
+from pymc_sgld.tuning.steep_slopes import GAUSSIAN, SteepSlopes, steep_slopes
 from pymc_sgld.tuning.sweep_law import phases
 from pymc_sgld.types import Array
 
@@ -45,6 +47,8 @@ class TuningProblem:
         Of the parameters, for messages.
     steps_per_draw : int, optional
         Default: whole sweeps of the rows, where batches come in sweeps.
+    transformed : tuple of int
+        Entries of the position that are variables with an end, in unconstrained space.
     """
 
     function: BlockFunction
@@ -58,6 +62,7 @@ class TuningProblem:
     purpose: Literal["sample", "anneal"] = "sample"
     labels: tuple[str, ...] = ()
     steps_per_draw: int | None = None
+    transformed: tuple[int, ...] = ()
 
     def noise_of_batches(self, gaussian: LocalGaussian) -> Array:
         """Return the covariance of the gradient of a batch, shape (n_dim, n_dim)."""
@@ -90,6 +95,12 @@ class TuningProblem:
         # the gradient P (theta - mode) has covariance T P
         covariance = temperature * gaussian.precision + self.noise_of_batches(gaussian)
         return np.asarray(((covariance @ factor) * factor).sum(axis=0))
+
+    def steep_slopes(self, laplace: Laplace) -> SteepSlopes:
+        """Return where the slope is steeper than the picture, if a step size is to be chosen."""
+        if not self.chooses_step_size or self.purpose == "anneal":
+            return GAUSSIAN
+        return steep_slopes(self.function, laplace, self.transformed)
 
     def expected_squares(
         self, gaussian: LocalGaussian, metric: Metric, temperature: float

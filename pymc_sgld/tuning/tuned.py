@@ -8,6 +8,7 @@ import numpy as np
 from pymc_sgld.preconditioners import Averages, Metric
 from pymc_sgld.tuning.noise_by_size import NoiseBySize
 from pymc_sgld.tuning.predicted_law import PredictedLaw
+from pymc_sgld.tuning.steep_slopes import GAUSSIAN, SteepSlopes
 from pymc_sgld.types import Array
 
 LARGEST_MEASURED = 2000  # parameters; beyond, no n_dim x n_dim matrix is made
@@ -28,6 +29,7 @@ class Tuned:
     score: float = 0.0  # root mean square of the gradient at the mode, in posterior sds
     data_passes: float = 0.0
     uneven: NoiseBySize | None = None  # of rows drawn by size, where no matrix is made
+    steep: SteepSlopes = GAUSSIAN  # variables near an end, and what that means for steps
 
     @property
     def centre(self) -> tuple[Array, ...] | None:

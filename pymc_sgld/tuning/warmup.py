@@ -24,6 +24,7 @@ from pymc_sgld.tuning.starts import (
     near_mode,
     proved_apart,
 )
+from pymc_sgld.tuning.steep_slopes import GAUSSIAN, SteepSlopes
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
 from pymc_sgld.types import Array
 
@@ -99,9 +100,15 @@ class Warmup:
             laplace = self._between(start, laplace, generator)
         check_mode(problem.function, laplace, generator, problem.labels)
         gaussian = problem.noise_left(laplace.position, laplace.gaussian, temperature, generator)
-        return self.at(laplace, gaussian, temperature)
+        return self.at(laplace, gaussian, temperature, problem.steep_slopes(laplace))
 
-    def at(self, laplace: Laplace, gaussian: LocalGaussian, temperature: float) -> Tuned:
+    def at(
+        self,
+        laplace: Laplace,
+        gaussian: LocalGaussian,
+        temperature: float,
+        steep: SteepSlopes = GAUSSIAN,
+    ) -> Tuned:
         """Choose metric and centre at a mode.
 
         Parameters
@@ -110,6 +117,8 @@ class Warmup:
         gaussian : LocalGaussian
             The picture there, with the noise that the estimator of the gradient leaves.
         temperature : float
+        steep : SteepSlopes
+            What is to be known of steps beside it.
         """
         problem = self.problem
         passes = laplace.data_passes + gaussian.data_passes - laplace.gaussian.data_passes
@@ -137,7 +146,8 @@ class Warmup:
             learned=learned,
             expected_squares=problem.expected_squares(gaussian, metric, temperature),
             score=laplace.score,
-            data_passes=passes,
+            data_passes=passes + steep.data_passes,
+            steep=steep,
         )
 
     def metric_at(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytensor.tensor as pt
 
+from pymc.distributions.transforms import CircularTransform, ZeroSumTransform
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.scalar import basic as scalar
@@ -25,6 +26,8 @@ from pymc_sgld.model_graph.rewrite.named_dims import lowered
 from pymc_sgld.model_graph.rewrite.ranges import always_true, range_of
 
 _OF_POSITIVE = (scalar.Log, scalar.Log2, scalar.Log10, scalar.Sqrt)
+
+_WITHOUT_ENDS = (type(None), ZeroSumTransform, CircularTransform)  # transforms of all numbers
 
 _AT_POINTS = (scalar.EQ, scalar.NEQ, scalar.IsInf, scalar.IsNan)
 
@@ -71,6 +74,17 @@ def support_of(row_model: RowDensity) -> Support:
         ),
         any(of_rows),
     )
+
+
+def transformed_entries(row_model: RowDensity) -> tuple[int, ...]:
+    """Return which entries of the position are variables with an end, in unconstrained space."""
+    model = row_model.model
+    names = [
+        model.rvs_to_values[rv].name
+        for rv in model.free_RVs
+        if not isinstance(model.rvs_to_transforms[rv], _WITHOUT_ENDS)
+    ]
+    return tuple(row_model.layout.entries(names).tolist())
 
 
 def _made_of(graphs: Iterable[Variable], leaves: set[Variable]) -> set[Variable]:
