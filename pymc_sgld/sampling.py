@@ -352,7 +352,7 @@ def _minibatches(
             step, model, draws=run.draws, var_names=run.var_names, for_pymc=run.for_pymc
         ) as stepping
     ):
-        result = _chains(run, stepping, clock)
+        result = _chains(run, stepping, clock, lambda: step.chain.state.started)
     _record(result, sampler, step.compile_seconds, *clock.split(perf_counter() - started))
     if getattr(result, "posterior", None) is not None:
         if run.checkpoint is not None:
@@ -367,13 +367,14 @@ def _minibatches(
     return result
 
 
-def _chains(run: _Run, step: Any, clock: Clock) -> Any:
+def _chains(run: _Run, step: Any, clock: Clock, in_one_process: Callable[[], bool]) -> Any:
     """Let PyMC run the chains; of those that die in their processes the others are kept."""
-    seen, options = SeenChains(clock), run.for_pymc
+    options, draws = run.for_pymc, run.draws // (run.checkpoint.thin if run.checkpoint else 1)
     tune = options.get("tune", step.default_tune_steps)
+    seen = SeenChains(clock, tune + draws, in_one_process)
     try:
         whole = pm.sample(
-            run.draws // (run.checkpoint.thin if run.checkpoint else 1),
+            draws,
             step=step,
             var_names=run.var_names,
             callback=seen,
@@ -381,7 +382,7 @@ def _chains(run: _Run, step: Any, clock: Clock) -> Any:
             compile_kwargs=run.compile_kwargs,
             **options,
         )
-    except LOST as error:
+    except (*LOST, ValueError) as error:
         left = draws_of_others(error, seen, options, options["model"], tune)
         if run.checkpoint is not None:
             _log.info(f"psg.resume({str(run.checkpoint.path)!r}) goes on with all chains.")

@@ -125,6 +125,7 @@ class CheckpointedStep(BlockedStep):
         self, step: Any, every: float, thin: int, var_names: Sequence[str] | None, model: pm.Model
     ) -> None:
         self.inside = step
+        step.ends_with_parent = False  # see _end_with_the_run
         self.every, self.thin = every, thin
         self.vars = step.vars
         self.stats_dtypes = step.stats_dtypes

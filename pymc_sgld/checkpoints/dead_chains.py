@@ -31,14 +31,24 @@ class SeenChains:
     Parameters
     ----------
     then : callable
+    length : int
+        Draws of a whole chain, those of the tune phase among them.
+    in_one_process : callable
+        Whether the chains run one after the other, in this process. PyMC then ends the chain that
+        is interrupted, and would begin the next.
     """
 
     then: Callable[..., Any]
+    length: int
+    in_one_process: Callable[[], bool]
     traces: dict[int, Any] = field(default_factory=dict)
 
     def __call__(self, trace: Any, draw: Any) -> None:
-        """Remember where the draws of a chain are."""
+        """Remember where the draws of a chain are; end where the one before was interrupted."""
+        before = [len(one) for number, one in self.traces.items() if number != draw.chain]
         self.traces[draw.chain] = trace
+        if before and before[-1] < self.length and self.in_one_process():
+            raise KeyboardInterrupt
         self.then(trace=trace, draw=draw)
 
 
@@ -105,10 +115,17 @@ def draws_of_others(
 
     Raises
     ------
+    KeyboardInterrupt
+        Where the run was interrupted in its tune phase.
     Exception
         The error that came, where the chain said why it cannot be sampled, or did not begin; and
         where no other chain has draws after its tune phase.
     """
+    if isinstance(error, ValueError) and "Not enough samples" in str(error):  # PyMC's words
+        raise KeyboardInterrupt(
+            "interrupted in the tune phase: there is no draw after it, and nothing is kept. Give a "
+            "smaller tune, or checkpoint='run/' for a run that goes on where it was stopped."
+        ) from None
     death = _death_of(error, seen)
     dead = [] if death is None else death.chains
     left = {
