@@ -235,7 +235,7 @@ def sample(
         draws=draws, var_names=var_names, callback=callback, backend=backend,
         compile_kwargs=compile_kwargs, check=check,
     )  # fmt: skip
-    model = chosen_model(model)
+    model, scratch = chosen_model(model), check_arguments(scratch=scratch)["scratch"]
     if data is not None:
         for_step["rows"] = rows_of_data(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar

@@ -5,6 +5,7 @@ rules by name, and :func:`check_arguments` applies them before anything is read,
 """
 
 import difflib
+import os
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import get_annotations
@@ -111,6 +112,15 @@ def check_instance(name: str, value: Any, kind: Any, allowed: str, *, hint: str 
     if not isinstance(value, kind):
         what = f"the class {value.__name__}" if isinstance(value, type) else shown(value)
         raise TypeError(_sentence(f"{name} must be {allowed}, got {what}.", hint))
+    return value
+
+
+def check_path(name: str, value: Any, allowed: str = "the path of a folder") -> Any:
+    """Return ``value`` if it is a text or a path that is not empty, or raise."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be {allowed}, got {shown(value)}.")
+    if not str(value).strip():
+        raise ValueError(f"{name} must be {allowed}, got an empty text.")
     return value
 
 
@@ -249,8 +259,16 @@ def _sentence(message: str, hint: str) -> str:
 # -- the rules of arguments, by name -----------------------------------------------------------
 
 
-def _whole(at_least: int) -> ArgumentRule:
-    return lambda name, value: check_integer(name, value, at_least=at_least)
+def _whole(at_least: int, at_most: int | None = None) -> ArgumentRule:
+    """Allow whole numbers; one above what a computer can hold is a mistake, and not for PyMC."""
+
+    def rule(name: str, value: Any) -> int:
+        number = check_integer(name, value, at_least=at_least)
+        if at_most is not None and number > at_most:
+            raise ValueError(f"{name} must be at most {at_most:,}, got {shown(value)}.")
+        return number
+
+    return rule
 
 
 def _one_of(*allowed: str) -> ArgumentRule:
@@ -265,6 +283,12 @@ def _callable(name: str, value: Any) -> Any:
     if not callable(value):
         raise TypeError(f"{name} must be a function, got {shown(value)}.")
     return value
+
+
+def _folder(name: str, value: Any) -> Any:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    return check_path(name, value, "True, False or the path of a folder")
 
 
 def _progressbar(name: str, value: Any) -> Any:
@@ -284,6 +308,7 @@ def _threads(name: str, value: Any) -> Any:
     return check_integer(name, value, at_least=1, hint="Or 'auto'.")
 
 
+_MOST_DRAWS, _MOST_CHAINS = 10**9, 10**6
 PROGRESS_BARS = (
     "combined", "split", "combined+stats", "stats+combined", "split+stats", "stats+split",
 )  # fmt: skip
@@ -297,12 +322,13 @@ NUTS_STARTS = (
 
 # None, where it is allowed, is what the function or PyMC has of its own.
 ARGUMENTS: dict[str, ArgumentRule] = {
-    **dict.fromkeys(("draws", "n_scored", "thin"), _whole(1)),
-    **dict.fromkeys(
-        ("chains", "cores", "batch_size", "steps_per_draw", "chunk", "n_init", "max_iterations"),
-        _optional(_whole(1)),
-    ),
-    **dict.fromkeys(("tune", "jitter_max_retries"), _optional(_whole(0))),
+    "draws": _whole(1, _MOST_DRAWS),
+    **dict.fromkeys(("n_scored", "thin"), _whole(1)),
+    **dict.fromkeys(("chains", "cores"), _optional(_whole(1, _MOST_CHAINS))),
+    **dict.fromkeys(("batch_size", "chunk", "n_init", "max_iterations"), _optional(_whole(1))),
+    "steps_per_draw": _optional(_whole(1, _MOST_DRAWS)),
+    "tune": _optional(_whole(0, _MOST_DRAWS)),
+    "jitter_max_retries": _optional(_whole(0)),
     "max_full": _whole(0),
     **dict.fromkeys(
         (
@@ -343,6 +369,7 @@ ARGUMENTS: dict[str, ArgumentRule] = {
     "nuts_sampler": _optional(_one_of(*NUTS_SAMPLERS)),
     "progressbar": _progressbar,
     "random_seed": check_seed,
+    "scratch": _folder,
     "seed": _whole(0),
     "target_bias": _optional(check_share),
     "tolerance": check_positive,

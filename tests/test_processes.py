@@ -82,7 +82,7 @@ def test_an_interrupt_stops_all_chains_and_keeps_what_is_there(cores):
 
 @pytest.mark.parametrize("cores", [1, pytest.param(2, marks=needs_fork)])
 def test_an_interrupt_of_tuning_says_so(cores):
-    with MODEL, pytest.raises(KeyboardInterrupt, match="in the tune phase.*checkpoint='run/'"):
+    with MODEL, pytest.raises(KeyboardInterrupt, match=r"in the tune phase.*checkpoint='run/'"):
         sample(draws=DRAWS, tune=50, cores=cores, callback=_interrupt_at(0, 5))
 
 

@@ -25,7 +25,7 @@ from pymc_sgld.checkpoints.run_folder import (
     locked,
     open_folder,
 )
-from pymc_sgld.validate import check_arguments, check_instance
+from pymc_sgld.validate import check_arguments, check_path
 
 _SEEDS_OF_STARTS = 2**30  # PyMC draws one of these of a chain's generator before the chain begins
 
@@ -165,7 +165,7 @@ def asked_checkpoint(
         raise ValueError("Give checkpoint or trace, not both: each stores the draws.")
     if isinstance(path, Checkpoint):
         return path
-    check_instance("checkpoint", path, str | os.PathLike, "the path of a folder, such as 'run/'")
+    check_path("checkpoint", path, "the path of a folder, such as 'run/'")
     check_empty(path, overwrite)
     stored = {
         name: value

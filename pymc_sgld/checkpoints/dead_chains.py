@@ -19,7 +19,7 @@ from pymc_sgld.checkpoints.open_run import most_draws
 
 _log = logging.getLogger("pymc.sgld")
 
-# What PyMC meets where the other end of a pipe to a process is gone, or compiled code is interrupted.
+# What PyMC meets where the other end of a pipe is gone, or compiled code is interrupted.
 LOST = (ParallelSamplingError, EOFError, ConnectionError, BrokenPipeError, SystemError)
 _ORDERLY = (None, 0, -signal.SIGTERM)  # exit codes of processes that PyMC itself has ended
 

@@ -29,6 +29,7 @@ from pymc_sgld.checkpoints.manifest import (
     versions,
 )
 from pymc_sgld.checkpoints.plain_data import NotPlain, from_plain, to_plain
+from pymc_sgld.validate import check_path
 
 _log = logging.getLogger("pymc.sgld")
 
@@ -160,7 +161,7 @@ def open_folder(path: str | os.PathLike[str]) -> RunFolder:
     ValueError
         Where its manifest cannot be read, or its files are of another format.
     """
-    folder = Path(path)
+    folder = Path(check_path("path", path))
     if not holds_run(folder):
         raise FileNotFoundError(
             f"{folder} holds no run: there is no {_MANIFEST} in it. A run is begun by "

@@ -97,6 +97,8 @@ def read_rows(
         allow_full_terms=allow_full_terms,
         allow_no_rows=allow_no_rows,
         jacobian=jacobian,
+        scratch=scratch,
+        progressbar=progressbar,
     )
     model = chosen_model(model)
     if data is None and total_size is None:  # else placeholders are in the place of the data

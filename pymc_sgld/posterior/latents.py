@@ -10,13 +10,14 @@ import scipy
 import xarray as xr
 
 from pymc_sgld.model_graph import RowModel, read_rows
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.row_likelihood import rows_by_group
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 from pymc_sgld.model_graph.latents.row_latents import RowLatents, row_latents
-from pymc_sgld.posterior.draws import posterior_of
+from pymc_sgld.posterior.draws import check_draws_of, posterior_of, refuse_nonfinite_draws
 from pymc_sgld.posterior.unconstrained import unconstrained_positions
 from pymc_sgld.types import Array
-from pymc_sgld.validate import check_integer
+from pymc_sgld.validate import check_arguments
 
 # Nodes of each axis, and how far they reach from a row's mode, in its own standard deviations.
 _NODES = {1: 121, 2: 41}
@@ -66,9 +67,11 @@ def latent_posterior(
     ...     idata = psg.sample()
     ...     abilities = psg.latent_posterior(idata, rows=[0, 1, 2])
     """
-    check_integer("draws", draws, at_least=1)
-    taken = row_latents(pm.modelcontext(model))
+    check_arguments(draws=draws, random_seed=random_seed)
+    taken = row_latents(chosen_model(model))
     posterior = posterior_of(idata)
+    check_draws_of(taken.shared, posterior)
+    refuse_nonfinite_draws(taken.shared, posterior)
     kept = np.unique(np.linspace(0, posterior.sizes["draw"] - 1, draws).round().astype(int))
     posterior = posterior.isel(draw=kept)
     positions = unconstrained_positions(taken.shared, posterior)

@@ -6,7 +6,7 @@ Parquet is read a row group at a time, and only the columns that are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from pymc_sgld.row_sources.errors import RowSourceError, optional
 from pymc_sgld.row_sources.in_pieces import PiecewiseRows
 from pymc_sgld.types import Array
+from pymc_sgld.validate import shown
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,19 @@ def columns(source: Any, names: str | int | Sequence[str | int]) -> Columns:
     >>> flights = "flights/"  # a folder of Parquet files
     >>> data = {"X": columns(flights, ["distance", "hour"]), "delay": columns(flights, "delay")}
     """
-    return Columns(source, names if isinstance(names, str | int) else tuple(names))
+    one_name = isinstance(names, str | int | np.integer) and not isinstance(names, bool)
+    several: Any = [names] if one_name else names
+    if isinstance(several, bytes | Mapping) or not isinstance(several, Iterable):
+        raise TypeError(f"names of columns must be a name or a list of them, got {shown(names)}.")
+    several = list(several)
+    for name in several:
+        if isinstance(name, bool) or not isinstance(name, str | int | np.integer):
+            raise TypeError(
+                f"names of columns must be text or whole numbers, got {shown(name)} among them."
+            )
+    if not several:
+        raise ValueError("names of columns are empty: name at least one.")
+    return Columns(source, several[0] if one_name else tuple(several))
 
 
 def is_table(source: Any) -> bool:

@@ -123,7 +123,10 @@ class ReplicaExchangeLangevin(TestedRule):
             state = {"position": cold, "hot_offset": np.zeros_like(cold)}
             return state, {SWAP_RATE: 0.0, HOT_RESTARTS: 1.0}
         hot = cold + offset
-        rise = float(log_density(hot)) - float(log_density(cold))
+        here = float(log_density(cold))
+        if not np.isfinite(here):  # outside of the support, the draw will be refused if it stays
+            return dict(after), {SWAP_RATE: 0.0, HOT_RESTARTS: 0.0}
+        rise = float(log_density(hot)) - here
         exponent = rise * (1 - 1 / self.temperature_ratio) / temperature
         probability = math.exp(min(exponent, 0.0)) if not math.isnan(exponent) else 0.0
         swapped = uniform < probability

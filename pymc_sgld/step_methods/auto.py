@@ -23,7 +23,7 @@ from pymc_sgld.tuning import most_passes, within_passes
 from pymc_sgld.validate import check_one_of, check_positive
 
 PROMISE = "keep every sd within"  # in the reason of a run on batches
-_SEED = 0
+_SEED = 0  # of what is chosen where no seed is given
 _NAMED = 3  # parameters that a message names
 _TUNE_PASSES = 8.0  # of a chain, where a draw is dear
 _FEWEST_TUNE_DRAWS = 40  # half of which a better centre is made of
@@ -99,7 +99,7 @@ class Auto(StochasticGradientStep):
         if tuning_passes is not None:
             self._tuning_passes = check_positive("tuning_passes", tuning_passes)
         if arguments.get("rng") is None:
-            # PyMC seeds the chains after this; what is chosen before must not differ from run to run
+            # PyMC seeds the chains after this; what is chosen before is to be the same in every run
             arguments["rng"] = np.random.default_rng(_SEED)
         super().__init__(*args, **arguments)
         if self.chain.settings.kernel.metric.name == "dense":

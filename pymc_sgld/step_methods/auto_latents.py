@@ -11,6 +11,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import RowError, read_rows
+from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.latents.number_of_nodes import (
     LADDER,
     LARGEST_SHIFT,
@@ -23,7 +24,7 @@ from pymc_sgld.model_graph.latents.unseen import hardly_told, refuse_flat_likeli
 from pymc_sgld.step_methods.auto_nuts import read_for_auto
 from pymc_sgld.tuning import find_laplace
 from pymc_sgld.types import Array
-from pymc_sgld.validate import check_one_of
+from pymc_sgld.validate import check_arguments, check_one_of
 
 _log = logging.getLogger("pymc.sgld")
 
@@ -247,7 +248,8 @@ def marginal_model(
         Where no variable has an entry per row, or a row has more than two, or several modes of
         them, or no number of nodes is enough.
     """
-    taken = row_latents(pm.modelcontext(model), rows=rows)
+    check_arguments(random_seed=random_seed)
+    taken = row_latents(chosen_model(model), rows=rows)
     integrated = integrate_latents(taken, np.random.default_rng(random_seed))
     _log.info(integrated.in_words())
     return integrated.model

@@ -1,4 +1,4 @@
-"""Chains that die in processes of their own, and interrupts at any moment: what is kept of a run."""
+"""Chains that die in their processes, and interrupts at any moment: what is kept of a run."""
 
 import logging
 import multiprocessing
