@@ -34,7 +34,7 @@ from pymc_sgld.model_graph.density.modes import chosen_mode
 from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
-from pymc_sgld.step_methods.auto import Auto
+from pymc_sgld.step_methods.auto import Auto, generator_before
 from pymc_sgld.step_methods.auto_latents import without_latents
 from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
@@ -257,7 +257,7 @@ def sample(
             _log.info(f"Minibatches are taken: {reading.why_batches}")
         for_step["rows"] = reading.row_model
     if sampler == "auto":
-        for_step["rng"] = np.random.default_rng(_seed_of(for_pymc["random_seed"]))
+        for_step["rng"] = generator_before(for_pymc["random_seed"])
     try:
         return _minibatches(sampler, for_step, of_run, known)
     except (SamplingError, ParallelSamplingError) as error:
@@ -418,13 +418,6 @@ def _nuts(run: _Run, reason: str, known: Mapping[str, Any]) -> Any:
         if run.check:
             report_check(check_others(options["model"], result))
     return result
-
-
-def _seed_of(random_seed: Any) -> Any:
-    """Return a seed of what is done before the chains, from what PyMC takes for them."""
-    if isinstance(random_seed, np.random.Generator):
-        return random_seed.spawn(1)[0]
-    return random_seed
 
 
 def _is_default(name: str, value: Any) -> bool:

@@ -7,12 +7,22 @@ and x from y weigh the same, and both are within. Rules are reversible up to the
 discretisation, which is why a step size that is chosen is halved.
 """
 
+from dataclasses import replace
+
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
+from pymc_sgld.model_graph.density.row_density import RowDensity
+from pymc_sgld.model_graph.density.support import support_of, transformed_entries
 from pymc_sgld.tuning import Tuned
 
 _ON_CHOSEN_STEPS = 0.5
 _REFUSED_AT_AN_END = 4  # draws in a row, at the end of a support, for a step that is halved
+
+
+def within_support(settings: Settings, row_model: RowDensity) -> Settings:
+    """Return settings that know where the density of a model ends."""
+    support, transformed = support_of(row_model), transformed_entries(row_model)
+    return replace(settings, support=support, transformed=transformed)
 
 
 def first_step_factor(settings: Settings, tuned: Tuned | None) -> float:

@@ -130,6 +130,13 @@ class Auto(StochasticGradientStep):
         return super()._stats(draw, seconds)
 
 
+def generator_before(random_seed: Any) -> np.random.Generator:
+    """Return what draws before the chains, from the seed that PyMC takes for them."""
+    if isinstance(random_seed, np.random.Generator):
+        return random_seed.spawn(1)[0]
+    return np.random.default_rng(random_seed)
+
+
 def _record(known: Choosing, data_passes: float) -> AutoRecord:
     """Return the record of what was chosen."""
     parts, requirement = known.parts, known.requirement

@@ -22,12 +22,12 @@ from pymc_sgld.chain import (
     DrawsAhead,
 )
 from pymc_sgld.chain.backends import sampling_mode
+from pymc_sgld.chain.end_of_support import within_support
 from pymc_sgld.chain.parts import Parts, build_chain
 from pymc_sgld.chain.random_streams import draw_key
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.context import chosen_model
-from pymc_sgld.model_graph.density.support import support_of, transformed_entries
 from pymc_sgld.posterior import ScoreSource, position_labels
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.row_sources import SamplingScheme
@@ -246,13 +246,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         self.labels = position_labels(row_model)
         if verify:
             verify_rows(row_model, mode, rng=np.random.default_rng(0))
-        asked = settings(row_model.n_dim)
-        asked = replace(
-            asked,
-            purpose=purpose,
-            support=support_of(row_model),
-            transformed=transformed_entries(row_model),
-        )
+        asked = replace(within_support(settings(row_model.n_dim), row_model), purpose=purpose)
         parts = Parts(asked, row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
