@@ -278,6 +278,5 @@ class Chain:
             state.draws,
             passes_per_step=self.steps.passes_per_step,
             steps_per_sweep=self.batches.steps_per_sweep,
-            step=state.step_number,
-            step_factor=state.step_factor,
-        )
+            step=state.step_number, step_factor=state.step_factor,
+        )  # fmt: skip
