@@ -62,7 +62,7 @@ def steep_slopes(
         return GAUSSIAN
     doing("looking at the slopes of variables near the end of their support")
     here = _slope(function, laplace, laplace.position)
-    found = {}
+    steepness = {}
     for j in wide:
         direction = laplace.covariance[:, j] / scales[j]
         slopes = [
@@ -72,9 +72,9 @@ def steep_slopes(
         ]
         steepest = max(slopes)
         if np.isfinite(steepest) and steepest > _STEEP:
-            found[j] = float(steepest)
-    steep = tuple(sorted(found, key=lambda j: -found[j]))
-    factor = found[steep[0]] ** -_POWER if steep else 1.0
+            steepness[j] = float(steepest)
+    steep = tuple(sorted(steepness, key=lambda j: -steepness[j]))
+    factor = steepness[steep[0]] ** -_POWER if steep else 1.0
     return SteepSlopes(steep, factor, 1.0 + 2 * len(wide))
 
 
