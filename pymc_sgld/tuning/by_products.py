@@ -163,12 +163,13 @@ def _with_ends(
     directions = np.column_stack([metric.directions, direction])
     sizes, uneven = problem.batches.batch_sizes, None
     control_variate = problem.estimator.reference_distance > 0
-    if n_groups == 1 and len(looked.sizes) and looked.sizes[0] is not None:
+    of_rows = looked.sizes[0] if n_groups == 1 and len(looked.sizes) else None
+    if of_rows is not None and len(of_rows) == function.total_sizes[0]:  # not a sample of them
         uneven = noise_by_size(
             function,
             metric,
             directions,
-            looked.sizes[0],
+            of_rows,
             control_variate=control_variate,
             temperature=temperature,
             generator=generator,

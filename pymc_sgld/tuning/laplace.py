@@ -139,9 +139,8 @@ def _at_kinks(
     scores: Scores | None,
 ) -> Laplace:
     """Go on by L-BFGS on all rows: where a prior has kinks, Newton steps leap over them."""
-    everything = [np.arange(size) for size in block_function.total_sizes]
     factor = np.linalg.cholesky(found.covariance)
-    mode = climb(block_function, everything, found.position, generator, factor=factor)
+    mode = climb(block_function, None, found.position, generator, factor=factor)
     passes = found.data_passes + mode.data_passes
     return _polished(block_function, mode.position, passes, generator, scores, most_steps=0)
 

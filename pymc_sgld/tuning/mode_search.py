@@ -10,6 +10,7 @@ from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.tuning.rough_coordinates import coordinates_of_some
 from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE
 from pymc_sgld.tuning.row_scores import pieces
+from pymc_sgld.tuning.row_sizes import MOST_ROWS
 from pymc_sgld.tuning.trust_region import (
     information_scales,
     newton_climb,
@@ -147,21 +148,27 @@ def find_mode_of_sample(
 
 def climb(
     block_function: BlockFunction,
-    rows: list[Array],
+    rows: list[Array] | None,
     start: Array,
     generator: np.random.Generator,
     tolerance: float = GRADIENT_IN_SDS,
     factor: Array | None = None,
 ) -> ModeSearch:
-    """Climb to a mode of the log-posterior of the given rows, scaled up to all rows.
+    """Climb to a mode of the log-posterior of the given rows, scaled up to all rows; None: of all.
 
     In coordinates that ``factor`` whitens, shape (n_dim, n_dim), where one is known; else in rough
     posterior sds, which takes more evaluations where parameters correlate.
     """
-    share, blocks = share_of(block_function, rows), block_function.read(rows)
-    weights = block_function.weights(rows)
+    share = 1.0
+    if rows is None and max(block_function.total_sizes, default=0) <= MOST_ROWS:
+        rows = [np.arange(size) for size in block_function.total_sizes]
+    if rows is not None:
+        share, blocks = share_of(block_function, rows), block_function.read(rows)
+        weights = block_function.weights(rows)
 
     def on_rows(position: Array) -> tuple[float, Array]:
+        if rows is None:
+            return block_function.full(position)
         return block_function.on_blocks(position, blocks, prior_weight=1.0, weights=weights)
 
     if factor is None:

@@ -15,6 +15,7 @@ from pymc_sgld.tuning.row_sizes import (
     UNEVEN,
     passes,
     row_sizes,
+    rows_looked_at,
     unevenness,
 )
 from pymc_sgld.types import Array
@@ -80,8 +81,9 @@ def control_variate_noise(
         With which the batches draw the rows of the one group; uniform if not given.
     kinked : bool
         Whether the gradients of rows jump, so that only rows near a jump have a part.
-    sizes : sequence of (array, shape (total_size,), or None), optional
-        How much each row of a group matters, from a first look. Where rows are alike by it and by
+    sizes : sequence of (array or None), optional
+        How much each row of a group matters, from a first look; of many rows, those that
+        :func:`rows_looked_at` names, which stand for all of them. Where rows are alike by it and by
         their parts in the noise, they are not looked at again.
     """
     n_dim, totals = len(centre), block_function.total_sizes
@@ -90,8 +92,10 @@ def control_variate_noise(
     for group, total in enumerate(totals):
         if total == 1:  # one row is never a part of the rows
             continue
-        measure = _Measure(block_function, centre, covariance, group, generator)
-        uniform = np.full(total, 1 / total)
+        looked_at = None if probabilities is not None else rows_looked_at(int(total))
+        measure = _Measure(block_function, centre, covariance, group, generator, looked_at)
+        n_rows = measure.n_rows
+        uniform = np.full(n_rows, 1 / n_rows)
         if probabilities is not None:
             noise[group], parts = measure.over_points(probabilities, probabilities)
         else:
@@ -101,10 +105,10 @@ def control_variate_noise(
             looks = kinked or _is_uneven(parts, all_looked_at=alike)
             looks = looks or (total > _LARGE and not alike)
             by_size = measure.by_size(known, kinked) if looks else uniform
-            if looks and (_is_uneven(parts) or total * (by_size**2).sum() > _UNEVEN):
+            if looks and (_is_uneven(parts) or n_rows * (by_size**2).sum() > _UNEVEN):
                 noise[group], parts = measure.over_points(by_size, uniform)
                 left, parts_left = measure.over_points(by_size, by_size)
-                if len(totals) == 1:
+                if len(totals) == 1 and n_rows == total:
                     uneven = UnevenRows(by_size, left[None], _relative_error(parts_left))
         errors.append(_relative_error(parts))
         evaluated += measure.evaluated
@@ -127,11 +131,14 @@ class _Measure:
         covariance: Array,
         group: int,
         generator: np.random.Generator,
+        looked_at: Array | None,
     ) -> None:
         self.function, self.centre, self.group = block_function, centre, group
         self.covariance, self.factor = covariance, np.linalg.cholesky(covariance)
         self.generator = generator
-        self.total = int(block_function.total_sizes[group])
+        self.looked_at = looked_at  # None: all
+        total = int(block_function.total_sizes[group])
+        self.n_rows = total if looked_at is None else len(looked_at)
         self.evaluated = 0
         self._drawn: Iterator[Array] = iter(())
 
@@ -140,24 +147,24 @@ class _Measure:
 
         Parameters
         ----------
-        drawn_by : array, shape (total,)
+        drawn_by : array, shape (n_rows,)
             Probabilities with which the rows are looked at.
-        of_batches : array, shape (total,)
+        of_batches : array, shape (n_rows,)
             Probabilities whose noise is asked for.
         """
         n_dim = len(self.centre)
         enough = -(-_ROWS_PER_PARAMETER * min(n_dim, MANY) // _ROWS_AT_A_POINT)
         n_groups = len(self.function.total_sizes)
         n_points = max(_FEWEST_OF_A_GROUP, -(-max(_FEWEST_POINTS, enough) // n_groups))
-        n_rows = min(_ROWS_AT_A_POINT, self.total)
+        n_rows = min(_ROWS_AT_A_POINT, self.n_rows)
         ends = np.cumsum(drawn_by)
         noise, parts = np.zeros((n_dim, n_dim)), []
         for _ in range(n_points):
             places = ends[-1] * self.generator.random(n_rows)
             rows = np.searchsorted(ends[:-1], places, side="right")
             left = self._left(rows)
-            to_mean = 1 / (self.total * drawn_by[rows])
-            in_batch = 1 / (self.total * of_batches[rows])
+            to_mean = 1 / (self.n_rows * drawn_by[rows])
+            in_batch = 1 / (self.n_rows * of_batches[rows])
             # of hundreds of group effects a few rows see a few
             used = np.flatnonzero(left.any(axis=0))
             left = left[:, used]
@@ -174,7 +181,7 @@ class _Measure:
         value is seen, from farther off for rows at the edge, and its part is the root of that.
         """
         looks = MANY_LOOKS if known is None or kinked else FEW_LOOKS
-        self.evaluated += passes(looks) * self.total
+        self.evaluated += passes(looks) * self.n_rows
         factor = TO_A_KINK * self.factor if kinked else self.factor
         size = row_sizes(self.function, self.centre, factor, self.group, self.generator, looks)
         if kinked:
@@ -182,8 +189,8 @@ class _Measure:
         elif known is not None and size.sum() > 0 and known.sum() > 0:
             size = size / size.sum() + known / known.sum()
         if not size.sum() > 0:
-            return np.full(self.total, 1 / self.total)
-        return np.asarray(UNIFORM_SHARE / self.total + (1 - UNIFORM_SHARE) * size / size.sum())
+            return np.full(self.n_rows, 1 / self.n_rows)
+        return np.asarray(UNIFORM_SHARE / self.n_rows + (1 - UNIFORM_SHARE) * size / size.sum())
 
     def _point(self) -> Array:
         """Return a draw from the Gaussian picture of the posterior."""
@@ -205,6 +212,7 @@ class _Measure:
     def _left(self, rows: Array) -> Array:
         """Return what is left of the rows' scores at a point of the posterior."""
         self.evaluated += 2 * len(rows)
+        rows = rows if self.looked_at is None else self.looked_at[rows]
         there = self.function.row_gradients(self._point(), self.group, rows)
         here = self.function.row_gradients(self.centre, self.group, rows)
         left: Array = np.asarray(there, dtype=float) - np.asarray(here, dtype=float)

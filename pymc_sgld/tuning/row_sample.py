@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.tuning.row_sizes import rows_looked_at
 from pymc_sgld.types import Array
 
 ROWS_OF_A_SAMPLE = 20_000
@@ -29,8 +30,8 @@ class RowSample:
     most : int
         Rows in the uniform part of each group; so many rows may be taken as themselves beside.
     generator : numpy.random.Generator
-    sizes : sequence of (array, shape (total_size,), or None), optional
-        How much each row matters. Rows that a sample in proportion to it would hold at least once
+    sizes : sequence of (array or None), optional
+        How much each row matters, of those that :func:`rows_looked_at` names. Rows that a sample in proportion to it would hold at least once
         are taken for sure.
     """
 
@@ -99,11 +100,16 @@ def _two_strata(
     none = np.zeros(0, dtype=np.int64)
     if total <= most:
         return none, np.arange(total), 1.0
-    sure = none
+    sure, looked_at = none, rows_looked_at(total)
     if size is not None and size.sum() > 0:
-        sure = np.flatnonzero(size * most >= size.sum())
+        sure = np.flatnonzero(size * most >= size.sum() * (total / len(size)))
+        sure = sure if looked_at is None else looked_at[sure]
     if not len(sure):
         return none, np.sort(generator.choice(total, most, replace=False)), total / most
+    if looked_at is not None:  # no array of all rows is made
+        drawn = generator.choice(total, most + len(sure), replace=False)
+        some = drawn[~np.isin(drawn, sure)][:most]
+        return sure, np.sort(some), (total - len(sure)) / most
     others = np.setdiff1d(np.arange(total), sure, assume_unique=True)
     if len(others) <= most:
         return none, np.arange(total), 1.0

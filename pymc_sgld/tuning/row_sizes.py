@@ -9,6 +9,7 @@ also the root mean square of what a control variate leaves of its score, in post
 values alone, in chunks of all rows, so that a level of twenty rows among millions is not missed.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from pymc_sgld.types import Array
 
 TO_A_KINK = 2.0  # posterior sds of a look where gradients jump
 MANY_LOOKS, FEW_LOOKS, FIRST_LOOKS = 8, 4, 2  # draws; a leverage is then known to .5, .7 or 1
-# With more rows than that, sizes are measured on a uniform sample of so many; the others count as
-# the mean of these. They are in memory, eight bytes a row.
-MOST_ROWS = 100_000_000
-_SAMPLED_BEYOND = 10_000_000
+# With more rows than that, a uniform sample of so many stands for all: what is remembered of each
+# row is in memory, eight bytes a row, whatever the number of rows on disk.
+MOST_ROWS = 20_000_000
+_SAMPLED_BEYOND = 4_000_000
 _ROWS_AT_ONCE = 100_000
 # Mean square of the rows' sizes over their squared mean, beyond which they are looked at again.
 UNEVEN = 2.4
@@ -35,7 +36,7 @@ def row_sizes(
     generator: np.random.Generator,
     looks: int = MANY_LOOKS,
 ) -> Array:
-    """Return the size of each row's part, shape (total_size,).
+    """Return the size of each row's part, shape (n_rows,): of all, or of :func:`rows_looked_at`.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ def row_sizes(
     """
     total = int(block_function.total_sizes[group])
     moves = np.asarray(generator.standard_normal((looks, len(centre))) @ factor.T)
-    if total <= MOST_ROWS:
+    rows = rows_looked_at(total)
+    if rows is None:
         starts = range(0, total, _ROWS_AT_ONCE)
         return np.concatenate(
             [
@@ -62,15 +64,25 @@ def row_sizes(
                 for k in starts
             ]
         )
-    rows = np.unique(generator.integers(0, total, _SAMPLED_BEYOND))
-    looked = [
-        _bends(block_function, centre, moves, group, some)
-        for some in np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    ]
-    measured = np.concatenate(looked)
-    sizes = np.full(total, measured.mean())
-    sizes[rows] = measured
-    return sizes
+    pieces = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
+    return np.concatenate(
+        [_bends(block_function, centre, moves, group, some) for some in pieces]
+    )
+
+
+def rows_looked_at(total: int) -> Array | None:
+    """Return the rows that stand for all of so many, sorted; None where all are looked at.
+
+    They follow from the number of rows alone, so that what is known of each can be put beside.
+    """
+    if total <= MOST_ROWS:
+        return None
+    return _sampled(total, _SAMPLED_BEYOND)
+
+
+@lru_cache(maxsize=2)
+def _sampled(total: int, n_rows: int) -> Array:
+    return np.unique(np.random.default_rng(total).integers(0, total, n_rows))
 
 
 def passes(looks: int = MANY_LOOKS) -> int:
@@ -84,17 +96,18 @@ def sizes_in_two_looks(
     factor: Any,
     group: int,
     generator: np.random.Generator,
-) -> tuple[Array, int]:
+) -> tuple[Array, float]:
     """Return sizes of rows from two looks, from four where rows are unlike; and data passes.
 
     Parameters as in :func:`row_sizes`.
     """
     first, more = FIRST_LOOKS, FEW_LOOKS - FIRST_LOOKS
     sizes = row_sizes(block_function, centre, factor, group, generator, first)
+    share = len(sizes) / block_function.total_sizes[group]
     if unevenness(sizes, first) <= UNEVEN:
-        return sizes, passes(first)
+        return sizes, share * passes(first)
     again = row_sizes(block_function, centre, factor, group, generator, more)
-    return (first * sizes + more * again) / (first + more), passes(first) + passes(more)
+    return (first * sizes + more * again) / (first + more), share * (passes(first) + passes(more))
 
 
 def unevenness(sizes: Array, looks: int) -> float:

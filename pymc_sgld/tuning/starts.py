@@ -34,7 +34,7 @@ def jittered(
     and must be finite on a sample of them; any other, on all rows.
     """
     scales = np.ones(len(position))
-    rows, share = [np.arange(total) for total in function.total_sizes], 1.0
+    rows, share = list[Array](), 1.0
     if by_scale:
         rows = sample_rows(function, _ROWS_TO_COMPARE, generator)
         share = share_of(function, rows)

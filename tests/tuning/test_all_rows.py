@@ -19,7 +19,14 @@ from pymc_sgld.tuning import (
 from pymc_sgld.tuning.other_modes import path_dips
 from pymc_sgld.tuning.proof import on_all_rows_proven, proven
 from pymc_sgld.tuning.row_sample import RowSample
-from pymc_sgld.tuning.row_sizes import row_sizes, sizes_in_two_looks, unevenness
+from pymc_sgld.tuning import control_variate_noise
+from pymc_sgld.tuning import row_sizes as row_sizes_module
+from pymc_sgld.tuning.row_sizes import (
+    row_sizes,
+    rows_looked_at,
+    sizes_in_two_looks,
+    unevenness,
+)
 from pymc_sgld.tuning.starts import jittered
 from tests.random_log_concave import random_model
 
@@ -51,15 +58,49 @@ def test_sizes_of_rows_are_their_leverages_on_average(rare):
     np.testing.assert_allclose(sizes[-10:], leverage[-10:], rtol=0.5)
 
 
-def test_beyond_the_most_rows_sizes_are_of_a_sample_of_them(rare, monkeypatch):
+@pytest.fixture
+def few_looked_at(monkeypatch):
+    """As if there were more rows than are remembered one by one."""
+    monkeypatch.setattr(row_sizes_module, "MOST_ROWS", 20_000)
+    monkeypatch.setattr(row_sizes_module, "_SAMPLED_BEYOND", 5000)
+
+
+def test_beyond_the_most_rows_a_sample_stands_for_them(rare, few_looked_at):
     _, function, covariance, mean = rare
-    module = __import__("pymc_sgld.tuning.row_sizes", fromlist=["row_sizes"])
-    monkeypatch.setattr(module, "MOST_ROWS", 20_000)
-    monkeypatch.setattr(module, "_SAMPLED_BEYOND", 5000)
     factor, rng = np.linalg.cholesky(covariance), np.random.default_rng(1)
-    sizes = row_sizes(function, mean, factor, 0, rng)
-    usual = np.isclose(sizes, np.median(sizes), rtol=1e-12).mean()
-    assert len(sizes) == 30_000 and 0.8 < usual < 0.9 and (sizes >= 0).all()
+    rows = rows_looked_at(30_000)
+    assert 4000 < len(rows) < 5000 and (np.diff(rows) > 0).all()
+    sizes, looks = sizes_in_two_looks(function, mean, factor, 0, rng)
+    assert len(sizes) == len(rows) and looks in (5 * len(rows) / 30_000, 10 * len(rows) / 30_000)
+
+
+def test_the_noise_of_a_sample_is_that_of_all_rows(rare, few_looked_at, monkeypatch):
+    """Logistic: a normal's control variate leaves nothing. Within five standard errors."""
+    design, outcome = rare[0][:, :2], np.random.default_rng(3).random(30_000) < 0.4
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 2, shape=2)
+        pm.Bernoulli("y", logit_p=(design * beta).sum(axis=1), observed=outcome.astype(int))
+    function, rng = block_function(model), np.random.default_rng(4)
+    covariance = np.linalg.inv(design.T @ design / 4) * 30
+    sampled = control_variate_noise(function, np.zeros(2), covariance, rng)
+    monkeypatch.setattr(row_sizes_module, "MOST_ROWS", 10**9)
+    whole = control_variate_noise(function, np.zeros(2), covariance, rng)
+    error = np.hypot(sampled.error, whole.error)
+    ratio = np.trace(covariance @ sampled.row_noise[0]) / np.trace(covariance @ whole.row_noise[0])
+    assert abs(ratio - 1) < 5 * error < 1
+    assert sampled.uneven is None
+
+
+def test_two_strata_of_many_rows_add_up_to_all(rare, few_looked_at):
+    """The rows taken as themselves and the others, each with its factor, are all rows."""
+    design, function, covariance, _ = rare
+    rows = rows_looked_at(30_000)
+    size = ((design[rows] @ covariance) * design[rows]).sum(axis=1)
+    size[:40] = 1.0
+    sample = RowSample(function, 1000, np.random.default_rng(5), [size])
+    [(sure, one), (some, factor)] = sample.by_group[0]
+    assert set(rows[:40]) <= set(sure) and one == 1.0 and not set(sure) & set(some)
+    assert len(set(some)) == 1000 and len(sure) + factor * len(some) == pytest.approx(30_000)
 
 
 def test_the_rows_that_matter_are_in_the_sample(rare):
