@@ -150,8 +150,9 @@ def sample(
         Where rows that are not in memory are written once in random order, so that batches are
         windows of a memory map; a run with the same data takes them from there. True: a folder of
         yours among the temporary files, and rows of up to 256 MB are read into memory instead. A
-        path: that folder, whatever their size. False: nothing is written, and more rows are
-        refused.
+        path: that folder, whatever their size. False: nothing is written, and of more rows
+        random blocks are read and mixed (:class:`pymc_sgld.row_sources.RandomBlocks`); a
+        warning says where they are sorted, and what that costs.
     check : bool, default True
         At the end measure how wide the draws are, for at most a tenth of the run's gradients (four
         tenths more where that leaves a width in doubt), and warn where they are wider or narrower

@@ -96,6 +96,9 @@ class HierarchySearch:
             temperature,
             generator,
         )
+        gaussian = self.problem.noise_of_blocks(
+            conditional_function, centre[moving], gaussian, temperature, generator
+        )
         passes += gaussian.data_passes
         conditional = factor[:, moving] @ factor[:, moving].T
         stiffest, more = stiffest_of_split(function, curvature, centre, draws, generator)

@@ -5,6 +5,7 @@ from pymc_sgld.row_sources.in_memory import Batches, ShuffledRows, batches_of
 from pymc_sgld.row_sources.in_pieces import NumbersOf, row_bytes
 from pymc_sgld.row_sources.on_disk import RowsOnDisk, rows_on_disk
 from pymc_sgld.row_sources.open_rows import RowSource, as_row_source
+from pymc_sgld.row_sources.random_blocks import RandomBlocks, blocks_for, number_of_blocks
 from pymc_sgld.row_sources.random_order import RandomOrder
 from pymc_sgld.row_sources.schemes import (
     SCHEMES,
@@ -37,6 +38,7 @@ __all__ = [
     "FixedBlocks",
     "Independent",
     "NumbersOf",
+    "RandomBlocks",
     "RandomOrder",
     "Replacement",
     "RowSource",
@@ -52,10 +54,12 @@ __all__ = [
     "Weighted",
     "as_row_source",
     "batches_of",
+    "blocks_for",
     "column_names",
     "columns",
     "in_random_order",
     "is_table",
+    "number_of_blocks",
     "row_bytes",
     "rows_on_disk",
     "size_of_file",

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pymc_sgld.row_sources.errors import RowSourceError
 from pymc_sgld.row_sources.open_rows import RowSource
 from pymc_sgld.row_sources.read_ahead import ReadAhead
 from pymc_sgld.row_sources.schemes import Independent, SamplingScheme
@@ -58,6 +59,7 @@ class ShuffledRows:
         """
         if self.whole:
             if self._shuffled_by is None:
+                self._check_held()
                 self._arrays = [np.ascontiguousarray(source[:]) for source in self.sources]
                 self._shuffled_by = True
         elif in_order := [one for one in self.sources if isinstance(one, ShuffledFile)]:
@@ -67,6 +69,15 @@ class ShuffledRows:
             self._arrays = [np.ascontiguousarray(source[rows]) for source in self.sources]
             self._shuffled_by = key
         return self._arrays
+
+    def _check_held(self) -> None:
+        """Refuse to read all rows into memory that are elsewhere because they are many."""
+        if any(not isinstance(one, np.ndarray | ShuffledFile) for one in self.sources):
+            raise RowSourceError(
+                f"Each step takes all {self.total_size} rows, and scratch=False leaves them where "
+                "each step would have to read them anew. Leave scratch out, or give scratch=<a "
+                "folder>; a smaller batch_size, where a sampler by name takes one."
+            )
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the shuffled copy out of a pickle: it can be made again."""

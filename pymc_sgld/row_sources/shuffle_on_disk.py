@@ -27,6 +27,7 @@ from pymc_sgld.types import Array
 _BYTES_AT_ONCE = 2**27  # of rows that are scattered together: the more, the fewer writes
 _SHARE_AGAIN = 16  # the first of so many parts of the rows are written again behind the last
 _FEWEST_AGAIN = 2**16
+_BYTES_ASKED = 2**20  # of rows that are asked for where the first page of them is not in memory
 
 type Progress = Callable[[int], None]
 
@@ -107,8 +108,11 @@ class ShuffledFile:
         if self._pages is None or not hasattr(mmap, "MADV_WILLNEED"):
             return
         start = self.offset + row * row_bytes(self)
-        first = start - start % mmap.PAGESIZE
-        self._pages.madvise(mmap.MADV_WILLNEED, first, start - first + count * row_bytes(self))
+        stop, first = start + count * row_bytes(self), start - start % mmap.PAGESIZE
+        with open(self.path or "", "rb", buffering=0) as file:
+            for at in range(first, stop, _BYTES_ASKED):
+                if not _is_in_memory(file.fileno(), at):
+                    self._pages.madvise(mmap.MADV_WILLNEED, at, min(_BYTES_ASKED, stop - at))
 
     def fingerprint(self) -> list[Any]:
         """Return what tells these rows from others."""
@@ -117,6 +121,16 @@ class ShuffledFile:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the map out of a pickle."""
         return {**self.__dict__, "_pages": None, "_array": None if self.path else self._array}
+
+
+def _is_in_memory(file: int, at: int) -> bool:
+    """Whether the page at a place of a file is in memory; False where the system does not say."""
+    if not hasattr(os, "RWF_NOWAIT"):
+        return False
+    try:
+        return os.preadv(file, [bytearray(1)], at, os.RWF_NOWAIT) == 1
+    except OSError:
+        return False
 
 
 def in_random_order(source: Any, order: RandomOrder) -> ShuffledFile:

@@ -3,14 +3,23 @@
 import numpy as np
 
 from pymc_sgld.model_graph import RowError, RowModel
-from pymc_sgld.row_sources import SHUFFLED_BEFORE, SamplingScheme, ShuffledBefore, ShuffledFile
+from pymc_sgld.row_sources import (
+    SHUFFLED_BEFORE,
+    RandomBlocks,
+    SamplingScheme,
+    ShuffledBefore,
+    ShuffledFile,
+    blocks_for,
+)
 from pymc_sgld.samplers import Rule, TestedRule
+
+_BY_BLOCKS = ("independent", "epochs")  # which of the two is asked for makes no difference there
 
 
 def scheme_of_rows(
     name: str, scheme: SamplingScheme, row_model: RowModel, rule: Rule
 ) -> SamplingScheme:
-    """Return the scheme for rows that lie in random order in a scratch folder, if there are some.
+    """Return the scheme for rows on disk: in random order in a scratch folder, or as they are.
 
     Parameters
     ----------
@@ -31,13 +40,18 @@ def scheme_of_rows(
             f"{', '.join(map(repr, missing))} of {name} is streamed, but no rows were given. Write "
             "pymc_sgld.sample(data={...}), or rows=pymc_sgld.row_model(model, data={...})."
         )
-    elsewhere = [n for n, one in data.items() if not isinstance(one, np.ndarray | ShuffledFile)]
-    if elsewhere:
-        raise RowError(
-            f"{', '.join(map(repr, elsewhere))} of {name} is too large to be read into memory, and "
-            "scratch=False has it written nowhere: batches from where it lies would be neighbours "
-            "and not random rows. Leave scratch out, or give scratch=<a folder>."
-        )
+    elsewhere = {
+        n: one for n, one in data.items() if not isinstance(one, np.ndarray | ShuffledFile)
+    }
+    if elsewhere and not isinstance(scheme, RandomBlocks):
+        if scheme.name not in _BY_BLOCKS or isinstance(rule, TestedRule):
+            why = f"batches={scheme.name!r}" if scheme.name not in _BY_BLOCKS else "its tests"
+            raise RowError(
+                f"{', '.join(map(repr, elsewhere))} of {name} is too large to be read into memory, "
+                f"and scratch=False has it written nowhere: blocks of it are read and mixed, which "
+                f"{name} with {why} cannot take. Leave scratch out, or give scratch=<a folder>."
+            )
+        return blocks_for(elsewhere)
     shuffled = {
         leaf.group for leaf in row_model.leaves if isinstance(data.get(leaf.name), ShuffledFile)
     }

@@ -8,8 +8,9 @@ import numpy as np
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import Metric
-from pymc_sgld.row_sources import INDEPENDENT, Batches
+from pymc_sgld.row_sources import INDEPENDENT, Batches, RandomBlocks
 from pymc_sgld.samplers import Rule, ScaledRule
+from pymc_sgld.tuning.between_blocks import with_noise_of_blocks
 from pymc_sgld.tuning.estimator_noise import with_noise_left
 from pymc_sgld.tuning.laplace import Laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
@@ -80,7 +81,7 @@ class TuningProblem:
         generator: np.random.Generator,
     ) -> LocalGaussian:
         """Return the picture at a point with the noise that the gradient estimator leaves."""
-        return with_noise_left(
+        left = with_noise_left(
             self.function,
             self.estimator,
             position,
@@ -89,6 +90,32 @@ class TuningProblem:
             generator,
             self.batches.scheme.row_probabilities,
         )
+        return self.noise_of_blocks(self.function, position, left, temperature, generator)
+
+    def noise_of_blocks(
+        self,
+        function: BlockFunction,
+        position: Array,
+        gaussian: LocalGaussian,
+        temperature: float,
+        generator: np.random.Generator,
+    ) -> LocalGaussian:
+        """Return the picture with the noise that there is where rows are read in blocks.
+
+        Raises
+        ------
+        TuningError
+            Where rows are so alike within blocks that noise would be taken out that batches do not
+            have at every step.
+        """
+        scheme = self.batches.scheme
+        if not isinstance(scheme, RandomBlocks):
+            return gaussian
+        compensates = self.noise_compensation or self.rule.needs_gradient_noise
+        return with_noise_of_blocks(
+            function, self.estimator, scheme, position, gaussian, temperature, generator,
+            compensates=compensates,
+        )  # fmt: skip
 
     def squares(self, gaussian: LocalGaussian, factor: Array, temperature: float) -> Array:
         """Return the squared gradients expected at stationarity: its curvature plus its noise."""

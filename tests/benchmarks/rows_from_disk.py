@@ -12,7 +12,11 @@ removed at the end (``--folder`` names another place).
    the same windows again are then in memory.
 3. Logistic regression on rows of five bytes, made block by block, from 1e4 to ``--largest``.
 
-Every line is a process of its own.
+Every line is a process of its own. ``--auto 1e9`` makes one table more and no other: two columns of
+four bytes, made block by block, sampled by "auto" (8.5 GB of disk at 1e9). ``--beyond 1.2e8`` makes
+another: a file of so many rows of 21 doubles, 20 GB, of which no page is in memory, read by a process
+whose own memory the system limits to 2 GB, beside the same steps from memory on ``--rows``. With
+``--folder`` what these write is kept, so that the next call goes on from there.
 """
 
 import argparse
@@ -20,6 +24,7 @@ import mmap
 import os
 import resource
 import tempfile
+import threading
 import time
 
 from concurrent.futures import ProcessPoolExecutor
@@ -55,6 +60,32 @@ class Made:
             else:
                 chance = 1 / (1 + np.exp(-0.5 - x))
                 yield (rng.random(len(x), dtype="float32") < chance).astype("int8")
+
+
+class Line:
+    """Rows that are made as they are read: x and y of four bytes, y = 0.5 - 1.5 x + 0.8 e."""
+
+    def __init__(self, n_rows, column):
+        self.n_rows, self.column = n_rows, column
+
+    def __iter__(self):
+        size = 2**22
+        for number, start in enumerate(range(0, self.n_rows, size)):
+            rng = np.random.default_rng(number)
+            x = rng.standard_normal(min(size, self.n_rows - start), dtype="float32")
+            if self.column == "x":
+                yield x
+            else:
+                noise = rng.standard_normal(len(x), dtype="float32")
+                yield np.float32(0.5) - np.float32(1.5) * x + np.float32(0.8) * noise
+
+
+def line():
+    with pm.Model() as model:
+        x, y = pm.Data("x", np.zeros(2, "float32")), pm.Data("y", np.zeros(2, "float32"))
+        a, b, sigma = pm.Normal("a"), pm.Normal("b"), pm.HalfNormal("sigma")
+        pm.Normal("out", a + b * x, sigma, observed=y)
+    return model
 
 
 def linear(X=None, y=None):
@@ -170,6 +201,46 @@ def of_size(n_rows, folder):
     return ingest, microseconds(rows.model, rows=rows), *memory()
 
 
+class PeakOfOwn:
+    """The largest memory of arrays of its own that a process had, looked at again and again."""
+
+    def __enter__(self):
+        self.largest, self.ended = 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread.start()
+        return self
+
+    def look(self):
+        while not self.ended.wait(0.05):
+            self.largest = max(self.largest, memory()[1])
+
+    def __exit__(self, *error):
+        self.ended.set()
+        self.thread.join()
+
+
+def by_auto(n_rows, folder):
+    """Sample a line by "auto"; return times, memory, and how far means are from the truth, in sds."""
+    with PeakOfOwn() as peak:
+        started = time.perf_counter()
+        data = {"x": Line(n_rows, "x"), "y": Line(n_rows, "y")}
+        rows = psg.row_model(line(), data=data, scratch=folder, progressbar=False)
+        ingest = time.perf_counter() - started
+        started, seconds = time.perf_counter(), []
+        idata = psg.sample(
+            "auto", 200, rows=rows, model=rows.model, chains=1, cores=1, random_seed=1,
+            progressbar=False, check=False, compute_convergence_checks=False, quiet=True,
+            callback=lambda trace, draw: seconds.append(time.perf_counter()),
+        )  # fmt: skip
+    draws = idata.posterior
+    exact = {"a": 0.8 / np.sqrt(n_rows), "b": 0.8 / np.sqrt(n_rows), "sigma": 0.8 / np.sqrt(2 * n_rows)}
+    off = [abs(float(draws[v].mean()) - at) / exact[v] for v, at in (("a", 0.5), ("b", -1.5), ("sigma", 0.8))]
+    wide = [float(draws[v].std()) / exact[v] for v in exact]
+    print(idata["tuning"].attrs["reason"])
+    passes = float(idata["tuning"].attrs["data_passes"])
+    return ingest, seconds[0] - started, passes, seconds[-1] - seconds[0], peak.largest, max(off), min(wide), max(wide)
+
+
 def apart(function, *arguments):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -187,7 +258,20 @@ def main():
     options.add_argument("--rows", type=float, default=2e6)
     options.add_argument("--largest", type=float, default=1e8)
     options.add_argument("--folder")
+    options.add_argument("--auto", type=float, help="rows of two columns, sampled by auto")
     given = options.parse_args()
+    if given.auto:
+        with tempfile.TemporaryDirectory(dir=given.folder) as name:
+            columns = (
+                "rows", "random order, s", "tuning, s", "passes", "200 draws, s", "own arrays, GB",
+                "means off, sds", "least sd ratio", "largest",
+            )  # fmt: skip
+            table_of(
+                'Two columns of four bytes, by "auto"',
+                columns,
+                [(f"{given.auto:,.0f}", *apart(by_auto, int(given.auto), Path(name)))],
+            )
+        return
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder, n_rows = Path(name), int(given.rows)
         size = n_rows * 8 * (N_COLUMNS + 1) / 1e9
