@@ -12,15 +12,15 @@ from pymc_sgld.tuning import (
     GaussianLaw,
     LinearLaw,
     LocalGaussian,
+    control_variate_noise,
     find_laplace,
     remaining_noise,
     smallest_batch,
 )
+from pymc_sgld.tuning import row_sizes as row_sizes_module
 from pymc_sgld.tuning.other_modes import path_dips
 from pymc_sgld.tuning.proof import on_all_rows_proven, proven
 from pymc_sgld.tuning.row_sample import RowSample
-from pymc_sgld.tuning import control_variate_noise
-from pymc_sgld.tuning import row_sizes as row_sizes_module
 from pymc_sgld.tuning.row_sizes import (
     row_sizes,
     rows_looked_at,
