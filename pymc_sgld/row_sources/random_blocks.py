@@ -26,16 +26,16 @@ _FOREVER = 2**62  # steps, of a group whose batches are all its rows
 
 @dataclass(frozen=True)
 class RandomBlocks(Independent):
-    r"""Rows of random blocks of neighbours, mixed in a buffer and taken from it without replacement.
+    r"""Rows of random blocks of neighbours, mixed in a buffer and taken from it one time each.
 
     A buffer holds ``n_blocks`` of the blocks of ``rows_of_block`` rows that a group is cut into
-    from a random place on, around its end: every row is as likely. With ``sweeps`` passes through a
-    buffer of B rows, S steps of n rows, the reuse is :math:`r = S n / B`, and what the noise of
+    from a random place on, around its end: every row is as likely. With ``sweeps`` passes through
+    a buffer of B rows, S steps of n rows, the reuse is :math:`r = S n / B`, and what the noise of
     batches does to slow directions is that of independent batches times
 
     .. math:: r \, (1 + (b - 1) \rho)
 
-    where :math:`\rho` is the correlation of the rows' gradients within blocks of b rows: 0 of rows
+    with :math:`\rho` the correlation of the rows' gradients within blocks of b rows: 0 of rows
     in random order, 1 where a block holds one kind of rows. It is measured before sampling
     (:func:`pymc_sgld.tuning.between_blocks`). Of a group that has no more rows than a buffer all are
     permuted.
@@ -89,7 +89,9 @@ class RandomBlocks(Independent):
     def steps_per_shuffle(self, totals: Array, batches: Array, whole: int = 1) -> Array:
         """Return how many steps a buffer serves, by group; ``whole`` is not heeded."""
         steps = [
-            self.sweeps * self._steps_of_sweep(int(total), int(batch)) if batch < total else _FOREVER
+            self.sweeps * self._steps_of_sweep(int(total), int(batch))
+            if batch < total
+            else _FOREVER
             for total, batch in zip(totals, batches, strict=True)
         ]
         return np.array(steps, dtype=np.int64)
@@ -123,7 +125,9 @@ def blocks_for(sources: Mapping[str, Any]) -> RandomBlocks:
         more than some megabytes, and no more than a share of the rows.
     """
     widest = max(row_bytes(source) for source in sources.values())
-    pieces = [int(np.max(piece)) for one in sources.values() if (piece := _lengths(one)) is not None]
+    pieces = [
+        int(np.max(piece)) for one in sources.values() if (piece := _lengths(one)) is not None
+    ]
     total = min(source.shape[0] for source in sources.values())
     rows = max(1, BYTES_OF_A_BLOCK // max(1, widest), *pieces)
     return RandomBlocks(max(1, min(rows, total // (_LARGEST_SHARE * _BLOCKS))))

@@ -71,11 +71,13 @@ def between_blocks(
     pieces: list[slice] = [slice(0, 1)] * len(weights)
     means = np.zeros((len(points), len(places), len(row_noise)))
     for place, rows in enumerate(places):
-        blocks = block_function.read([rows if g == group else pieces[g] for g in range(len(pieces))])
+        blocks = block_function.read(
+            [rows if g == group else pieces[g] for g in range(len(pieces))]
+        )
 
         def slope(at: Array, blocks: list[Array] = blocks) -> Array:
-            found = block_function.on_blocks(at, blocks, prior_weight=0.0, weights=weights)[1]
-            return np.asarray(found, dtype=float) / rows_of_block
+            gradient = block_function.on_blocks(at, blocks, prior_weight=0.0, weights=weights)[1]
+            return np.asarray(gradient, dtype=float) / rows_of_block
 
         at_centre = 0.0 if centre is None else slope(centre)
         means[:, place] = [slope(point) - at_centre for point in points]
@@ -123,11 +125,11 @@ def with_noise_of_blocks(
     for group, total in enumerate(block_function.total_sizes):
         if number_of_blocks(scheme, int(total)) == 1:
             continue
-        found = between_blocks(
+        measured = between_blocks(
             block_function, group, scheme.rows_of_block, row_noise[group], points, generator, centre
         )
-        row_noise[group] = found.row_noise
-        largest, passes = max(largest, found.factor), passes + found.data_passes
+        row_noise[group] = measured.row_noise
+        largest, passes = max(largest, measured.factor), passes + measured.data_passes
     if largest > 1:
         _say(block_function, scheme, largest, compensates)
     return gaussian._replace(
@@ -151,7 +153,7 @@ def _say(
         )
     if block_function not in _told:
         _told.add(block_function)
-        _log.warning(f"{sorted_rows}, which step sizes that are left out are chosen for. {instead}")
+        _log.warning(f"{sorted_rows}, for which step sizes are chosen. {instead}")
 
 
 def _larger(of_rows: Array, of_blocks: Array, degrees: int) -> tuple[Array, float]:

@@ -31,8 +31,8 @@ class RowSample:
         Rows in the uniform part of each group; so many rows may be taken as themselves beside.
     generator : numpy.random.Generator
     sizes : sequence of (array or None), optional
-        How much each row matters, of those that :func:`rows_looked_at` names. Rows that a sample in proportion to it would hold at least once
-        are taken for sure.
+        How much each row matters, of those that :func:`rows_looked_at` names. Rows that a sample
+        in proportion to it would hold at least once are taken for sure.
     """
 
     def __init__(

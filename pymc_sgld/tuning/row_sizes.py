@@ -65,9 +65,7 @@ def row_sizes(
             ]
         )
     pieces = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    return np.concatenate(
-        [_bends(block_function, centre, moves, group, some) for some in pieces]
-    )
+    return np.concatenate([_bends(block_function, centre, moves, group, some) for some in pieces])
 
 
 def rows_looked_at(total: int) -> Array | None:

@@ -13,10 +13,7 @@ removed at the end (``--folder`` names another place).
 3. Logistic regression on rows of five bytes, made block by block, from 1e4 to ``--largest``.
 
 Every line is a process of its own. ``--auto 1e9`` makes one table more and no other: two columns of
-four bytes, made block by block, sampled by "auto" (8.5 GB of disk at 1e9). ``--beyond 1.2e8`` makes
-another: a file of so many rows of 21 doubles, 20 GB, of which no page is in memory, read by a process
-whose own memory the system limits to 2 GB, beside the same steps from memory on ``--rows``. With
-``--folder`` what these write is kept, so that the next call goes on from there.
+four bytes, made block by block, sampled by "auto" (8.5 GB of disk at 1e9).
 """
 
 import argparse
@@ -220,7 +217,7 @@ class PeakOfOwn:
 
 
 def by_auto(n_rows, folder):
-    """Sample a line by "auto"; return times, memory, and how far means are from the truth, in sds."""
+    """Sample a line by "auto"; return times, memory, and means and sds beside the exact ones."""
     with PeakOfOwn() as peak:
         started = time.perf_counter()
         data = {"x": Line(n_rows, "x"), "y": Line(n_rows, "y")}
@@ -233,12 +230,14 @@ def by_auto(n_rows, folder):
             callback=lambda trace, draw: seconds.append(time.perf_counter()),
         )  # fmt: skip
     draws = idata.posterior
-    exact = {"a": 0.8 / np.sqrt(n_rows), "b": 0.8 / np.sqrt(n_rows), "sigma": 0.8 / np.sqrt(2 * n_rows)}
-    off = [abs(float(draws[v].mean()) - at) / exact[v] for v, at in (("a", 0.5), ("b", -1.5), ("sigma", 0.8))]
-    wide = [float(draws[v].std()) / exact[v] for v in exact]
+    truth, sd = {"a": 0.5, "b": -1.5, "sigma": 0.8}, 0.8 / np.sqrt(n_rows)
+    exact = {"a": sd, "b": sd, "sigma": sd / np.sqrt(2)}
+    off = [abs(float(draws[name].mean()) - at) / exact[name] for name, at in truth.items()]
+    wide = [float(draws[name].std()) / exact[name] for name in exact]
     print(idata["tuning"].attrs["reason"])
     passes = float(idata["tuning"].attrs["data_passes"])
-    return ingest, seconds[0] - started, passes, seconds[-1] - seconds[0], peak.largest, max(off), min(wide), max(wide)
+    tuning, drawing = seconds[0] - started, seconds[-1] - seconds[0]
+    return ingest, tuning, passes, drawing, peak.largest, max(off), min(wide), max(wide)
 
 
 def apart(function, *arguments):
