@@ -12,7 +12,7 @@ in L: they stay where the centre is.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
@@ -22,6 +22,14 @@ from pymc_sgld.preconditioners.linear import Metric
 from pymc_sgld.types import Array, Tensor
 
 _SMALLEST_EIGENVALUE = 1e-9  # relative
+
+
+class ConditionalNoise(NamedTuple):
+    """The variance of the gradient, whatever the hyperparameters."""
+
+    by_parameter: Array  # (n_dim,)
+    of_border: Array  # (n_dim,), of the coordinates of the border, at typical hyperparameters
+    within: Array | None = None  # (n_blocks, size, size), covariances within blocks of effects
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,11 @@ class ConditionalMetric(Metric):
         alone = np.log(self.scale[self.scale > 0]).sum()
         return float(2 * (np.log(np.diag(self.upper)).sum() - alone))
 
+    def noise_by_coordinate(self, noise: ConditionalNoise) -> Array:
+        """Return the diagonal of L' N L, but for what coordinates of the border take in."""
+        own = self.scale > 0
+        return np.where(own, self.scale**2 * noise.by_parameter, noise.of_border)
+
     def matrix(self) -> Array:
         """Return L, shape (n_dim, n_dim)."""
         factor = np.diag(self.scale)
@@ -96,7 +109,7 @@ def conditional_metric(
     """
     variance = 1 / own
     schur = inner - cross.T @ (variance[:, None] * cross)
-    lower = _cholesky(schur)
+    lower = nearest_cholesky(schur)
     inverse = scipy.linalg.solve_triangular(lower, np.eye(len(border)), lower=True).T
     columns = np.zeros((len(centre), len(border)))
     columns[border] = inverse
@@ -109,8 +122,10 @@ def conditional_metric(
     )
 
 
-def _cholesky(matrix: Array) -> Array:
+def nearest_cholesky(matrix: Array) -> Array:
     """Return the lower factor; of the nearest positive matrix where it is not positive."""
+    if not np.isfinite(matrix).all():
+        raise np.linalg.LinAlgError("The precision of effects is not finite.")
     try:
         return np.asarray(np.linalg.cholesky(matrix))
     except np.linalg.LinAlgError:

@@ -6,19 +6,23 @@ the scales are known.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from scipy.sparse.csgraph import connected_components
+
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, conditional_metric
+from pymc_sgld.hierarchical_gibbs.block_metric import block_metric
 from pymc_sgld.model_graph import BlockFunction, RowGradients
-from pymc_sgld.tuning import TuningError
+from pymc_sgld.preconditioners.sparse_factor import LARGEST_BLOCK
 from pymc_sgld.tuning.sparse_hessian import Colouring, coloured, minus_hessian
 from pymc_sgld.types import Array
 
 _LARGEST_BORDER = 150  # parameters; beyond, only a border of the smaller variables is dense
+_LARGEST_WHOLE = 500  # parameters of a dense matrix at every draw where they are tied: 15 ms
 _NEGLIGIBLE = 1e-10  # relative
 _NO_ENTRY = 1e-6  # relative, of differences
 _MOST_DIFFERENCES = 20  # colours, two passes each
@@ -97,7 +101,7 @@ def given_the_rest(block_function: BlockFunction, position: Array, moving: Array
 class _Places(NamedTuple):
     """Where entries go in the parts of an arrowhead, and which entries those are."""
 
-    own: Array
+    own: Any
     from_own: Array
     cross: tuple[Array, Array]
     from_cross: Array
@@ -127,6 +131,8 @@ class ConditionalCurvature:
         Sums of unit vectors from which the entries of the prior's Hessian can be read.
     entries : Colouring
         Where, within ``moving``, the entries are, and where in the products they are read.
+    blocks : array of int, shape (n_blocks, size), optional
+        ``single`` as blocks of effects that are tied to each other, such as those of one group.
     """
 
     prior: Callable[[Array, Array], tuple[Array, Array]]
@@ -138,6 +144,7 @@ class ConditionalCurvature:
     information: Any
     directions: Array
     entries: Colouring
+    blocks: Array | None = field(default=None, kw_only=True)
 
     def of_prior(self, position: Array) -> Array:
         """Return the entries of minus the prior's Hessian, at the position's hyperparameters."""
@@ -154,6 +161,15 @@ class ConditionalCurvature:
         own[places.own] += values[places.from_own]
         cross[places.cross] += values[places.from_cross]
         inner[places.inner] += values[places.from_inner]
+        if self.blocks is not None:
+            return block_metric(
+                np.array(position, dtype=self.reference.dtype),
+                self.moving[self.blocks],
+                self.moving[self.border],
+                own,
+                cross,
+                inner,
+            )
         if len(own) and own.min() <= 0:  # a prior that is not log-concave there
             own = np.where(own > 0, own, np.median(own[own > 0]) if (own > 0).any() else 1.0)
         centre = np.array(position, dtype=self.reference.dtype)
@@ -181,17 +197,20 @@ class ConditionalCurvature:
     @cached_property
     def of_rows(self) -> tuple[Array, Array, Array]:
         """Information of the rows, in the parts of an arrowhead: see the metric."""
-        whole, single, border = self.information, self.single, self.border
+        whole, single, border, blocks = self.information, self.single, self.border, self.blocks
+        own = np.diag(whole)[single]
+        if blocks is not None:
+            own = whole[blocks[:, :, None], blocks[:, None, :]]
         return (
-            np.diag(whole)[single],
+            own,
             whole[np.ix_(single, border)],
             whole[np.ix_(border, border)],
         )
 
     @property
-    def all_of_rows(self) -> tuple[Array, ...]:
-        """The same with nothing left out, as a quadratic takes it."""
-        return self.of_rows
+    def changes_of_effects(self) -> tuple[tuple[int, Any], ...]:
+        """How the information of effects goes with some of what moves: none is known to."""
+        return ()
 
     @cached_property
     def _places(self) -> "_Places":
@@ -201,10 +220,17 @@ class ConditionalCurvature:
         in_single[self.single] = np.arange(len(self.single))
         in_border[self.border] = np.arange(len(self.border))
         own = np.flatnonzero((row == column) & (in_single[row] >= 0))
+        of_own: Any = in_single[row[own]]
+        if self.blocks is not None:
+            number, place = np.full((2, len(self.moving)), -1)
+            number[self.blocks] = np.arange(len(self.blocks))[:, None]
+            place[self.blocks] = np.arange(self.blocks.shape[1])
+            own = np.flatnonzero((number[row] >= 0) & (number[row] == number[column]))
+            of_own = number[row[own]], place[row[own]], place[column[own]]
         cross = np.flatnonzero((in_single[row] >= 0) & (in_border[column] >= 0))
         inner = np.flatnonzero((in_border[row] >= 0) & (in_border[column] >= 0))
         return _Places(
-            in_single[row[own]],
+            of_own,
             own,
             (in_single[row[cross]], in_border[column[cross]]),
             cross,
@@ -250,9 +276,11 @@ def conditional_curvature(
     shaken[hyperparameters] += generator.uniform(-0.1, 0.1, len(hyperparameters))
     units = np.eye(n_dim, dtype=position.dtype)[moving]
     hessian = np.array([prior(shaken, unit)[1][moving] for unit in units])
-    colouring = coloured(_entries(hessian, _NEGLIGIBLE))
+    of_prior = _entries(hessian, _NEGLIGIBLE)
+    colouring = coloured(of_prior)
     directions = colouring.directions(np.ones(len(moving), dtype=position.dtype)) @ units
-    single, border = _border(np.repeat(np.arange(len(sizes)), sizes)[moving])
+    variable = np.repeat(np.arange(len(sizes)), sizes)[moving]
+    single, border, blocks = _parts(variable, of_prior | _entries(information, _NO_ENTRY))
     return ConditionalCurvature(
         prior=prior,
         reference=np.array(position),
@@ -263,6 +291,7 @@ def conditional_curvature(
         information=information,
         directions=directions,
         entries=colouring,
+        blocks=blocks,
     )
 
 
@@ -299,69 +328,24 @@ def _entries(matrix: Array, negligible: float) -> Array:
     return np.asarray(np.abs(matrix) > negligible * np.outer(size, size))
 
 
-def _border(variable: Array) -> tuple[Array, Array]:
-    """Return which parameters stand alone, and which are dense: all of them if there are few."""
-    everything = np.arange(len(variable))
-    if len(variable) <= _LARGEST_BORDER:
-        return everything[:0], everything
+def _parts(variable: Array, coupled: Array) -> tuple[Array, Array, Array | None]:
+    """Return which parameters stand alone or in blocks, and which are dense: all if they are few.
+
+    Or where those of the largest variable are tied to each other, as in a random walk.
+    """
+    everything, n_moving = np.arange(len(variable)), len(variable)
+    if n_moving <= _LARGEST_BORDER:
+        return everything[:0], everything, None
     numbers, counts = np.unique(variable, return_counts=True)
     largest = variable == numbers[np.argmax(counts)]
-    if (~largest).sum() > _LARGEST_BORDER:
-        return everything, everything[:0]
-    return everything[largest], everything[~largest]
-
-
-def pilot(
-    curvature: ConditionalCurvature,
-    position: Array,
-    centre: Array,
-    score: Array,
-    update: Callable[[Array], Array],
-    n_draws: int,
-    generator: np.random.Generator,
-) -> Array:
-    r"""Run a Gibbs sampler of the hierarchy with a quadratic log-likelihood; no data are read.
-
-    .. math:: \ell(\theta) = s^\top (\theta - c) - \tfrac12 (\theta - c)^\top J (\theta - c)
-
-    Parameters
-    ----------
-    curvature : ConditionalCurvature
-        Has J.
-    position : array, shape (n_dim,)
-        Where to begin.
-    centre : array, shape (n_dim,)
-        c, of which the moving entries count.
-    score : array, shape (n_moving,)
-        s, the slope of the rows' log-likelihood there.
-    update : callable
-        Draws the hyperparameters of a position given all else.
-    n_draws : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    array, shape (n_draws, n_dim)
-
-    Raises
-    ------
-    TuningError
-        Where the curvature given the hyperparameters is not positive.
-    """
-    moving, nothing = curvature.moving, np.zeros_like(position)
-    draws = np.empty((n_draws, len(position)))
-    for number in range(n_draws):
-        slope = np.array(curvature.prior(position, nothing)[0], dtype=float)
-        apart = position[moving] - centre[moving]
-        slope[moving] += score - curvature.information @ apart
-        normal = generator.standard_normal(len(position))
-        moved = curvature.draw(position, slope, normal)
-        if not np.isfinite(moved).all():
-            raise TuningError(
-                "Given the hyperparameters, the effects have no Gaussian picture at their mode: "
-                "its curvature is not positive, as where effects are multiplied with each other. "
-                "Give hyperparameters='joint', or another sampler, such as 'sghmc'."
-            )
-        position = update(moved.astype(position.dtype))
-        draws[number] = position
-    return draws
+    _, label = connected_components(coupled[np.ix_(largest, largest)], directed=False)
+    [size, *others] = np.unique(np.bincount(label))
+    tied = len(others) > 0 or size > LARGEST_BLOCK
+    if tied or (~largest).sum() > _LARGEST_BORDER:
+        whole = n_moving <= _LARGEST_WHOLE
+        return everything[: 0 if whole else None], everything[: None if whole else 0], None
+    single = everything[largest]
+    if size == 1:
+        return single, everything[~largest], None
+    blocks = single[np.argsort(label, kind="stable")].reshape(-1, size)
+    return blocks.ravel(), everything[~largest], blocks

@@ -1,19 +1,16 @@
 """A model as two blocks, hyperparameters and what rows depend on, and what is known of both."""
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
+from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, ConditionalNoise
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
 from pymc_sgld.hierarchical_gibbs.hyperparameter_step import HyperparameterStep
-from pymc_sgld.hierarchical_gibbs.standardised import QuadraticRows
+from pymc_sgld.hierarchical_gibbs.quadratic_rows import QuadraticRows, quadratic_rows
 from pymc_sgld.tuning import Laplace, PredictedLaw, Tuned
 from pymc_sgld.types import Array
-
-_NO_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -41,13 +38,6 @@ class Hierarchy:
     def moving(self) -> Array:
         """Entries of the position that are no hyperparameters."""
         return np.setdiff1d(np.arange(sum(self.sizes)), self.hyperparameters.entries)
-
-
-class ConditionalNoise(NamedTuple):
-    """The variance of the gradient, whatever the hyperparameters."""
-
-    by_parameter: Array  # (n_dim,)
-    of_border: Array  # (n_dim,), of the coordinates of the border, at typical hyperparameters
 
 
 @dataclass(frozen=True)
@@ -94,31 +84,14 @@ class TunedHierarchy:
         The scale is one over the root of the prior's own curvature, which does not depend on the
         data: its spread is that of the hyperparameters.
         """
-        return float(self._spread[1].max(initial=0.0))
-
-    @property
-    def acted_on(self) -> Array:
-        """Entries of the position whose scale in the prior the hyperparameters change."""
-        entries, spread = self._spread
-        return np.asarray(entries[spread > _NO_SPREAD])
-
-    @property
-    def quadratic(self) -> QuadraticRows:
-        """The rows' log-likelihood near the mode."""
-        curvature = self.curvature
-        score = np.zeros(len(self.mode))
-        score[curvature.moving] = self.slope[curvature.moving]
-        single, border = curvature.moving[curvature.single], curvature.moving[curvature.border]
-        return QuadraticRows(
-            curvature.reference.astype(float), score, single, border, *curvature.all_of_rows
-        )
-
-    @cached_property
-    def _spread(self) -> tuple[Array, Array]:
-        """Entries that have a curvature of their own in the prior, and sds of its log scale."""
         row, column = self.curvature.entries.row, self.curvature.entries.column
         diagonal = row == column
         values = np.array([self.curvature.of_prior(draw)[diagonal] for draw in self.draws])
         usable = (values > 0).all(axis=0)
         spread = np.log(values[:, usable]).std(axis=0) / 2
-        return self.curvature.moving[row[diagonal][usable]], spread
+        return float(spread.max(initial=0.0))
+
+    @property
+    def quadratic(self) -> QuadraticRows:
+        """The rows' log-likelihood near the mode."""
+        return quadratic_rows(self.curvature, self.slope[self.curvature.moving])

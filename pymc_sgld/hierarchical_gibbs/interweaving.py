@@ -1,66 +1,70 @@
-r"""Hyperparameters given standardised effects, between draws of them given the effects.
+r"""Hyperparameters given what is left of the effects without them, between draws given the effects.
 
-Where a group has few rows its effect is what its hyperparameters make of it: given the effects a
-scale then hardly moves. Given :math:`z = (u - m(\phi)) / s(\phi)` it moves freely, and effects with
-it, but the rows must be asked. They are asked by a quadratic that stands for them, so that no row
-is read; where that is not good enough a Metropolis test against all rows corrects it now and then.
+Where rows say little of effects, these are what their hyperparameters make of them: given all the
+effects a scale hardly moves, be it of groups with few rows or of the steps of a random walk. So it
+is moved with the effects following. With :math:`c(\phi)` and :math:`L(\phi) L(\phi)^\top` mean and
+covariance of the effects given hyperparameters *and rows*, by a quadratic in place of the rows,
 
-Where some effects are known from their rows and others are not, as the first and the last terms of
-a smooth curve, neither is of use alone: the former hold the hyperparameters fast if they are
-standardised, the latter if they are not. Then moves with only the latter standardised are made too.
+.. math:: z = L(\phi)^{-1} (u - c(\phi)), \qquad
+    p(\phi \mid z, y) \propto p(\phi, u)\, e^{\ell(u)}\, |L(\phi)|, \quad u = c(\phi) + L(\phi) z.
+
+An effect that is known from its rows stays where it is, one that is not follows its prior, and
+all between goes by degrees: a centring that is partial, effect by effect. Where effects given
+hyperparameters and rows are Gaussian, z says nothing of :math:`\phi`, and a move is one of the
+hyperparameters' own posterior. The law is right whatever c and L are, for z and u determine each
+other. No row is read; where the quadratic is not good enough a Metropolis test on all rows
+corrects it.
 
 References
 ----------
-.. [1] Yu, Y. and Meng, X.-L. (2011). To center or not to center: that is not the question. JCGS 20.
+.. [1] Papaspiliopoulos, O., Roberts, G. O. and Skoeld, M. (2007). A general framework for the
+   parametrization of hierarchical models. Statistical Science 22.
+   https://doi.org/10.1214/088342307000000014
+.. [2] Yu, Y. and Meng, X.-L. (2011). To center or not to center: that is not the question. JCGS 20.
    https://doi.org/10.1198/jcgs.2011.203main
-.. [2] Christen, J. A. and Fox, C. (2005). Markov chain Monte Carlo using an approximation.
+.. [3] Christen, J. A. and Fox, C. (2005). Markov chain Monte Carlo using an approximation.
    JCGS 14. https://doi.org/10.1198/106186005X76983
+.. [4] Neal, R. M. (2003). Slice sampling. Annals of Statistics 31.
+   https://doi.org/10.1214/aos/1056562461
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pymc as pm
 
-from pymc_sgld.hierarchical_gibbs.hierarchy import TunedHierarchy
-from pymc_sgld.hierarchical_gibbs.standardised import (
-    STANDARDISED,
-    STANDARDISED_ENTRIES,
-    QuadraticRows,
-    compile_shift_and_scale,
-    standardised_model,
-)
-from pymc_sgld.model_graph import BlockFunction, Layout, RowModel
-from pymc_sgld.model_graph.density.modes import strict_mode
+from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
+from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
+from pymc_sgld.hierarchical_gibbs.quadratic_rows import QuadraticRows
+from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.types import Array
 
-_MOVES = 4  # of one hyperparameter each, chosen at random, so that their reverse is as likely
-_KNOWN_BY_ROWS = 0.5  # share of the precision of an effect
-_TIED = 0.1  # precision of an effect that moves with its neighbours, over that of one alone
-_WIDTH = 2.0  # of a slice, in sds
-_TRIALS = 20  # tests on draws of the run without data
+_MOVES = 2  # of a draw, at most, each along a direction of its own
+_MOST_MOVED = 10  # hyperparameters; more have no direction in which one move gets far
+_WIDTH = 2.0  # of a slice, in sds of the hyperparameters
+_MOST_WIDTHS = 20
+_SHORTEST = 1e-9  # sds, of an interval in which rounding decides
+_TRIALS = 8  # tests on draws of the run without data, two passes each
 _ROWS_IN_THE_TIME_OF_A_DRAW = 20_000  # a test of all rows comes so rarely that it takes as long
+_UNKNOWN_SD = 0.5  # of a hyperparameter in the first run without data
 
 
 @dataclass
 class Interweaving:
-    """Moves of the hyperparameters with the standardised effects held fixed.
+    """Moves of the hyperparameters with the effects following, their whitened rest held fixed.
 
     Parameters
     ----------
-    slices : sequence of pm.Slice
-        One for each hyperparameter that is a number, on the standardised model.
-    names : sequence of str
-        All hyperparameters.
-    layout : Layout
-        Of all value variables in the position.
-    held : array, shape (n_sets, n_dim)
-        1 at the effects that are standardised, 0 elsewhere; a move takes one of these sets.
-    shift_and_scale : callable
-        One of these, and hyperparameters, to m and s, arrays of shape (n_dim,).
+    prior : callable
+        ``(position, direction) -> (gradient, minus Hessian @ direction, value)``, of the prior.
+    curvature : ConditionalCurvature
+        Of the effects given hyperparameters and rows.
     rows : QuadraticRows
+    entries : array of int, shape (n_entries,)
+        Hyperparameters that are moved, as entries of the position.
+    directions : array, shape (n_entries, n_entries)
+        Of which a move takes a random combination: a factor of their covariance.
     every : int
         Draws between two moves, 1 if they are not tested.
     tested : bool
@@ -69,34 +73,61 @@ class Interweaving:
         Root mean square of the log of the ratio that is tested, over some moves.
     """
 
-    slices: Sequence[Any]
-    names: Sequence[str]
-    layout: Layout
-    held: Array
-    shift_and_scale: Any
+    prior: Callable[[Array, Array], tuple[Array, Array, Any]]
+    curvature: ConditionalCurvature
     rows: QuadraticRows
+    entries: Array
+    directions: Array
     every: int = 1
     tested: bool = False
     error: float = 0.0
 
+    def coordinates(self, position: Array) -> ConditionalMetric:
+        """Return c and L at the hyperparameters of a position."""
+        curvature, moving = self.curvature, self.curvature.moving
+        at = curvature.reference.copy()
+        at[curvature.hyperparameters] = position[curvature.hyperparameters]
+        metric = curvature.metric(at)
+        slope = np.zeros(len(at))
+        slope[moving] = self.prior(at, np.zeros_like(at))[0][moving] + self.rows.score
+        centre = metric.to_position(metric.whitened(slope), *metric.parameters())
+        return replace(metric, centre=centre)
+
+    def density(self, position: Array, coordinates: ConditionalMetric) -> float:
+        """Return the log-density of hyperparameters given whitened effects, but for a constant."""
+        of_prior = float(self.prior(position, np.zeros_like(position))[2])
+        return of_prior + self.rows.value(position) - coordinates.log_determinant / 2
+
     def propose(self, position: Array, generator: np.random.Generator) -> Array:
-        """Return a position of the same standardised effects, in balance by the quadratic."""
-        parts = self.layout.split(position)
-        point = {name: np.array(parts[name]) for name in self.names}
-        moved = np.array(position)
-        for _ in range(_MOVES):
-            held = self.held[int(generator.integers(len(self.held)))]
-            shift, scale = self.shift_and_scale(held, *(point[name] for name in self.names))
-            point |= {STANDARDISED_ENTRIES: held, STANDARDISED: (moved - shift) / scale}
-            chosen = self.slices[int(generator.integers(len(self.slices)))]
-            chosen.setup_chain(generator, 0, 1)
-            point, _ = chosen.step(point)
-            hyperparameters = [point[name] for name in self.names]
-            shift, scale = self.shift_and_scale(held, *hyperparameters)
-            moved = shift + scale * point[STANDARDISED]
-            for name, value in zip(self.names, hyperparameters, strict=True):
-                moved[self.layout.slices[name]] = np.ravel(value)
-        return np.asarray(moved.astype(position.dtype))
+        """Return a position of the same whitened effects, in balance by the quadratic."""
+        moved = position
+        for _ in range(min(_MOVES, len(self.entries))):
+            normal = generator.standard_normal(len(self.entries))
+            with np.errstate(all="ignore"):  # far out there is no density
+                moved = self._along(moved, self.directions @ normal, generator)
+        return moved
+
+    def _along(self, position: Array, direction: Array, generator: np.random.Generator) -> Array:
+        """Return the position after a move of the hyperparameters along a line."""
+        here = self.coordinates(position)
+        whitened = here.to_coordinates(position)
+
+        def at(distance: float) -> tuple[Array, ConditionalMetric]:
+            moved = position.copy()
+            moved[self.entries] += (distance * direction).astype(position.dtype)
+            there, moving = self.coordinates(moved), self.curvature.moving
+            moved[moving] = there.to_position(whitened, *there.parameters())[moving]
+            return moved, there
+
+        def density(distance: float) -> float:
+            try:
+                found = self.density(*at(distance))
+            except np.linalg.LinAlgError:
+                return -np.inf
+            return found if np.isfinite(found) else -np.inf
+
+        distance = slice_move(density, self.density(position, here), _WIDTH, generator)
+        return at(distance)[0] if distance else position
 
     def log_ratio(self, function: BlockFunction, prior: Any, old: Array, new: Array) -> float:
         """Return by how much the rows prefer the new position more than the quadratic does.
@@ -106,7 +137,7 @@ class Interweaving:
         found = []
         for at in (new, old):
             of_rows = function.full(at)[0] - prior(at)
-            found.append(of_rows - float(self.rows.value(at)))
+            found.append(of_rows - self.rows.value(at))
         return float(found[0] - found[1])
 
     def move(
@@ -123,69 +154,86 @@ class Interweaving:
         return (moved if accepted else position), 2.0
 
 
-def interweaving(
-    row_model: RowModel, names: Sequence[str], tuned: TunedHierarchy, rows: QuadraticRows
-) -> Interweaving | None:
-    """Compile the moves; None where no hyperparameter is a number, or no effect has a scale.
+def slice_move(
+    density: Callable[[float], float], here: float, width: float, generator: np.random.Generator
+) -> float:
+    """Return a distance after a slice move from 0 that leaves a log-density on a line alone.
+
+    Stepping out and shrinking (Neal 2003, section 4).
 
     Parameters
     ----------
-    row_model : RowModel
-    names : sequence of str
-        Value variables that are hyperparameters.
-    tuned : TunedHierarchy
+    density : callable
+        Distance to the log-density, but for a constant.
+    here : float
+        That at 0.
+    width : float
+        Of the first interval.
+    generator : numpy.random.Generator
+    """
+    if not np.isfinite(here):
+        return 0.0
+    level = here + np.log(generator.random())
+    left = -width * generator.random()
+    right = left + width
+    steps = int(generator.integers(_MOST_WIDTHS))
+    for _ in range(steps):
+        if density(left) <= level:
+            break
+        left -= width
+    for _ in range(_MOST_WIDTHS - 1 - steps):
+        if density(right) <= level:
+            break
+        right += width
+    while right - left > _SHORTEST:
+        distance = generator.uniform(left, right)
+        if density(distance) > level:
+            return float(distance)
+        if distance < 0:
+            left = distance
+        else:
+            right = distance
+    return 0.0
+
+
+def interweaving(
+    prior: Callable[[Array, Array], tuple[Array, Array, Any]],
+    curvature: ConditionalCurvature,
+    rows: QuadraticRows,
+    sizes: Sequence[int],
+    draws: Array | None = None,
+) -> Interweaving | None:
+    """Return the moves; None where no hyperparameter is to be moved so.
+
+    Parameters
+    ----------
+    prior : callable
+        See :class:`Interweaving`.
+    curvature : ConditionalCurvature
     rows : QuadraticRows
+    sizes : sequence of int
+        Lengths of the variables of the position.
+    draws : array, shape (n_draws, n_dim), optional
+        Which show how wide the posterior of the hyperparameters is.
     """
-    acted_on = _own_scales(tuned)
-    layout = row_model.layout
-    shapes = {name: shape for name, shape in layout if name in names}
-    numbers = [name for name in shapes if shapes[name] == ()]
-    if not numbers or not len(acted_on):
+    entries = _moved(curvature.hyperparameters, sizes)
+    if not len(entries):
         return None
-    model, shift, scale = standardised_model(row_model, list(shapes), acted_on, tuned.mode, rows)
-    spread = tuned.sds
-    with model:
-        slices = [
-            pm.Slice(
-                [model[name]],
-                model=model,
-                w=np.full(1, _WIDTH * spread[layout.slices[name].start]),
-                tune=False,
-                blocked=True,
-                rng=0,
-                compile_kwargs={"mode": strict_mode()},
-            )
-            for name in numbers
-        ]
-    function = compile_shift_and_scale(model, shift, scale, list(shapes))
-    held = _sets(tuned)
-    return Interweaving(slices, list(shapes), layout, held, function, rows)
+    directions = _UNKNOWN_SD * np.eye(len(entries))
+    if draws is not None:
+        covariance = np.atleast_2d(np.cov(draws[:, entries].astype(float), rowvar=False))
+        values, vectors = np.linalg.eigh(covariance)
+        directions = vectors * np.sqrt(np.maximum(values, 0))
+    return Interweaving(prior, curvature, rows, entries, directions)
 
 
-def _own_scales(tuned: TunedHierarchy) -> Array:
-    """Return the effects that hyperparameters act on and that are not tied to their neighbours.
-
-    Of a random walk each value is the mean of its neighbours, and has no scale of its own.
-    """
-    curvature, draws = tuned.curvature, tuned.draws
-    row, column = curvature.entries.row, curvature.entries.column
-    tied = np.zeros(len(tuned.mode), dtype=bool)
-    for draw in (tuned.mode, draws[0], draws[-1]):
-        values = curvature.of_prior(draw)
-        sums = np.bincount(row, values, len(curvature.moving))
-        diagonal = np.bincount(row[row == column], values[row == column], len(curvature.moving))
-        tied[curvature.moving[sums <= _TIED * diagonal]] = True
-    return np.asarray(tuned.acted_on[~tied[tuned.acted_on]])
-
-
-def _sets(tuned: TunedHierarchy) -> Array:
-    """Return all effects that have a scale, and those of them that rows say little of."""
-    curvature, acted_on = tuned.curvature, _own_scales(tuned)
-    shares, every = np.ones(len(tuned.mode)), np.zeros_like(tuned.mode)
-    shares[curvature.moving] = curvature.shares(tuned.mode)
-    every[acted_on] = 1.0
-    few = every * (shares < _KNOWN_BY_ROWS).astype(every.dtype)
-    return np.array([every, few] if 0 < few.sum() < every.sum() else [every])
+def _moved(hyperparameters: Array, sizes: Sequence[int]) -> Array:
+    """Return the entries of the smallest variables, as long as they are few."""
+    variable = np.repeat(np.arange(len(sizes)), sizes)[hyperparameters]
+    numbers, counts = np.unique(variable, return_counts=True)
+    order = np.argsort(counts, kind="stable")
+    within = np.cumsum(counts[order]) <= _MOST_MOVED
+    return np.asarray(hyperparameters[np.isin(variable, numbers[order][within])])
 
 
 def judged(
@@ -219,3 +267,29 @@ def judged(
         total = sum(function.total_sizes)
         moves.every = int(np.ceil(2 * total / _ROWS_IN_THE_TIME_OF_A_DRAW))
     return moves, 2.0 * len(ratios)
+
+
+def least_share(
+    prior: Callable[[Array, Array], tuple[Array, Array, Any]], entries: Array, draws: Array
+) -> float:
+    """Return the least share of a posterior variance of hyperparameters that is left given effects.
+
+    One less the autocorrelation of Gibbs draws of them, along the slowest direction.
+
+    Parameters
+    ----------
+    prior : callable
+        See :class:`Interweaving`.
+    entries : array of int, shape (n_entries,)
+    draws : array, shape (n_draws, n_dim)
+        From the posterior.
+    """
+    precision = np.zeros((len(entries), len(entries)))
+    for draw in draws:
+        for place, entry in enumerate(entries):
+            unit = np.zeros_like(draw)
+            unit[entry] = 1
+            precision[place] += prior(draw, unit)[1][entries] / len(draws)
+    covariance = np.atleast_2d(np.cov(draws[:, entries].astype(float), rowvar=False))
+    largest = np.linalg.eigvals(precision @ covariance).real.max()
+    return float(min(1.0, 1 / largest)) if largest > 0 else 1.0

@@ -7,7 +7,6 @@ import numpy as np
 
 from scipy.sparse import csr_array
 
-from pymc_sgld.hierarchical_gibbs.conditional_curvature import pilot
 from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy, TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.marginal_mode import (
     ConditionalMode,
@@ -22,6 +21,7 @@ from pymc_sgld.hierarchical_gibbs.shared_numbers import (
 from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature, of_some
 from pymc_sgld.hierarchical_gibbs.sparse_prior import sparse_prior
 from pymc_sgld.hierarchical_gibbs.sparse_rows import LARGEST_SHARED, SparseRows
+from pymc_sgld.hierarchical_gibbs.without_data import run_without_data
 from pymc_sgld.preconditioners.sparse_factor import elimination
 from pymc_sgld.tuning import LawByEnds, LinearLaw, TuningProblem, centre_parameters
 from pymc_sgld.tuning.sparse_hessian import Colouring
@@ -261,17 +261,12 @@ class LargeHierarchySearch:
         return self._pilot(curvature, start, slope, _DRAWS, learned)[0]
 
     def _pilot(
-        self, curvature: SparseCurvature, start: Array, slope: Array, n_draws: int, learned: Any
+        self, curvature: SparseCurvature, start: Array, slope: Array, n_draws: int, known: Any
     ) -> tuple[Array, Any]:
-        """Run the Gibbs sampler without data; return draws, and what the step method learned."""
-        hierarchy, generator, latest = self.hierarchy, self.generator, [learned]
-
-        def update(position: Array) -> Array:
-            moved, latest[0] = hierarchy.hyperparameters.draw(position, generator, latest[0], True)
-            return moved
-
-        draws = pilot(curvature, start, curvature.reference, slope, update, n_draws, generator)
-        return draws, latest[0]
+        """Run the Gibbs sampler without data; return draws, and what it has learned."""
+        return run_without_data(
+            self.hierarchy, curvature, slope, start, n_draws, self.generator, known
+        )
 
     def _passes_of_information(self) -> float:
         """Return the passes since this was last asked."""

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pymc_sgld.chain import Conditions
+from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalNoise
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
-from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise, Hierarchy
+from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy
 from pymc_sgld.hierarchical_gibbs.interweaving import Interweaving
 from pymc_sgld.hierarchical_gibbs.sparse_curvature import SparseCurvature
 from pymc_sgld.model_graph import BlockFunction
@@ -42,7 +43,7 @@ class HierarchicalMoves:
     curvature : ConditionalCurvature
         Of effects and coefficients given the hyperparameters.
     interweaving : Interweaving or None
-        Moves of the hyperparameters at fixed standardised effects.
+        Moves of the hyperparameters with the effects following.
     """
 
     function: BlockFunction
@@ -68,9 +69,7 @@ class HierarchicalMoves:
         """Return coordinates, noise and momentum for the hyperparameters of a position."""
         metric, noise = self.curvature.metric(position), None
         if memory.noise is not None:
-            by_parameter, of_border = memory.noise
-            by_coordinate = np.where(metric.scale > 0, metric.scale**2 * by_parameter, of_border)
-            noise = by_coordinate.astype(position.dtype)
+            noise = metric.noise_by_coordinate(memory.noise).astype(position.dtype)
         normal = generator.standard_normal(len(position)).astype(position.dtype)
         return Conditions(metric, noise, self.rule.restart(normal, step_size, temperature))
 
@@ -83,7 +82,7 @@ class HierarchicalMoves:
         draw_number: int,
         tuning: bool,
     ) -> tuple[Array, MovesMemory, float]:
-        """Draw the hyperparameters, and now and then at fixed standardised effects."""
+        """Draw the hyperparameters, and now and then with the effects following."""
         moved, learned = self.hierarchy.hyperparameters.draw(
             position, generator, memory.learned, tuning
         )

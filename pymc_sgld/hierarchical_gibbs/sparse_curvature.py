@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from scipy.sparse import coo_array, csr_array, issparse, sparray, triu
+from scipy.sparse import coo_array, csr_array, diags_array, sparray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
@@ -80,31 +80,21 @@ class SparseCurvature(ConditionalCurvature):
 
         Its border goes with what is eliminated: with all else too, it might not be positive.
         """
-        own, cross, inner, *_ = self.all_of_rows
-        with_border = np.isin(self.single, self.elimination.single)
-        return own, np.where(with_border[:, None], cross, 0), inner
-
-    @property
-    def all_of_rows(self) -> tuple[Array, ...]:
-        """The same with nothing left out, as :class:`QuadraticRows` has it.
-
-        Also pairs of single ones, each once, their entry, and how entries change with the border.
-        """
         rows = csr_array(self.information)
         of_single = csr_array(rows[self.single])
         cross = of_single[:, self.border].toarray()
         inner = csr_array(rows[self.border])[:, self.border].toarray()
-        pairs = triu(csr_array(of_single[:, self.single]), 1).tocoo()
+        with_border = np.isin(self.single, self.elimination.single)
         own = rows.diagonal()[self.single]
-        own_change = np.zeros((len(self.border), len(own)))
-        between_change = np.zeros((len(self.border), len(pairs.data)))
-        for place, derivative in self.changes:
-            number = np.searchsorted(self.border, place)
-            own_change[number] = derivative.diagonal()[self.single]
-            at = self.single[pairs.row], self.single[pairs.col]
-            between_change[number] = _entries(derivative, *at)
-        change = own_change, between_change
-        return own, cross, inner, pairs.row, pairs.col, pairs.data, *change
+        return own, np.where(with_border[:, None], cross, 0), inner
+
+    @cached_property
+    def changes_of_effects(self) -> tuple[tuple[int, csr_array], ...]:
+        """How the information of effects goes with numbers that all rows share."""
+        of_effects = np.zeros(len(self.moving))
+        of_effects[self.single] = 1
+        mask = diags_array(of_effects)
+        return tuple((place, csr_array(mask @ one @ mask)) for place, one in self.changes)
 
     @property
     def information_diagonal(self) -> Array:
@@ -161,14 +151,6 @@ class SparseCurvature(ConditionalCurvature):
     def _prior_matrix(self, values: Array) -> csr_array:
         row, column, n_moving = self.entries.row, self.entries.column, len(self.moving)
         return csr_array(coo_array((values, (row, column)), shape=(n_moving, n_moving)))
-
-
-def _entries(matrix: csr_array, row: Array, column: Array) -> Array:
-    """Return some entries of a sparse matrix."""
-    if not len(row):
-        return np.zeros(0)
-    found = matrix[row, column]
-    return np.ravel(found.toarray() if issparse(found) else found)
 
 
 def of_some(matrix: sparray, chosen: Array) -> csr_array:

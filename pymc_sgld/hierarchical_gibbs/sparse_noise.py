@@ -13,8 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
-from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise
+from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, ConditionalNoise
 from pymc_sgld.hierarchical_gibbs.sparse_rows import SparseRows, Sums
 from pymc_sgld.types import Array
 

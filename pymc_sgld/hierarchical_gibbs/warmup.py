@@ -1,20 +1,21 @@
 """What comes before a Gibbs split: where effects and hyperparameters are, and how well known."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalNoise
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import (
     ConditionalCurvature,
     conditional_curvature,
     given_the_rest,
     information_of_all_rows,
-    pilot,
 )
-from pymc_sgld.hierarchical_gibbs.hierarchy import ConditionalNoise, Hierarchy, TunedHierarchy
+from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy, TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.moves import MovesMemory
 from pymc_sgld.hierarchical_gibbs.stiffness import stiffest_of_split
+from pymc_sgld.hierarchical_gibbs.without_data import run_without_data
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import Metric
 from pymc_sgld.tuning import (
@@ -24,7 +25,6 @@ from pymc_sgld.tuning import (
     GaussianLaw,
     Laplace,
     LinearLaw,
-    Scores,
     Start,
     Tuned,
     TuningProblem,
@@ -42,9 +42,18 @@ from pymc_sgld.types import Array
 _FIRST_DRAWS, _DRAWS = 300, 800  # of the runs without data, and of the last
 _LEFT_OUT = 0.2  # of a run, at its beginning
 _MOST_ROUNDS = 4
+_STEPS_FROM_NEAR_BY = 6  # to the mode at other hyperparameters, each a pass
 _SETTLED = 0.3  # posterior sds of each hyperparameter
 _SETTLED_OF_MANY = 1.0  # where another Hessian is dear
 _OWN_VARIANCE = 0.1  # share of the diagonal in a covariance of few draws
+
+
+class _Found(NamedTuple):
+    """What moves, at its mode given some hyperparameters."""
+
+    laplace: Laplace
+    curvature: ConditionalCurvature
+    slope: Array  # (n_dim,), of the rows' log-likelihood
 
 
 @dataclass(frozen=True)
@@ -138,12 +147,13 @@ class HierarchySearch:
         """Return what is found where the hyperparameters are typical, and draws without data."""
         entries = self.hierarchy.hyperparameters.entries
         position, passes, learned = start, 0.0, None
-        scores: Scores | None = None
+        known: _Found | None = None
         for _ in range(_MOST_ROUNDS):
-            found, curvature, slope = self._at_hyperparameters(position, scores)
-            scores, passes = found.scores, passes + found.data_passes + 1
+            known = self._from_near_by(position, known) or self._at_hyperparameters(position, known)
+            found, curvature, slope = known
+            passes += found.data_passes + 1
             mode = curvature.reference
-            draws, learned = self._pilot(curvature, mode, mode, slope, _FIRST_DRAWS, learned)
+            draws, learned = self._pilot(curvature, mode, slope, _FIRST_DRAWS, learned)
             draws = draws[int(_LEFT_OUT * len(draws)) :]
             moved = np.abs(draws.mean(axis=0) - position)[entries]
             position = draws.mean(axis=0).astype(start.dtype)
@@ -151,7 +161,7 @@ class HierarchySearch:
             if (moved <= settled * draws.std(axis=0)[entries]).all():
                 break
         last = draws[-1].astype(start.dtype)
-        draws, _ = self._pilot(curvature, last, mode, slope, _DRAWS, learned)
+        draws, _ = self._pilot(curvature, last, slope, _DRAWS, learned)
         return found._replace(data_passes=passes), curvature, slope, draws
 
     def with_batches(self, tuned: TunedHierarchy) -> TunedHierarchy:
@@ -163,21 +173,62 @@ class HierarchySearch:
         predicted_law = self._law(tuned.laplace, factor)
         known = ConditionalNoise(np.zeros(n_dim), np.zeros(n_dim))
         known.by_parameter[moving] = np.diag(noise)
+        blocks = tuned.curvature.blocks
+        if blocks is not None:
+            within = noise[blocks[:, :, None], blocks[:, None, :]]
+            known = known._replace(within=within)
         known.of_border[moving] = np.diag(predicted_law.noise)
         if not self.problem.noise_compensation:
             return replace(tuned, predicted_law=predicted_law)
         predicted_law = replace(predicted_law, known_noise=np.diag(predicted_law.noise))
         return replace(tuned, predicted_law=predicted_law, noise=known)
 
-    def _at_hyperparameters(
-        self, start: Array, scores: Scores | None
-    ) -> tuple[Laplace, ConditionalCurvature, Array]:
+    def _at_hyperparameters(self, start: Array, known: "_Found | None") -> "_Found":
         """Find the mode of what moves at the hyperparameters of the start, curvature and slope."""
         hierarchy, function = self.hierarchy, self.problem.function
         moving, generator = hierarchy.moving, self.generator
         conditional: BlockFunction = given_the_rest(function, start, moving)
+        scores = None if known is None else known.laplace.scores
         found = find_laplace(conditional, start[moving], generator, scores)
         check_mode(conditional, found, generator, self._labels())
+        return self._with_all_rows(start, conditional, found)
+
+    def _from_near_by(self, start: Array, known: "_Found | None") -> "_Found | None":
+        """Find the mode at other hyperparameters from what rows say near by; None if it is far.
+
+        Rows do not depend on hyperparameters: what they say of the effects is what it was, and
+        the mode is a few Newton steps away.
+        """
+        if known is None:
+            return None
+        hierarchy, moving = self.hierarchy, self.hierarchy.moving
+        conditional = given_the_rest(self.problem.function, start, moving)
+        position, passes = np.array(start), 0.0
+        position[moving] = known.curvature.reference[moving]
+        of_prior = [hierarchy.prior(position, unit)[1][moving] for unit in self._units(position)]
+        precision = np.asarray(known.curvature.information + np.array(of_prior), dtype=float)
+        try:
+            covariance = np.linalg.inv(precision)
+            np.linalg.cholesky(covariance)
+        except np.linalg.LinAlgError:
+            return None
+        gaussian = known.laplace.gaussian._replace(precision=precision)
+        found = known.laplace._replace(gaussian=gaussian, covariance=covariance)
+        at = position[moving]
+        for _ in range(_STEPS_FROM_NEAR_BY):
+            value, slope = conditional.full(at)
+            passes += 1
+            if not (np.isfinite(value) and np.isfinite(slope).all()):
+                return None
+            found = found.at(at, float(value), np.asarray(slope, dtype=float))
+            if found.arrived:
+                return self._with_all_rows(start, conditional, found._replace(data_passes=passes))
+            at = (at + covariance @ slope).astype(start.dtype)
+        return None
+
+    def _with_all_rows(self, start: Array, conditional: BlockFunction, found: Laplace) -> "_Found":
+        """Return a mode with the curvature of all rows there, as far as it has few entries."""
+        hierarchy, function, moving = self.hierarchy, self.problem.function, self.hierarchy.moving
         mode = np.array(start)
         mode[moving] = found.position
         of_prior = np.array([hierarchy.prior(mode, unit)[1] for unit in self._units(mode)])
@@ -193,29 +244,17 @@ class HierarchySearch:
             hierarchy.hyperparameters.entries,
             information,
             hierarchy.sizes,
-            generator,
+            self.generator,
         )
         slope = function.full(mode)[1] - hierarchy.prior(mode, np.zeros_like(mode))[0]
-        return found, curvature, slope
+        return _Found(found, curvature, slope)
 
     def _pilot(
-        self,
-        curvature: ConditionalCurvature,
-        start: Array,
-        mode: Array,
-        slope: Array,
-        n_draws: int,
-        learned: Any,
+        self, curvature: ConditionalCurvature, start: Array, slope: Array, n_draws: int, known: Any
     ) -> tuple[Array, Any]:
-        """Run the Gibbs sampler without data; return draws, and what the step method learned."""
-        hierarchy, generator, latest = self.hierarchy, self.generator, [learned]
-
-        def update(position: Array) -> Array:
-            moved, latest[0] = hierarchy.hyperparameters.draw(position, generator, latest[0], True)
-            return moved
-
-        slope = slope[hierarchy.moving]
-        return pilot(curvature, start, mode, slope, update, n_draws, generator), latest[0]
+        """Run the Gibbs sampler without data; return draws, and what it has learned."""
+        hierarchy, slope = self.hierarchy, slope[self.hierarchy.moving]
+        return run_without_data(hierarchy, curvature, slope, start, n_draws, self.generator, known)
 
     def _labels(self) -> tuple[str, ...]:
         labels = self.problem.labels

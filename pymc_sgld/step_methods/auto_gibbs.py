@@ -10,7 +10,12 @@ from pymc_sgld.chain import Parts, problem_of, steps_in_whitened_coordinates
 from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy, TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.hyperparameter_step import hyperparameter_step
-from pymc_sgld.hierarchical_gibbs.interweaving import Interweaving, interweaving, judged
+from pymc_sgld.hierarchical_gibbs.interweaving import (
+    Interweaving,
+    interweaving,
+    judged,
+    least_share,
+)
 from pymc_sgld.hierarchical_gibbs.large_search import LargeHierarchySearch
 from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
@@ -37,7 +42,9 @@ LARGEST_SPLIT = 3000
 # Parameters beyond which sparse matrices are taken, where their pattern is known.
 LARGEST_DENSE = 500
 _DRAWS_LOOKED_AT = 50
-_TESTS_PAY = 0.25  # rows' share of the precision of effects, below which moves are worth a test
+# Share of a posterior variance of hyperparameters that is left given the effects, below which
+# moves with the effects following are worth a test on all rows; and how wrong they may be then.
+_TESTS_PAY, _LARGEST_ERROR = 0.25, 3.0
 
 
 class GibbsPlan(NamedTuple):
@@ -58,7 +65,7 @@ class GibbsPlan(NamedTuple):
         moves, also = self.interweaving, ""
         if moves is not None:
             how = f"tested on all rows at every {moves.every} draws" if moves.tested else "untested"
-            also = f"; also given the standardised effects ({how}, log ratio {moves.error:.2g})"
+            also = f"; also with the effects following ({how}, log ratio {moves.error:.2g})"
         return (
             f"{', '.join(self.names)} are drawn given all else, without rows (gibbs): predicted sd "
             f"of a log scale {self.log_scale_sd:.2g}, rows' share of the precision of an effect "
@@ -147,7 +154,7 @@ def in_two_blocks(
     known &= isinstance(search, HierarchySearch)
     if wanted == "auto" and known and _shift_of_mode(tuned) < LARGEST_SHIFT:
         return None, tuned.mode
-    moves, passes = _interwoven(parts, names, hierarchy, tuned, rng)
+    moves, passes = _interwoven(parts, hierarchy, tuned, rng)
     far, also = search.other_mode(start, tuned)
     tuned = replace(tuned, data_passes=tuned.data_passes + passes + also)
     written = _as_written(parts, names)
@@ -263,24 +270,26 @@ def _rows_of_many(
 
 
 def _interwoven(
-    parts: Parts,
-    names: tuple[str, ...],
-    hierarchy: Hierarchy,
-    tuned: TunedHierarchy,
-    rng: np.random.Generator,
+    parts: Parts, hierarchy: Hierarchy, tuned: TunedHierarchy, rng: np.random.Generator
 ) -> tuple[Interweaving | None, float]:
-    """Return moves of the hyperparameters at fixed standardised effects, and data passes."""
-    moves, passes = interweaving(parts.row_model, names, tuned, tuned.quadratic), 0.0
-    if moves is not None:
-        moves, passes = judged(
-            moves,
-            parts.block_function,
-            hierarchy.density,
-            tuned.draws,
-            parts.settings.target_bias,
-            rng,
-        )
-        if moves.tested and _share(tuned) > _TESTS_PAY:
+    """Return moves of the hyperparameters with the effects following, and data passes."""
+    draws = tuned.draws
+    sizes = hierarchy.sizes
+    moves = interweaving(hierarchy.prior, tuned.curvature, tuned.quadratic, sizes, draws)
+    if moves is None:
+        return None, 0.0
+    moves, passes = judged(
+        moves,
+        parts.block_function,
+        hierarchy.density,
+        draws,
+        parts.settings.target_bias,
+        rng,
+    )
+    if moves.tested:
+        some = draws[:: max(1, len(draws) // _DRAWS_LOOKED_AT)]
+        left = least_share(hierarchy.prior, moves.entries, some)
+        if left > _TESTS_PAY or not moves.error < _LARGEST_ERROR:
             moves = None
     return moves, passes
 

@@ -47,6 +47,13 @@ class Laplace(NamedTuple):
         """Whether all parameters together, and each of them, are at the mode."""
         return self.score < _ARRIVED and self.farthest < _EACH_ARRIVED
 
+    def at(self, position: Array, logp: float, gradient: Array) -> "Laplace":
+        """Return the picture with another position, and how far that is from the mode."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            away = self.covariance @ gradient / np.sqrt(np.diag(self.covariance))
+        farthest, score = float(np.abs(away).max(initial=0.0)), _size(gradient, self.covariance)
+        return self._replace(position=position, logp=logp, score=score, farthest=farthest)
+
 
 def find_laplace(
     block_function: BlockFunction,
@@ -173,7 +180,7 @@ def _polished(
         return Laplace(position, logp, gaussian, nothing, np.inf, passes, scores)
     covariance = np.linalg.inv(gaussian.precision)
     found = Laplace(position, float(logp), gaussian, covariance, np.inf, passes, scores)
-    found, shorter = _at(found, gradient), 1.0
+    found, shorter = found.at(position, float(logp), gradient), 1.0
     # a step is a pass, and another Hessian many
     most_steps = max(most_steps, int(gaussian.data_passes / 2)) if most_steps else 0
     for number in range(most_steps):
@@ -182,7 +189,7 @@ def _polished(
         before = found.score
         ahead = (found.position + shorter * (covariance @ gradient)).astype(position.dtype)
         value, slope = smoothed(ahead)
-        tried = _at(found._replace(position=ahead, logp=float(value)), slope)
+        tried = found.at(ahead, float(value), slope)
         if np.isfinite(value) and (tried.score < found.score or tried.logp > found.logp):
             found, gradient, shorter = tried, slope, 1.0
         else:
@@ -191,14 +198,6 @@ def _polished(
         if number + 1 >= _MOST_STEPS and found.score > _SLOW * before:
             break
     return found._replace(data_passes=passes)
-
-
-def _at(found: Laplace, gradient: Array) -> Laplace:
-    """Return what was found with its distances from the mode, for the gradient at its position."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        away = found.covariance @ gradient / np.sqrt(np.diag(found.covariance))
-    farthest = float(np.abs(away).max(initial=0.0))
-    return found._replace(score=_size(gradient, found.covariance), farthest=farthest)
 
 
 def _size(gradient: Array, covariance: Array) -> float:

@@ -11,7 +11,7 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.link.jax import JAXLinker
 from pytensor.link.numba import NumbaLinker
 
-from pymc_sgld.model_graph.density import known_shape
+from pymc_sgld.model_graph.density import known_shape, wide_indices
 from pymc_sgld.validate import BACKENDS, check_one_of, shown
 
 
@@ -97,8 +97,9 @@ class StrictNumbaLinker(NumbaLinker):
 def strict_mode(mode: Any = None) -> Mode:
     """Return a mode, with numba's linker replaced by :class:`StrictNumbaLinker`.
 
-    Shapes are not asserted in what numba compiles: see
-    :mod:`pymc_sgld.model_graph.density.known_shape`.
+    Shapes are not asserted in what numba compiles, and indices are integers of 64 bits: see
+    :mod:`pymc_sgld.model_graph.density.known_shape` and
+    :mod:`pymc_sgld.model_graph.density.wide_indices`.
 
     Parameters
     ----------
@@ -108,7 +109,9 @@ def strict_mode(mode: Any = None) -> Mode:
     mode = get_mode(mode)
     if type(mode.linker) is not NumbaLinker:
         return mode
-    return Mode(StrictNumbaLinker(), mode.provided_optimizer).including(known_shape.TAG)
+    return Mode(StrictNumbaLinker(), mode.provided_optimizer).including(
+        known_shape.TAG, wide_indices.TAG
+    )
 
 
 def is_numba(mode: Any) -> bool:
