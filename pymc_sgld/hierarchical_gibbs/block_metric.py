@@ -66,9 +66,9 @@ class BlockMetric(ConditionalMetric):
 
     def whitened(self, gradient: Array) -> Array:
         """Return L' g, of numbers."""
-        found = self._spread((self.roots * gradient[self.blocks][:, :, None]).sum(axis=1))
-        found[self.border] += gradient @ self.columns
-        return np.asarray(found)
+        coordinates = self._spread((self.roots * gradient[self.blocks][:, :, None]).sum(axis=1))
+        coordinates[self.border] += gradient @ self.columns
+        return np.asarray(coordinates)
 
     def to_coordinates(self, position: Array) -> Array:
         """Return z with L z = theta - c; zero for what does not move."""
@@ -91,9 +91,9 @@ class BlockMetric(ConditionalMetric):
         """Return the diagonal of L' N L, but for what coordinates of the border take in."""
         assert noise.within is not None
         along = np.einsum("bij,bik,bkj->bj", self.roots, noise.within, self.roots)
-        found = noise.of_border.copy()
-        found[self.blocks.ravel()] = along.ravel()
-        return found
+        variances = noise.of_border.copy()
+        variances[self.blocks.ravel()] = along.ravel()
+        return variances
 
 
 def block_metric(

@@ -121,10 +121,10 @@ class Interweaving:
 
         def density(distance: float) -> float:
             try:
-                found = self.density(*at(distance))
+                value = self.density(*at(distance))
             except np.linalg.LinAlgError:
                 return -np.inf
-            return found if np.isfinite(found) else -np.inf
+            return value if np.isfinite(value) else -np.inf
 
         distance = slice_move(density, self.density(position, here), _WIDTH, generator)
         return at(distance)[0] if distance else position
@@ -134,11 +134,10 @@ class Interweaving:
 
         Two passes through the data.
         """
-        found = []
-        for at in (new, old):
-            of_rows = function.full(at)[0] - prior(at)
-            found.append(of_rows - self.rows.value(at))
-        return float(found[0] - found[1])
+        ahead, behind = (
+            function.full(at)[0] - prior(at) - self.rows.value(at) for at in (new, old)
+        )
+        return float(ahead - behind)
 
     def move(
         self, position: Array, function: BlockFunction, prior: Any, generator: np.random.Generator
