@@ -17,9 +17,10 @@ from pytensor.scan.op import Scan
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import Elemwise
 
+from pymc_sgld.model_graph.density import narrow_sums
 from pymc_sgld.model_graph.density.modes import compile_function
 
-AS_WRITTEN = Mode(linker="py", optimizer="minimum_compile")
+AS_WRITTEN = Mode(linker="py", optimizer="minimum_compile").including(narrow_sums.TAG)
 STABILISED = AS_WRITTEN.including("canonicalize", "stabilize")
 _MOST_IN_LOOPS = 20_000  # numbers of data: numpy takes a second over them, entry by entry
 

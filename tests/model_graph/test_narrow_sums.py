@@ -1,0 +1,20 @@
+"""Sums of more terms than numpy takes at once, as of likelihoods that are written in a loop."""
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+
+from pymc_sgld.model_graph.density.by_numpy import AS_WRITTEN, STABILISED, numpy_function
+
+
+@pytest.mark.parametrize("mode", [AS_WRITTEN, STABILISED], ids=["as written", "stabilised"])
+@pytest.mark.parametrize("n_terms", [31, 61, 1000])
+def test_sums_of_many_terms_are_evaluated_by_numpy(mode, n_terms):
+    terms = [pt.vector(dtype="float64") for _ in range(n_terms)]
+    written = terms[0]
+    for one in terms[1:]:
+        written = written + one
+    values = np.random.default_rng(0).normal(size=(n_terms, 3))
+    for total in (pt.add(*terms), written):
+        [found] = numpy_function(terms, [total], mode)(*values)
+        np.testing.assert_allclose(found, values.sum(axis=0), rtol=1e-12)
