@@ -61,8 +61,7 @@ def sparse_noise(
     points = points if control_variate else centre[None]
     totals = rows.function.total_sizes
     alike = [np.ones(total) for total in totals]
-    passes = (len(points) + control_variate) * max(1, len(rows.gathered.shared))
-    found, sizes = _sums(rows, centre, points, metric, alike, control_variate)
+    found, sizes, passes = _sums(rows, centre, points, metric, alike, control_variate)
     by_group = tuple(csr_array(total * one) for total, one in zip(totals, found, strict=True))
     uneven = len(totals) == 1 and (
         totals[0] * (sizes[0] ** 2).sum() > _UNEVEN * sizes[0].sum() ** 2 > 0
@@ -71,8 +70,9 @@ def sparse_noise(
         return SparseNoise(by_group, passes)
     [size], [total] = sizes, totals
     probabilities = _UNIFORM_SHARE / total + (1 - _UNIFORM_SHARE) * size / size.sum()
-    [weighted], _ = _sums(rows, centre, points, metric, [1 / probabilities], control_variate)
-    return SparseNoise(by_group, 2 * passes, probabilities, weighted)
+    weights = [1 / probabilities]
+    [weighted], _, more = _sums(rows, centre, points, metric, weights, control_variate)
+    return SparseNoise(by_group, passes + more, probabilities, weighted)
 
 
 def _sums(
@@ -82,13 +82,20 @@ def _sums(
     metric: ConditionalMetric,
     weights: list[Array],
     control_variate: bool,
-) -> tuple[list[csr_array], list[Array]]:
-    """Return sums of weighted outer products by group, and root mean squares of rows' parts."""
+) -> tuple[list[csr_array], list[Array], float]:
+    """Return sums of weighted outer products by group, root mean squares of rows' parts, passes."""
     gathered, matrices, sizes = rows.gathered, [], []
+    by_ratios = _scores_by_ratios(rows, [centre, *points] if control_variate else [centre])
+    places = len(points) + control_variate
+    passes = float(places * (1 if by_ratios else max(1, len(gathered.shared))))
     for number, entries in enumerate(rows.entries):
         sums = Sums(gathered.n_dim, gathered.shared)
         squares = np.zeros(len(entries))
-        for part, of_columns, of_shared in _left(rows, number, centre, points, control_variate):
+        if by_ratios:
+            parts = _left_by_ratios(rows, number, by_ratios, control_variate)
+        else:
+            parts = _left(rows, number, centre, points, control_variate)
+        for part, of_columns, of_shared in parts:
             weight = weights[number][part, None] / len(points)
             for column in range(of_columns.shape[1]):
                 values = weight * of_columns * of_columns[:, column : column + 1]
@@ -102,7 +109,37 @@ def _sums(
             squares[part] += inner / len(points)
         matrices.append(sums.matrix)
         sizes.append(np.sqrt(squares))
-    return matrices, sizes
+    return matrices, sizes, passes
+
+
+def _scores_by_ratios(rows: SparseRows, places: list[Array]) -> list[list[Array]]:
+    """Return scores by the first effect, by place and group; none where ratios do not hold."""
+    if rows.ratios is None:
+        return []
+    scores = []
+    for place in places:
+        of_place = rows.ratios.scores(rows.function, rows.gathered, place)
+        if of_place is None:
+            rows.forget_ratios()
+            return []
+        scores.append(of_place)
+    return scores
+
+
+def _left_by_ratios(
+    rows: SparseRows, number: int, scores: list[list[Array]], control_variate: bool
+) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield what :func:`_left` does."""
+    assert rows.ratios is not None
+    lines, n_columns = rows.ratios.by_group[number], rows.entries[number].shape[1]
+    at_once = max(1, _NUMBERS_AT_ONCE // lines.shape[1])
+    at_centre = scores[0][number]
+    for there in scores[control_variate:]:
+        left = there[number] - at_centre if control_variate else there[number]
+        for first in range(0, len(lines), at_once):
+            part = slice(first, min(first + at_once, len(lines)))
+            whole = left[part, None] * lines[part]
+            yield part, whole[:, :n_columns], whole[:, n_columns:]
 
 
 def _left(

@@ -5,12 +5,14 @@ entries for pairs of these alone, so that of all rows has as many entries as the
 effects with a row in common, and one column for each shared parameter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from scipy.sparse import coo_array, csr_array, diags_array
 
+from pymc_sgld.hierarchical_gibbs.row_ratios import RowRatios, row_ratios, worth_ratios
 from pymc_sgld.model_graph import BlockFunction, GatheredRows
 from pymc_sgld.types import Array
 
@@ -32,6 +34,7 @@ class SparseRows:
     function: BlockFunction
     gathered: GatheredRows
     entries: tuple[Array, ...]
+    _known: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, function: BlockFunction, gathered: GatheredRows) -> "SparseRows":
@@ -40,30 +43,86 @@ class SparseRows:
         return cls(function, gathered, entries)
 
     @property
+    def ratios(self) -> RowRatios | None:
+        """What rows see of all parameters over the first, where that is the same everywhere."""
+        known: RowRatios | None = self._known.get("ratios")
+        return known
+
+    @property
     def passes_of_information(self) -> float:
-        """Return how many passes through the data the information takes."""
-        totals, widths = self.function.total_sizes, [g.n_columns for g in self.gathered.groups]
-        of_columns = sum(total * width for total, width in zip(totals, widths, strict=True))
-        return of_columns / sum(totals) + len(self.gathered.shared)
+        """Return how many passes through the data the last information has taken."""
+        return float(self._known.get("passes", 0.0))
+
+    def forget_ratios(self) -> None:
+        """Let derivatives be taken one by one from now on: rows are of another kind."""
+        self._known["ratios"] = None
 
     def information(self, position: Array) -> csr_array:
         """Return minus the Hessian of the log-likelihood of all rows, shape (n_dim, n_dim).
+
+        A pass for each number that rows gather and each parameter that they share; two where the
+        ratios of these are known from another position, and hold.
 
         Parameters
         ----------
         position : array, shape (n_dim,)
         """
+        ratios, spent = self.ratios, 0.0
+        if ratios is not None:
+            curvatures = ratios.curvatures(self.function, self.gathered, position)
+            spent = 2.0
+            if curvatures is not None:
+                self._known["passes"] = spent
+                return self._from_ratios(ratios, curvatures)
+            self.forget_ratios()
         sums = Sums(self.gathered.n_dim, self.gathered.shared)
-        for group, entries in zip(self.gathered.groups, self.entries, strict=True):
-            for number, unit in enumerate(np.eye(group.n_columns + len(self.gathered.shared))):
-                ways = unit[: group.n_columns], unit[group.n_columns :]
-                pieces = self.gathered.derivatives(self.function, group, position, *ways)
-                for rows, found in pieces:
-                    if number < group.n_columns:
-                        sums.add_column(entries[rows], number, -found.along)
-                    else:
-                        j = number - group.n_columns
-                        sums.add_shared(entries[rows], j, -found.along, -found.shared)
+        keeps = "ratios" not in self._known
+        keeps = keeps and worth_ratios(self.gathered, tuple(self.function.total_sizes))
+        lines = []
+        for number, entries in enumerate(self.entries):
+            line = self._add_group(sums, number, entries, position, keeps)
+            lines.append(line)
+            spent += line.shape[1] * len(entries) / sum(self.function.total_sizes)
+        if keeps:
+            self._known["ratios"] = row_ratios(lines)
+        self._known["passes"] = spent
+        return sums.matrix
+
+    def _add_group(
+        self, sums: "Sums", number: int, entries: Array, position: Array, keeps: bool
+    ) -> Array:
+        """Add what the rows of a group say; return the first line of each row's Hessian."""
+        group = self.gathered.groups[number]
+        n_numbers = group.n_columns + len(self.gathered.shared)
+        first = np.empty((len(entries) if keeps else 0, n_numbers))
+        for place, unit in enumerate(np.eye(n_numbers)):
+            ways = unit[: group.n_columns], unit[group.n_columns :]
+            pieces = self.gathered.derivatives(self.function, group, position, *ways)
+            for rows, found in pieces:
+                if keeps:
+                    first[rows, place] = found.along[:, 0]
+                if place < group.n_columns:
+                    sums.add_column(entries[rows], place, -found.along)
+                else:
+                    j = place - group.n_columns
+                    sums.add_shared(entries[rows], j, -found.along, -found.shared)
+        return first
+
+    def _from_ratios(self, ratios: RowRatios, curvatures: list[Array]) -> csr_array:
+        """Return the information as sums of the outer products of ratios."""
+        sums = Sums(self.gathered.n_dim, self.gathered.shared)
+        for lines, curvature, entries in zip(
+            ratios.by_group, curvatures, self.entries, strict=True
+        ):
+            n_columns = entries.shape[1]
+            of_columns, of_shared = lines[:, :n_columns], lines[:, n_columns:]
+            for number in range(n_columns):
+                along = -(curvature * of_columns[:, number])[:, None]
+                sums.add_column(entries, number, along * of_columns)
+            among = -of_shared.T @ (curvature[:, None] * of_shared)
+            for number in range(of_shared.shape[1]):
+                along = -(curvature * of_shared[:, number])[:, None]
+                sums.add_shared(entries, number, along * of_columns, among[number])
         return sums.matrix
 
 

@@ -28,6 +28,7 @@ from pytensor.tensor.subtensor import AdvancedSubtensor, Subtensor
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction
 from pymc_sgld.model_graph.density.modes import compile_function, is_jax
+from pymc_sgld.model_graph.density.pass_counter import count
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf
 
 _SELECTING = (Subtensor, AdvancedSubtensor, Reshape, DimShuffle, SpecifyShape)
@@ -126,6 +127,7 @@ class GatheredRows:
         direction = np.concatenate([columns, shared]).astype(dtype)
         position = np.asarray(position, dtype=dtype)
         for blocks, rows in _pieces(function, group.group):
+            count((rows.stop - rows.start) / sum(function.total_sizes))
             found = group.derivatives(position, direction, *blocks)
             yield rows, RowDerivatives(*(np.asarray(one, dtype=float) for one in found))
 
