@@ -45,7 +45,7 @@ _MOST_MOVED = 10  # hyperparameters; more have no direction in which one move ge
 _WIDTH = 2.0  # of a slice, in sds of the hyperparameters
 _MOST_WIDTHS = 20
 _SHORTEST = 1e-9  # sds, of an interval in which rounding decides
-_TRIALS = 8  # tests on draws of the run without data, two passes each
+_TRIALS = 8  # moves, one after the other, that are looked at beforehand
 _ROWS_IN_THE_TIME_OF_A_DRAW = 20_000  # a test of all rows comes so rarely that it takes as long
 _UNKNOWN_SD = 0.5  # of a hyperparameter in the first run without data
 
@@ -134,10 +134,12 @@ class Interweaving:
 
         Two passes through the data.
         """
-        ahead, behind = (
-            function.full(at)[0] - prior(at) - self.rows.value(at) for at in (new, old)
-        )
-        return float(ahead - behind)
+        return self.excess(function, prior, new) - self.excess(function, prior, old)
+
+    def excess(self, function: BlockFunction, prior: Any, position: Array) -> float:
+        """Return the rows' log-likelihood less the quadratic, but for a constant. A pass."""
+        of_rows = function.full(position)[0] - prior(position)
+        return float(of_rows - self.rows.value(position))
 
     def move(
         self, position: Array, function: BlockFunction, prior: Any, generator: np.random.Generator
@@ -255,17 +257,18 @@ def judged(
     target_bias : float
     generator : numpy.random.Generator
     """
-    ratios = []
-    for number in generator.choice(len(draws), min(_TRIALS, len(draws)), replace=False):
-        old = draws[number].astype(function.dtype)
-        new = moves.propose(old, generator)
-        ratios.append(moves.log_ratio(function, prior, old, new))
+    at = draws[int(generator.integers(len(draws)))].astype(function.dtype)
+    excesses = [moves.excess(function, prior, at)]
+    for _ in range(_TRIALS):
+        at = moves.propose(at, generator)
+        excesses.append(moves.excess(function, prior, at))
+    ratios = np.diff(excesses)
     moves.error = float(np.sqrt(np.mean(np.square(ratios))))
     moves.tested = not moves.error <= target_bias
     if moves.tested:
         total = sum(function.total_sizes)
         moves.every = int(np.ceil(2 * total / _ROWS_IN_THE_TIME_OF_A_DRAW))
-    return moves, 2.0 * len(ratios)
+    return moves, float(len(excesses))
 
 
 def least_share(

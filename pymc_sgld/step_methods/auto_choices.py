@@ -12,7 +12,12 @@ from pymc_sgld.gradient_estimators import ESTIMATORS
 from pymc_sgld.hierarchical_gibbs.prior_model import hyperparameters_of
 from pymc_sgld.model_graph import TooManyPasses, doing
 from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows, rows_by_ends
-from pymc_sgld.step_methods.auto_gibbs import in_two_blocks, moved_with_too_many, split_rows
+from pymc_sgld.step_methods.auto_gibbs import (
+    CUT_OFF,
+    in_two_blocks,
+    moved_with_too_many,
+    split_rows,
+)
 from pymc_sgld.step_methods.unseen_scales import check_before_search, check_unseen_scales
 from pymc_sgld.tuning import (
     GAUSSIAN,
@@ -264,7 +269,7 @@ def tuned_at_the_mode(known: Choosing) -> Choosing:
         far, passes = other_mode(function, known.initial, tuned, known.generator)
         tuned = replace(tuned, data_passes=tuned.data_passes + passes)
     except TooManyPasses:
-        also = (*also, "the search for other modes was cut off where it read the data too often")
+        also = (*also, CUT_OFF)
     return replace(known, parts=parts._replace(prepared=tuned), other_mode=far, also=also)
 
 

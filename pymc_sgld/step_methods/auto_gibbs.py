@@ -20,6 +20,7 @@ from pymc_sgld.hierarchical_gibbs.large_search import LargeHierarchySearch
 from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
 from pymc_sgld.hierarchical_gibbs.warmup import HierarchicalWarmup, HierarchySearch
+from pymc_sgld.model_graph import TooManyPasses
 from pymc_sgld.samplers import RestartedLangevin
 from pymc_sgld.step_methods.auto_batches import BatchRequirement, choose_rows
 from pymc_sgld.step_methods.auto_large_gibbs import large_search, rows_of_many
@@ -42,6 +43,7 @@ LARGEST_SPLIT = 3000
 # Parameters beyond which sparse matrices are taken, where their pattern is known.
 LARGEST_DENSE = 500
 _DRAWS_LOOKED_AT = 50
+CUT_OFF = "the search for other modes was cut off where it read the data too often"
 # Share of a posterior variance of hyperparameters that is left given the effects, below which
 # moves with the effects following are worth a test on all rows; and how wrong they may be then.
 _TESTS_PAY, _LARGEST_ERROR = 0.25, 3.0
@@ -59,6 +61,7 @@ class GibbsPlan(NamedTuple):
     share: float
     search: HierarchySearch | LargeHierarchySearch
     other_mode: float = 0.0  # how far another mode was found, in posterior sds; 0: none
+    cut_off: bool = False  # whether the search for other modes was
 
     def in_words(self) -> str:
         """Return in words what is drawn apart, and why."""
@@ -66,6 +69,8 @@ class GibbsPlan(NamedTuple):
         if moves is not None:
             how = f"tested on all rows at every {moves.every} draws" if moves.tested else "untested"
             also = f"; also with the effects following ({how}, log ratio {moves.error:.2g})"
+        if self.cut_off:
+            also += f"; {CUT_OFF}"
         return (
             f"{', '.join(self.names)} are drawn given all else, without rows (gibbs): predicted sd "
             f"of a log scale {self.log_scale_sd:.2g}, rows' share of the precision of an effect "
@@ -155,11 +160,16 @@ def in_two_blocks(
     if wanted == "auto" and known and _shift_of_mode(tuned) < LARGEST_SHIFT:
         return None, tuned.mode
     moves, passes = _interwoven(parts, hierarchy, tuned, rng)
-    far, also = search.other_mode(start, tuned)
-    tuned = replace(tuned, data_passes=tuned.data_passes + passes + also)
+    far, cut_off = 0.0, False
+    try:
+        far, more = search.other_mode(start, tuned)
+        passes += more
+    except TooManyPasses:
+        cut_off = True
+    tuned = replace(tuned, data_passes=tuned.data_passes + passes)
     written = _as_written(parts, names)
     known_by = log_scale_sd, share, search
-    return GibbsPlan(parts, hierarchy, tuned, moves, written, *known_by, far), None
+    return GibbsPlan(parts, hierarchy, tuned, moves, written, *known_by, far, cut_off), None
 
 
 def _too_many(parts: Parts, reason: str) -> str:
