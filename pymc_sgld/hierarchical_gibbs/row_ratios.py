@@ -43,7 +43,7 @@ class RowRatios:
         self, function: BlockFunction, gathered: GatheredRows, position: Array
     ) -> list[Array] | None:
         """Return h of the rows of each group; None where rows are of another kind. Two passes."""
-        found = []
+        curvatures = []
         parts = zip(self.by_group, gathered.groups, self.directions(), strict=True)
         for ratios, group, way in parts:
             n_columns = group.n_columns
@@ -60,14 +60,14 @@ class RowRatios:
             close = _close(columns, expected[:, None] * ratios[:, :n_columns], function.dtype)
             if not (close and _close(shared, expected @ ratios[:, n_columns:], function.dtype)):
                 return None
-            found.append(curvature)
-        return found
+            curvatures.append(curvature)
+        return curvatures
 
     def scores(
         self, function: BlockFunction, gathered: GatheredRows, position: Array
     ) -> list[Array] | None:
         """Return g of the rows of each group; None where rows are of another kind. One pass."""
-        found = []
+        scores = []
         parts = zip(self.by_group, gathered.groups, self.directions(), strict=True)
         for ratios, group, way in parts:
             ways = way[: group.n_columns], way[group.n_columns :]
@@ -78,8 +78,8 @@ class RowRatios:
             close = _close(columns, score[:, None] * ratios[:, : group.n_columns], function.dtype)
             if not (close and _close(values, score * (ratios @ way), function.dtype)):
                 return None
-            found.append(score)
-        return found
+            scores.append(score)
+        return scores
 
 
 def worth_ratios(gathered: GatheredRows, total_sizes: tuple[int, ...]) -> bool:
