@@ -45,8 +45,9 @@ LARGEST_DENSE = 500
 _DRAWS_LOOKED_AT = 50
 CUT_OFF = "the search for other modes was cut off where it read the data too often"
 # Share of a posterior variance of hyperparameters that is left given the effects, below which
-# moves with the effects following are worth a test on all rows; and how wrong they may be then.
-_TESTS_PAY, _LARGEST_ERROR = 0.25, 3.0
+# moves with the effects following are worth a test on all rows.
+_TESTS_PAY = 0.25
+_LARGEST_ERROR = 3.0  # of the log of a ratio that is tested, beyond which few moves are taken
 
 
 class GibbsPlan(NamedTuple):
