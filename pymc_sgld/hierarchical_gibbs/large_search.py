@@ -119,6 +119,7 @@ class LargeHierarchySearch:
             position, settled, learned = self._typical(curvature, slope, changes, learned)
             if number and settled:
                 break
+        of_rows = slope.copy()
         if len(shared):  # the mean of draws is to be where they are
             of_prior = self.hierarchy.prior(curvature.reference, np.zeros_like(position))[0]
             slope[shared] = -of_prior[moving[shared]]
@@ -131,7 +132,7 @@ class LargeHierarchySearch:
             parameters = centre_parameters(self.problem.function, position)
         smallest, largest = curvature.ends(position)
         whole = np.zeros(len(position))
-        whole[moving] = slope
+        whole[moving] = of_rows
         return TunedHierarchy(
             mode=position,
             covariance=None,
