@@ -154,8 +154,8 @@ def sample(
         random blocks are read and mixed (:class:`pymc_sgld.row_sources.RandomBlocks`); a
         warning says where they are sorted, and what that costs.
     check : bool, default True
-        At the end measure how wide the draws are, for at most a tenth of the run's gradients (four
-        tenths more where that leaves a width in doubt), and warn where they are wider or narrower
+        At the end measure how wide the draws are, for at most a tenth of the run's gradients (more
+        where that leaves a width in doubt: four times as many, then sixteen times), and warn where they are wider or narrower
         than ``target_bias`` allows: see :func:`pymc_sgld.check`. Not with fewer than 100 draws or
         more than 20,000 parameters.
     checkpoint : str or path, optional

@@ -11,7 +11,13 @@ import xarray as xr
 import pymc_sgld as psg
 
 from pymc_sgld.model_graph import RowError, row_model
-from pymc_sgld.posterior import check_others, checking, parameter_labels, score_estimates
+from pymc_sgld.posterior import (
+    check_others,
+    checking,
+    more_scores,
+    parameter_labels,
+    score_estimates,
+)
 from pymc_sgld.posterior.score_estimates import ScoreSource, affordable_scores
 from pymc_sgld.posterior.verdicts import (
     Measured,
@@ -206,6 +212,15 @@ def test_an_exact_sampler_is_not_asked_to_lower_target_bias(model, exact):
     of_batches = psg.check(as_idata(mean, scale, step_size_weight=weight), model)
     assert "target_bias" in of_batches.verdicts[0].advice
     assert "raise batch_size" in of_batches.warnings[0]
+    # steps on all rows have no batch that could be larger
+    still = {"step_size_weight": weight, "gradient_noise_ratio": 0 * rate}
+    of_all_rows = psg.check(as_idata(mean, scale, **still), model)
+    assert "lower step_size" in of_all_rows.warnings[0] and "batch" not in of_all_rows.warnings[0]
+    # and what "auto" draws has a control variate
+    by_auto = as_idata(mean, scale, step_size_weight=weight)
+    by_auto["posterior"].attrs["sampler"] = "auto"
+    [advice] = {one.advice for one in psg.check(by_auto, model).verdicts if one.advice}
+    assert "Lower target_bias" in advice and "control_variate" not in advice
     for statistics in ({"acceptance_rate": rate, "step_size_weight": weight}, {"n_steps": rate}):
         found = psg.check(as_idata(mean, scale, **statistics), model)
         for words in (found.verdicts[0].advice, found.warnings[0].split("target_bias=0.05")[1]):
@@ -225,15 +240,28 @@ def test_what_the_table_calls_inflated_is_a_warning(model, exact):
         assert found.measured.labels[j] in found.warnings[0]
 
 
-def test_more_scores_decide_on_a_width_that_is_in_doubt(model, exact, monkeypatch):
+@pytest.mark.parametrize(
+    ("doubts", "scored", "passes"), [(0, 100, 100), (1, 400, 500), (2, 1336, 1836), (9, 1336, 1836)]
+)
+def test_more_scores_decide_on_a_width_that_is_in_doubt(
+    model, exact, monkeypatch, doubts, scored, passes
+):
     mean, scale = exact
     asked = []
     monkeypatch.setattr(
-        checking, "undecided", lambda *one: asked.append(undecided(*one)) or len(asked) == 1
+        more_scores, "undecided", lambda *one: asked.append(undecided(*one)) or len(asked) <= doubts
     )
-    found = psg.check(as_idata(mean, scale), model, n_scored=200)
-    assert found.attributes["draws_scored"] == 800 and found.attributes["data_passes"] == 1000
-    assert asked == [False]  # exact draws are in no doubt of their own
+    found = psg.check(as_idata(mean, scale), model, n_scored=100)
+    assert (found.attributes["draws_scored"], found.attributes["data_passes"]) == (scored, passes)
+    assert not any(asked)  # exact draws are in no doubt of their own
+
+
+def test_more_scores_end_where_all_draws_are_scored(model, exact, monkeypatch):
+    mean, scale = (one[:, :150] for one in exact)
+    monkeypatch.setattr(more_scores, "undecided", lambda *one: True)
+    found = psg.check(as_idata(mean, scale), model, n_scored=400)
+    assert found.attributes["draws_scored"] == 150 * len(mean)
+    assert found.attributes["data_passes"] == 300 + 150 * len(mean)  # every second
 
 
 def test_a_width_is_in_doubt_only_where_scores_could_settle_it():

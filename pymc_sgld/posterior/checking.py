@@ -27,6 +27,7 @@ from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.support import support_of
 from pymc_sgld.posterior.draws import check_draws_of, posterior_of
 from pymc_sgld.posterior.integrated import ForScores, IntegratedPosterior
+from pymc_sgld.posterior.more_scores import until_decided
 from pymc_sgld.posterior.run_statistics import kind_of_sampler, statistics_of, temperature_of
 from pymc_sgld.posterior.score_estimates import FEWEST_SCORED, ScoreSource, affordable_scores
 from pymc_sgld.posterior.scores import (
@@ -41,7 +42,6 @@ from pymc_sgld.posterior.verdicts import (
     Measured,
     Verdict,
     parameter_verdicts,
-    undecided,
     variable_verdicts,
     warnings_of,
 )
@@ -54,7 +54,6 @@ from pymc_sgld.validate import check_arguments, check_share
 _log = logging.getLogger("pymc.sgld")
 SHARE_OF_WORK = 0.1  # of the gradients of a run, for the check at its end
 LARGEST_CHECKED = 20_000  # parameters; beyond, effective numbers of all take minutes
-_MORE = 4  # times as many scores, where those taken leave a width undecided
 _FEWEST_DRAWS = 100  # of a chain
 _LARGEST = 1e75  # draws beyond have fourth powers that overflow
 _OFTEN = 0.01  # share of draws that were refused
@@ -171,7 +170,8 @@ def check(
         anew, with more nodes. Default: the model on the context stack.
     n_scored : int, default 400
         At how many draws, of all chains together, the gradient of all rows is evaluated: passes
-        through the data. At four times as many where these leave a width undecided.
+        through the data. At four times as many, and at sixteen times, where these leave a width
+        undecided.
     target_bias : float, default 0.05
         Relative excess of an sd that is tolerated, in (0, 1).
     backend, compile_kwargs
@@ -220,10 +220,12 @@ def check(
         scored = scores(n_scored)
     except NoScoreError as error:
         why = str(error)
-    found = _judged(idata, model, scored, why, target_bias)
-    if scored is not None and undecided(found.measured, target_bias):
-        more = _with_cost_of(scored, scores(_MORE * n_scored))
-        found = _judged(idata, model, more, why, target_bias)
+    found = until_decided(
+        scored,
+        lambda taken: _judged(idata, model, taken, why, target_bias),
+        lambda times: scores(times * n_scored),
+        target_bias,
+    )
     if by_more is not None:
         found = _with_shift(found, by_more)
     if extend_inferencedata:
@@ -234,7 +236,7 @@ def check(
 def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) -> Check | None:
     """Check a run of this package, for a tenth of its gradients; write the group ``check``.
 
-    Where that leaves a width undecided, for four tenths more.
+    Where that leaves a width undecided, for four times as many, and for sixteen times.
 
     Parameters
     ----------
@@ -268,11 +270,12 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
         why = str(error)
     if scored is None and not why:
         why = "A tenth of the run's gradients is too few to tell: call check() yourself."
-    found = _judged(result, model, scored, why, source.target_bias, values)
-    if scored is not None and undecided(found.measured, source.target_bias):
-        more = affordable_scores(source, draws, _MORE * budget, seed=seed + 1)
-        scored = _with_cost_of(scored, more)
-        found = _judged(result, model, scored, why, source.target_bias, values)
+    found = until_decided(
+        scored,
+        lambda taken: _judged(result, model, taken, why, source.target_bias, values),
+        lambda times: affordable_scores(source, draws, times * budget, seed=seed + 1, times=times),
+        source.target_bias,
+    )
     result[records.CHECK] = xr.DataTree(dataset=found.dataset)
     return found
 
@@ -280,7 +283,7 @@ def check_run(source: ScoreSource, model: pm.Model, result: Any, seed: int = 0) 
 def check_others(model: pm.Model, result: Any, target_bias: float = TARGET_BIAS) -> Check | None:
     """Check a run of NUTS, for a tenth of its gradients; write the group ``check``.
 
-    Where that leaves a width undecided, for four tenths more.
+    Where that leaves a width undecided, for four times as many, and for sixteen times.
     """
     posterior = posterior_of(result)
     steps = result["sample_stats"].to_dataset().get("n_steps")
@@ -459,13 +462,6 @@ def _stops_at_an_end(idata: Any, model: pm.Model) -> bool:
         return support_of(read_rows(model, allow_no_rows=True)).is_bounded
     except RowError:
         return False
-
-
-def _with_cost_of(first: PosteriorScores, more: PosteriorScores | None) -> PosteriorScores:
-    """Return the scores there are more of, with the passes of both."""
-    if more is None:
-        return first
-    return more._replace(data_passes=first.data_passes + more.data_passes)
 
 
 def _named_otherwise(labels: list[str], of_scores: list[str]) -> list[str]:

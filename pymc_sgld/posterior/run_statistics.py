@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from pymc_sgld import records
-from pymc_sgld.posterior.verdicts import BATCHES, EXACT, OTHER
+from pymc_sgld.posterior.draws import posterior_of
+from pymc_sgld.posterior.verdicts import BATCHES, EXACT, OTHER, TUNED, WHOLE
 
 _STEADY = 1e-6  # relative change of a temperature that stays the same
 
@@ -17,7 +18,12 @@ def kind_of_sampler(idata: Any) -> str:
     # the second is what NUTS records, of every library
     if records.ACCEPTANCE_RATE in statistics or "n_steps" in statistics:
         return EXACT
-    return BATCHES if records.STEP_SIZE_WEIGHT in statistics else OTHER
+    if records.STEP_SIZE_WEIGHT not in statistics:
+        return OTHER
+    noise = statistics.get(records.GRADIENT_NOISE_RATIO)
+    if noise is not None and not noise.to_numpy().any():
+        return WHOLE
+    return TUNED if posterior_of(idata).attrs.get(records.SAMPLER) == "auto" else BATCHES
 
 
 def temperature_of(idata: Any) -> float | None:

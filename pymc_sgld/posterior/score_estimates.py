@@ -15,7 +15,7 @@ from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
 
 FEWEST_SCORED = 100
-_MOST_SCORED = 1000
+_MOST_SCORED, _MOST_TIMES = 1000, 4
 _ENOUGH_WHOLE = 200  # scores on all rows, beyond which no batches are read
 _FEWEST_ROWS = 16  # of a batch
 _PILOT = 8  # draws at which the centred and the plain estimate are compared
@@ -53,7 +53,7 @@ class ScoreSource:
 
 
 def affordable_scores(
-    source: ScoreSource, draws: Array, budget: float, *, seed: int = 0
+    source: ScoreSource, draws: Array, budget: float, *, seed: int = 0, times: int = 1
 ) -> PosteriorScores | None:
     """Return scores of thinned draws for a number of passes through the data.
 
@@ -66,6 +66,8 @@ def affordable_scores(
         Passes through the data: row gradients over the number of rows.
     seed : int, default 0
         Of the batches.
+    times : int, default 1
+        How many times as many draws as at first may be scored, up to four.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def affordable_scores(
     function, labels, centre = source.function, source.labels, source.centre
     check_finite("draws", draws, labels)
     n_chains, n_draws = draws.shape[:2]
-    most = min(_MOST_SCORED, n_chains * n_draws)
+    most = min(min(times, _MOST_TIMES) * _MOST_SCORED, n_chains * n_draws)
     if not function.total_sizes or budget >= min(_ENOUGH_WHOLE, most):
         scored = evenly_spaced(n_draws, min(most, int(max(budget, FEWEST_SCORED))) // n_chains)
         positions = draws[:, scored]

@@ -28,9 +28,13 @@ _OF_SCORES = 0.2  # share of an error's square, below which more scores are of n
 
 # what kind of sampler drew, which decides on what can be the cause of a wrong width
 BATCHES, EXACT, OTHER = "batches", "exact", "other"
+TUNED, WHOLE = "tuned", "whole"  # batches that "auto" chose; all rows at every step
 _OF_WIDE = {
     BATCHES: "Lower step_size (or target_bias, where it is chosen), raise batch_size, or take "
     "gradient='control_variate'.",
+    TUNED: "Lower target_bias, or raise batch_size.",
+    WHOLE: "Every step reads all rows, so that its length is the cause: lower step_size (or "
+    "target_bias, where it is chosen).",
     EXACT: "The sampler is exact once it has arrived: raise tune, and draw longer. If it stays, "
     "the model or the data are not those that were sampled.",
     OTHER: "These are not draws from this posterior: is the model, and are the data, the same?",
@@ -134,8 +138,9 @@ def variable_verdicts(
     target_bias : float
     why : str, default ""
         Why nothing was measured, where that is so.
-    sampler : {"batches", "exact", "other"}, default "batches"
-        What drew: batches of rows without a test, an exact sampler, or one that is not known.
+    sampler : {"batches", "tuned", "whole", "exact", "other"}, default "batches"
+        What drew: batches of rows without a test, those that "auto" chose, steps on all rows, an
+        exact sampler, or one that is not known.
     """
     kinds = parameter_verdicts(measured, target_bias)
     names = [label.split("[")[0] for label in measured.labels]
@@ -174,7 +179,7 @@ def warnings_of(measured: Measured, target_bias: float, sampler: str = BATCHES) 
     ----------
     measured : Measured
     target_bias : float
-    sampler : {"batches", "exact", "other"}, default "batches"
+    sampler : {"batches", "tuned", "whole", "exact", "other"}, default "batches"
     """
     ratio = measured.sd_ratio
     sure = critical_value(len(ratio))
@@ -197,10 +202,9 @@ def warnings_of(measured: Measured, target_bias: float, sampler: str = BATCHES) 
             f"than target_bias={target_bias:g}. Draw longer."
         )
     if wide.any():
-        what = "Lower it (or a step_size that was given), or raise batch_size."
         found.append(
             f"The draws of {_worst(-ratio, labels, wide)} are wider than the posterior by more "
-            f"than target_bias={target_bias:g}. {what if sampler == BATCHES else _OF_WIDE[sampler]}"
+            f"than target_bias={target_bias:g}. {_OF_WIDE[sampler]}"
         )
     if slope.any():
         away = -np.abs(measured.mean_score)
