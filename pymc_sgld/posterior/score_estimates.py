@@ -15,7 +15,8 @@ from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
 
 FEWEST_SCORED = 100
-_MOST_SCORED, _MOST_TIMES = 1000, 4
+_MOST_SCORED = 1000
+_MOST_TIMES = 4
 _ENOUGH_WHOLE = 200  # scores on all rows, beyond which no batches are read
 _FEWEST_ROWS = 16  # of a batch
 _PILOT = 8  # draws at which the centred and the plain estimate are compared
