@@ -167,8 +167,8 @@ def sample(
     overwrite : bool, default False
         Remove a run that is in the folder ``checkpoint`` already.
     thin : int, default 1
-        With ``checkpoint``: store, and return, every so many-th of the ``draws``. Means and sds
-        over all of them come as the group ``all_draws``.
+        With ``checkpoint``: store, and return, every so many-th of the ``draws``. Means,
+        sds and quantiles over all of them come as the group ``all_draws``.
     tune, chains, cores, random_seed, progressbar, progressbar_theme, quiet, initvals, init, n_init
         As in :func:`pymc.sample`, as are the others that are not explained here.
     jitter_max_retries, trace, callback, discard_tuned_samples, compute_convergence_checks

@@ -16,7 +16,7 @@ from pymc_sgld.checkpoints.atomic_files import (
     write_arrays,
 )
 from pymc_sgld.checkpoints.plain_data import UnknownClass, from_plain, to_plain
-from pymc_sgld.checkpoints.running_moments import RunningMoments
+from pymc_sgld.checkpoints.running_moments import RunningMoments, RunningSummary
 from pymc_sgld.types import Array, Point
 
 _log = logging.getLogger("pymc.sgld")
@@ -70,7 +70,7 @@ class SavedState(NamedTuple):
 
     n_draws: int
     state: Any
-    moments: RunningMoments | None = None  # of all draws, where not all are stored
+    moments: RunningSummary | RunningMoments | None = None  # of all draws, where not all are stored
 
 
 class ChainFolder:
@@ -138,7 +138,7 @@ class ChainFolder:
             return SavedState(number, state, moments)
         return None
 
-    def last_moments(self) -> RunningMoments | None:
+    def last_moments(self) -> RunningSummary | RunningMoments | None:
         """Return the moments beside the last state; None where there are none.
 
         The state itself is not read, as it may name what only its step method has.
@@ -148,7 +148,7 @@ class ChainFolder:
                 arrays, content = read_arrays(self._state_path(number))
             except UNREADABLE:
                 continue
-            moments: RunningMoments | None = from_plain(content["state"]["tuple"][1], arrays)
+            moments: RunningSummary | RunningMoments | None = from_plain(content["state"]["tuple"][1], arrays)
             return moments
         return None
 

@@ -25,7 +25,7 @@ from pymc_sgld.checkpoints.run_folder import (
     locked,
     open_folder,
 )
-from pymc_sgld.checkpoints.running_moments import RunningMoments
+from pymc_sgld.checkpoints.running_moments import RunningMoments, RunningSummary
 from pymc_sgld.types import Point
 from pymc_sgld.validate import check_integer, check_positive
 
@@ -138,7 +138,7 @@ class CheckpointedStep(BlockedStep):
         self._lock: FileLock | None = None
         self._state: Any = None  # that the chain is continued from
         self._stored = self._done = self._tune = self._total = 0
-        self._moments: RunningMoments | None = None
+        self._moments: RunningSummary | RunningMoments | None = None
         self._block: DrawBlock | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -188,7 +188,7 @@ class CheckpointedStep(BlockedStep):
         )
         self._state, self._stored, self._done, self._block = None, 0, 0, None
         self._tune, self._total = tune, tune + draws
-        self._moments = RunningMoments() if self.thin > 1 else None
+        self._moments = RunningSummary() if self.thin > 1 else None
         if saved is not None:
             self._state = continued(
                 saved.state, tune, draws * self.thin, self.inside.chain.settings

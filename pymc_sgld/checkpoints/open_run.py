@@ -12,10 +12,12 @@ import numpy as np
 from pymc_sgld import records
 from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock
 from pymc_sgld.checkpoints.run_folder import RunFolder, open_folder
+from pymc_sgld.checkpoints.running_moments import RunningSummary
 from pymc_sgld.types import Array
 
 _log = logging.getLogger("pymc.sgld")
 
+_PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _OF_KEY = 32  # letters of the name of a chain that PyMC did not number
 
 
@@ -83,7 +85,7 @@ def open_run(path: str | os.PathLike[str]) -> Any:
 
 
 def add_moments(tree: Any, run: RunFolder, chains: Mapping[int, Path]) -> None:
-    """Add means and sds of all draws to a result, where a run has not stored all of them.
+    """Add moments of all draws to a result, where a run has not stored all of them.
 
     Parameters
     ----------
@@ -98,9 +100,21 @@ def add_moments(tree: Any, run: RunFolder, chains: Mapping[int, Path]) -> None:
     known = {number: of for number, of in moments.items() if of is not None and of.count}
     if not known:
         return
-    variables = {}
+    variables, quantiles = {}, {number: _quantiles_of(of) for number, of in known.items()}
+    moments_named = ["mean", "sd"]
+    if all(of is not None for of in quantiles.values()):
+        moments_named += [f"quantile {probability}" for probability in _PROBABILITIES]
     for name in run.manifest["variables"]:
-        arrays = np.stack([np.stack([of.means[name], of.sds[name]]) for of in known.values()])
+        arrays = np.stack(
+            [
+                np.stack(
+                    [of.means[name], of.sds[name], *_of_variable(quantiles[number], name)][
+                        : len(moments_named)
+                    ]
+                )
+                for number, of in known.items()
+            ]
+        )
         own = run.manifest["dims"].get(name)
         own = own or [f"{name}_dim_{number}" for number in range(arrays.ndim - 2)]
         variables[name] = (("chain", "moment", *own), arrays)
@@ -110,12 +124,21 @@ def add_moments(tree: Any, run: RunFolder, chains: Mapping[int, Path]) -> None:
         variables,
         coords={
             "chain": list(known),
-            "moment": ["mean", "sd"],
+            "moment": moments_named,
             **{dim: labels for dim, labels in coords.items() if dim in used},
         },
         attrs={"draws": [of.count for of in known.values()], "thin": run.manifest["thin"]},
     )
     tree[records.ALL_DRAWS] = xr.DataTree(dataset=dataset)
+
+
+def _quantiles_of(moments: Any) -> dict[str, Array] | None:
+    """Return quantiles of all draws; None of many variables, and of a run without them."""
+    return moments.quantiles(_PROBABILITIES) if isinstance(moments, RunningSummary) else None
+
+
+def _of_variable(quantiles: dict[str, Array] | None, name: str) -> list[Array]:
+    return [] if quantiles is None else list(quantiles[name])
 
 
 def most_draws(stops: Mapping[int, int]) -> tuple[list[int], int]:

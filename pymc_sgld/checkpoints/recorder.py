@@ -11,7 +11,7 @@ import numpy as np
 
 from pymc_sgld.checkpoints.chain_folder import ChainFolder, DrawBlock, SavedState
 from pymc_sgld.checkpoints.plain_data import NotPlain
-from pymc_sgld.checkpoints.running_moments import RunningMoments
+from pymc_sgld.checkpoints.running_moments import RunningMoments, RunningSummary
 from pymc_sgld.types import Array, Point
 
 _log = logging.getLogger("pymc.sgld")
@@ -58,7 +58,7 @@ class Recorder:
         point: Point,
         statistics: dict[str, Any],
         state: Any,
-        moments: RunningMoments | None = None,
+        moments: RunningSummary | RunningMoments | None = None,
     ) -> None:
         """Take in a draw, and the state and the moments after it.
 

@@ -57,6 +57,10 @@ def test_moments_are_those_of_all_draws(every, thinned):
         mean, sd = group[name].sel(moment="mean"), group[name].sel(moment="sd")
         np.testing.assert_allclose(mean, values.mean("draw"), rtol=1e-12)
         np.testing.assert_allclose(sd, values.std("draw", ddof=1), rtol=1e-10)
+        for probability in (0.05, 0.25, 0.5, 0.75, 0.95):  # of sixty draws they are exact
+            quantile = group[name].sel(moment=f"quantile {probability}")
+            expected = values.quantile(probability, "draw").drop_vars("quantile")
+            np.testing.assert_allclose(quantile, expected, rtol=1e-10)
     assert (abs(thinned.posterior["mu"].mean("draw") - group["mu"].sel(moment="mean")) > 1e-6).all()
 
 
@@ -79,6 +83,13 @@ def test_processes_of_their_own(thinned, tmp_path):
     np.testing.assert_array_equal(tree["all_draws"]["mu"], thinned["all_draws"]["mu"])
 
 
+def test_no_quantiles_of_many_entries_or_of_an_older_run(monkeypatch, tmp_path):
+    monkeypatch.setattr("pymc_sgld.checkpoints.running_moments._MOST_ENTRIES", 3)
+    with MODEL:
+        tree = sample(draws=MADE, thin=THIN, checkpoint=tmp_path)
+    assert tree["all_draws"]["moment"].values.tolist() == ["mean", "sd"]
+
+
 def test_by_pm_sample(thinned, tmp_path):
     with MODEL:
         step = psg.SGLD(step_size=1e-3, steps_per_draw=5, verify=False)
@@ -90,7 +101,7 @@ def test_by_pm_sample(thinned, tmp_path):
         with pytest.raises(ValueError, match="thin: 4 in the run, 2 now"):
             psg.CheckpointedStep(step.inside, tmp_path, thin=2, resume=True)
     assert_same(thinned, tree)
-    assert psg.open_run(tmp_path)["all_draws"]["mu"].shape == (CHAINS, 2, 2)
+    assert psg.open_run(tmp_path)["all_draws"]["mu"].shape == (CHAINS, 7, 2)
 
 
 def test_what_is_refused(tmp_path):
