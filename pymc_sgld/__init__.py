@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymc_sgld import gradient_estimators, preconditioners, schedules, step_methods
 from pymc_sgld.annealing import Annealing, anneal
-from pymc_sgld.checkpoints import CheckpointedStep, open_run
+from pymc_sgld.checkpoints import CheckpointedStep, draws_to_zarr, open_run
 from pymc_sgld.model_graph import RowError, RowModel, register_row_rule, row_model
 from pymc_sgld.posterior import (
     Check,
@@ -46,6 +46,7 @@ __all__ = [
     "columns",
     "compare",
     "comparison",
+    "draws_to_zarr",
     "gradient_estimators",
     "latent_posterior",
     "marginal_model",

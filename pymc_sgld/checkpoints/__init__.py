@@ -10,6 +10,7 @@ from pymc_sgld.checkpoints.dead_chains import (
 )
 from pymc_sgld.checkpoints.open_run import open_run
 from pymc_sgld.checkpoints.run_folder import RunFolder, open_folder
+from pymc_sgld.checkpoints.zarr_store import draws_to_zarr
 
 __all__ = [
     "LOST",
@@ -21,6 +22,7 @@ __all__ = [
     "asked_checkpoint",
     "chains_as_numbered",
     "draws_of_others",
+    "draws_to_zarr",
     "open_folder",
     "open_run",
 ]

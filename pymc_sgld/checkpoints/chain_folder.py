@@ -148,7 +148,9 @@ class ChainFolder:
                 arrays, content = read_arrays(self._state_path(number))
             except UNREADABLE:
                 continue
-            moments: RunningSummary | RunningMoments | None = from_plain(content["state"]["tuple"][1], arrays)
+            moments: RunningSummary | RunningMoments | None = from_plain(
+                content["state"]["tuple"][1], arrays
+            )
             return moments
         return None
 

@@ -45,8 +45,6 @@ def open_run(path: str | os.PathLike[str]) -> Any:
     ValueError
         Where its files are of another format, or there is no draw yet.
     """
-    from arviz_base import from_dict  # as long to load as PyMC
-
     run = open_folder(path)
     chains = {
         number: ChainFolder(place).readable_blocks()
@@ -66,22 +64,40 @@ def open_run(path: str | os.PathLike[str]) -> Any:
     groups: dict[str, dict[str, Array]] = {}
     for prefix, first, stop in (("warmup_", 0, min(tune, length)), ("", tune, length)):
         if first < stop:
-            drawn = [_between(chains[number], first, stop) for number in kept]
-            posterior = [{**block.values, **block.posterior} for block in drawn]
-            groups[f"{prefix}posterior"] = _by_chain(posterior, run.manifest["variables"])
-            statistics = [block.statistics for block in drawn]
-            groups[f"{prefix}sample_stats"] = _by_chain(statistics, list(statistics[0]))
+            drawn = [between(chains[number], first, stop) for number in kept]
+            groups |= groups_of(run, drawn, prefix)
     paths = dict(enumerate_chains(run.chain_paths()))
+    tree = tree_of(run, groups, kept)
+    add_moments(tree, run, {number: paths[number] for number in kept})
+    return tree
+
+
+def groups_of(
+    run: RunFolder, drawn: Sequence[DrawBlock], prefix: str
+) -> dict[str, dict[str, Array]]:
+    """Return variables and statistics of draws of several chains, by group and name."""
+    posterior = [{**block.values, **block.posterior} for block in drawn]
+    statistics = [block.statistics for block in drawn]
+    return {
+        f"{prefix}posterior": _by_chain(posterior, run.manifest["variables"]),
+        f"{prefix}sample_stats": _by_chain(statistics, list(statistics[0])),
+    }
+
+
+def tree_of(
+    run: RunFolder, groups: Mapping[str, Mapping[str, Array]], chains: Sequence[int]
+) -> Any:
+    """Return groups of draws as a tree, with the dims and coords of the run."""
+    from arviz_base import from_dict  # as long to load as PyMC
+
     about = {records.SAMPLER: run.manifest["sampler"], "inference_library": "pymc_sgld"}
-    tree = from_dict(
+    return from_dict(
         groups,
-        coords={**run.manifest["coords"], "chain": kept},
+        coords={**run.manifest["coords"], "chain": list(chains)},
         dims=run.manifest["dims"],
         save_warmup=True,
         attrs={name: about for name in groups if name.endswith("posterior")},
     )
-    add_moments(tree, run, {number: paths[number] for number in kept})
-    return tree
 
 
 def add_moments(tree: Any, run: RunFolder, chains: Mapping[int, Path]) -> None:
@@ -164,8 +180,8 @@ def enumerate_chains(paths: Sequence[Path]) -> list[tuple[int, Path]]:
     return [*found, *enumerate(others, len(found))]
 
 
-def _between(blocks: Sequence[DrawBlock], first: int, stop: int) -> DrawBlock:
-    """Return the draws of some blocks as one."""
+def between(blocks: Sequence[DrawBlock], first: int, stop: int) -> DrawBlock:
+    """Return draws of some blocks as one, numbered from the first of these."""
     kinds: dict[str, dict[str, Array]] = {}
     for kind in ("values", "posterior", "statistics"):
         names = list(getattr(blocks[0], kind))

@@ -58,7 +58,9 @@ class QuantileSketch:
     def quantiles(self, probabilities: Array) -> Array:
         """Return quantiles, shape (n_probabilities, n_dim), as NumPy's of few draws."""
         values = np.array([number for level in self.levels for number in level])
-        weights = np.repeat([2.0**height for height in range(len(self.levels))], [*map(len, self.levels)])
+        weights = np.repeat(
+            [2.0**height for height in range(len(self.levels))], [*map(len, self.levels)]
+        )
         order = np.argsort(values, axis=0)
         in_order, by_rank = np.take_along_axis(values, order, axis=0), weights[order]
         middles = np.cumsum(by_rank, axis=0) - by_rank / 2 - 0.5

@@ -37,8 +37,8 @@ class RandomBlocks(Independent):
 
     with :math:`\rho` the correlation of the rows' gradients within blocks of b rows: 0 of rows
     in random order, 1 where a block holds one kind of rows. It is measured before sampling
-    (:func:`pymc_sgld.tuning.between_blocks`). Of a group that has no more rows than a buffer all are
-    permuted.
+    (:mod:`pymc_sgld.tuning.between_blocks`). Of a group that has no more rows than a buffer all
+    are permuted.
 
     Parameters
     ----------

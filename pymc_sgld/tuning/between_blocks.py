@@ -148,8 +148,8 @@ def _say(
     instead = "Leave scratch out, so that rows are written once in random order."
     if compensates:
         raise TuningError(
-            f"{sorted_rows}, for many steps the same: it cannot be taken out of the injected noise. "
-            f"{instead}"
+            f"{sorted_rows}, the same for many steps: that cannot be taken out of the injected "
+            f"noise. {instead}"
         )
     if block_function not in _told:
         _told.add(block_function)

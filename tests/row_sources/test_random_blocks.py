@@ -165,7 +165,7 @@ def test_auto_takes_a_source_in_random_order_and_refuses_a_sorted_one(file, too_
     kind, path = file
     model, data = mean_and_scale(), {"y": path}
     if kind == "sorted":
-        with pytest.raises(Exception, match=r"cannot be taken out of the injected noise"):
+        with pytest.raises(Exception, match=r"that cannot be taken out of the injected noise"):
             psg.sample("auto", model=model, data=data, **RUN)
         return
     idata = psg.sample("auto", model=model, data=data, **RUN)
