@@ -35,7 +35,7 @@ from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto, generator_before
-from pymc_sgld.step_methods.auto_latents import without_latents
+from pymc_sgld.step_methods.auto_latents import WithoutLatents, without_latents
 from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
@@ -132,11 +132,10 @@ def sample(
         Of the sampler, as are the next four: see
         :class:`pymc_sgld.step_methods.StochasticGradientStep`.
     latents : {"auto", "quadrature", False}, default "auto"
-        What is done with variables that have an entry for each row, one or two a row.
-        "quadrature": they are integrated out, with as many nodes as leave posterior means off by
-        less than .02 standard deviations (:func:`pymc_sgld.marginal_model`); the draws are those
-        of the other variables. "auto": so too, where minibatches are taken; a model that is left
-        to NUTS is sampled as written. False: the model is refused.
+        Of variables with one or two entries for each row. "quadrature": they are integrated out,
+        which leaves posterior means off by less than .02 standard deviations
+        (:func:`pymc_sgld.marginal_model`). "auto": so too, where minibatches are taken; a model
+        that is left to NUTS is sampled as written. False: the model is refused.
     noise_compensation, target_bias, steps_per_draw, verify
     data : dict of str to source, or a table, optional
         Rows that are not in the model: it is written on `pm.Data` of a row or two, whose values
@@ -242,15 +241,16 @@ def sample(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
         )
         for_step.pop("recentre", None)
-    left_out, known = sampler == "auto" and not for_step, dict[str, Any]()
+    left_out, begun = sampler == "auto" and not for_step, WithoutLatents(model)
     if data is None:
         mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
-        model, known = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
+        begun = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
+    model, known, read = begun
     of_run = _run_of(
         own, for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace}, model, written
     )
     if left_out:
-        reading = read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
+        reading = read or read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts and not (written and written.resumes):
             _log.info(f"NUTS is taken: {reading.why_nuts}")
             return _nuts(of_run, reading.why_nuts, known)

@@ -12,7 +12,7 @@ import pymc_sgld as psg
 
 from pymc_sgld import records
 from pymc_sgld.model_graph import RowError, read_rows
-from pymc_sgld.model_graph.latents.number_of_nodes import shift_of_means
+from pymc_sgld.model_graph.latents.number_of_nodes import ShiftOfMeans
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 from pymc_sgld.model_graph.latents.row_latents import row_latents
 from pymc_sgld.step_methods import auto_latents
@@ -67,7 +67,7 @@ def test_rows_that_are_nearly_gaussian_take_few_nodes(narrow):
 def test_the_error_that_is_said_is_that_of_the_mode(narrow, at_mode):
     """Against modes of the marginal density with 41 nodes, by Newton steps on all rows."""
     (position, covariance), rng = at_mode, np.random.default_rng(2)
-    said = shift_of_means(narrow.taken, 3, position[None], covariance, rng)
+    said = ShiftOfMeans(narrow.taken, position[None], covariance, rng).of(3)
     gradients = []
     for nodes in (3, 41):
         rule = QuadratureRule.gauss_hermite(nodes, 1)
@@ -83,7 +83,7 @@ def test_the_error_that_is_said_is_that_of_the_mode(narrow, at_mode):
 def test_the_check_sees_means_that_integration_biased(narrow, at_mode, nodes, is_biased):
     """One node is the Laplace approximation; draws of its posterior, and of that by nine nodes."""
     (position, covariance), rng = at_mode, np.random.default_rng(3)
-    off = shift_of_means(narrow.taken, nodes, position[None], covariance, rng).by_parameter
+    off = ShiftOfMeans(narrow.taken, position[None], covariance, rng).of(nodes).by_parameter
     position = position + off * np.sqrt(np.diag(covariance))
     drawn = rng.multivariate_normal(position, covariance, (4, 100))
     by_name = {"base": drawn[..., 0], "slope": drawn[..., 1], "scale": np.exp(drawn[..., 2])}

@@ -15,9 +15,9 @@ from pymc_sgld.model_graph.latents.number_of_nodes import (
     LADDER,
     LARGEST_SHIFT,
     Shift,
+    ShiftOfMeans,
     more_nodes,
     nodes_for_likelihood,
-    shift_of_means,
 )
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 from pymc_sgld.model_graph.latents.row_latents import RowLatents, row_latents
@@ -103,13 +103,13 @@ class IntegratedPosterior:
         """Return it with nodes enough for the log-likelihood of all rows, at the mean, to .05."""
         return self.with_nodes(nodes_for_likelihood(self.taken, self.mean))
 
-    def shift(self, nodes: int, seed: int = 0) -> Shift:
-        """Return how far means are off that were drawn with so many nodes, measured at draws."""
+    def shifts(self, seed: int = 0) -> ShiftOfMeans:
+        """Return what measures, at some draws, how far numbers of nodes have means off."""
         flat = self.positions.reshape(-1, self.positions.shape[-1])
         places = flat[np.linspace(0, len(flat) - 1, _PLACES).round().astype(int)]
         covariance = np.atleast_2d(np.cov(flat, rowvar=False))
         generator = np.random.default_rng(seed)
-        return shift_of_means(self.taken, nodes, places, covariance, generator)
+        return ShiftOfMeans(self.taken, places, covariance, generator)
 
     def for_scores(self, posterior: xr.Dataset) -> ForScores:
         """Return a model by more nodes than the draws were made with, and how far off these are.
@@ -120,9 +120,9 @@ class IntegratedPosterior:
             With the number of nodes as an attribute, if the run wrote it down; else the first
             number that is enough is taken for it.
         """
-        own = posterior.attrs.get(records.NODES)
+        own, shifts = posterior.attrs.get(records.NODES), self.shifts()
         for nodes in LADDER if own is None else [int(own)]:
-            shift = self.shift(nodes)
+            shift = shifts.of(nodes)
             if shift.bound < LARGEST_SHIFT:
                 break
         model = self.with_nodes(more_nodes(nodes))

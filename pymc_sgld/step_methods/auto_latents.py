@@ -16,12 +16,12 @@ from pymc_sgld.model_graph.latents.number_of_nodes import (
     LADDER,
     LARGEST_SHIFT,
     Shift,
-    shift_of_means,
+    ShiftOfMeans,
 )
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
 from pymc_sgld.model_graph.latents.row_latents import RowLatents, row_latents
 from pymc_sgld.model_graph.latents.unseen import hardly_told, refuse_flat_likelihood
-from pymc_sgld.step_methods.auto_nuts import read_for_auto
+from pymc_sgld.step_methods.auto_nuts import Reading, read_for_auto
 from pymc_sgld.tuning import find_laplace
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_arguments, check_one_of
@@ -30,8 +30,28 @@ _log = logging.getLogger("pymc.sgld")
 
 WAYS = ("auto", "quadrature")
 _TO_SEARCH = 9
+# Numbers of all rows at all nodes beyond which the search for a mode is compiled.
+_MOST_BY_NUMPY = 1_000_000
+_PYTHON = "FAST_COMPILE"
 _ROUNDS = 3  # of a mode of what rows share, and the modes of the latents there
 _ROUND_OVER = 0.1  # posterior standard deviations from one to the next
+
+
+class WithoutLatents(NamedTuple):
+    """A model to be sampled, and what is known of it already.
+
+    Attributes
+    ----------
+    model : pm.Model
+    attributes : dict
+        Of the posterior: what was integrated out.
+    reading : Reading or None
+        For "auto", where latents were integrated out since minibatches are taken.
+    """
+
+    model: pm.Model
+    attributes: dict[str, Any] = {}  # noqa: RUF012, nobody writes into it
+    reading: Reading | None = None
 
 
 class IntegratedModel(NamedTuple):
@@ -41,6 +61,7 @@ class IntegratedModel(NamedTuple):
     taken: RowLatents
     nodes: int
     shift: Shift
+    reading: Reading | None = None  # for "auto", where it was to choose
 
     def in_words(self) -> str:
         """Return what was integrated out, and the error that is left."""
@@ -62,20 +83,20 @@ def without_latents(
     nuts_draws: int,
     random_seed: Any,
     mode: Any,
-) -> tuple[pm.Model, dict[str, Any]]:
+) -> WithoutLatents:
     """Integrate latents of rows out where that is wanted and needed; say in words what was done.
 
-    The arguments are those of :func:`integrated_where_wanted`. What was done is returned as
-    attributes of the posterior.
+    The arguments are those of :func:`integrated_where_wanted`.
     """
     if latents is not False:
         check_one_of("latents", latents, WAYS, hint="or False")
     integrated = integrated_where_wanted(model, latents, rows, random_seed, mode, nuts_draws)
     if integrated is None:
-        return model, {}
+        return WithoutLatents(model)
     words = integrated.in_words()
     _log.info(words)
-    return integrated.model, {records.INTEGRATED: words, records.NODES: integrated.nodes}
+    known = {records.INTEGRATED: words, records.NODES: integrated.nodes}
+    return WithoutLatents(integrated.model, known, integrated.reading)
 
 
 def integrated_where_wanted(
@@ -113,20 +134,27 @@ def integrated_where_wanted(
         if latents == "auto":
             return None  # `row_model` says what it cannot take
         raise
+    reading = None
     if may_be_nuts:
         marginal = taken.marginal_model(QuadratureRule.gauss_hermite(_TO_SEARCH, taken.n_latents))
-        if read_for_auto(marginal, draws=nuts_draws, tune=None).why_nuts:
+        reading = read_for_auto(marginal, draws=nuts_draws, tune=None)
+        if reading.why_nuts:
             return None
     seed = random_seed
     if isinstance(seed, np.random.Generator):
         [seed] = seed.spawn(1)
     try:
-        return integrate_latents(taken, np.random.default_rng(seed), mode)
+        done = integrate_latents(taken, np.random.default_rng(seed), mode)
     except RowError as error:
         if not may_be_nuts:
             raise
         _log.warning(f"Latents of rows are not integrated out. {error}")
         return None
+    if reading is None:
+        return done
+    # what NUTS costs hardly depends on the number of nodes: it is not measured again
+    own = reading._replace(row_model=read_rows(done.model, allow_no_rows=True))
+    return done._replace(reading=own)
 
 
 def _may_have_latents(model: pm.Model) -> bool:
@@ -144,7 +172,7 @@ def integrate_latents(
 ) -> IntegratedModel:
     """Integrate the latents of rows out, with as many nodes as the number of rows asks for.
 
-    See :func:`pymc_sgld.model_graph.latents.number_of_nodes.shift_of_means`.
+    See :class:`pymc_sgld.model_graph.latents.number_of_nodes.ShiftOfMeans`.
 
     Parameters
     ----------
@@ -161,11 +189,12 @@ def integrate_latents(
     refuse_flat_likelihood(taken, taken.shared.initial_point())
     position, covariance, point = _mode_of_shared(taken, generator, mode)
     _refuse_several_modes(taken, point)
-    hardly = hardly_told(taken, point, covariance)
+    hardly = hardly_told(taken, position, covariance)
     if hardly is not None:
         _log.warning(hardly.in_words(taken))
+    shifts = ShiftOfMeans(taken, position[None], covariance, generator)
     for nodes in LADDER:
-        shift = shift_of_means(taken, nodes, position[None], covariance, generator)
+        shift = shifts.of(nodes)
         if shift.bound < LARGEST_SHIFT:
             rule = QuadratureRule.gauss_hermite(nodes, taken.n_latents)
             return IntegratedModel(taken.marginal_model(rule), taken, nodes, shift)
@@ -188,11 +217,11 @@ def _mode_of_shared(
     point = taken.shared.initial_point()
     taken.move_starts(point)
     model = taken.marginal_model(QuadratureRule.gauss_hermite(_TO_SEARCH, taken.n_latents))
-    row_model = read_rows(model)
+    row_model, few = read_rows(model), taken.n_rows * _TO_SEARCH**taken.n_latents < _MOST_BY_NUMPY
     position = row_model.ravel(point)
     covariance = np.eye(len(position))
     for _ in range(_ROUNDS):
-        function = row_model.block_function(mode)
+        function = row_model.block_function(_PYTHON if few and mode is None else mode)
         laplace = find_laplace(function, position, generator)
         moved = np.linalg.solve(laplace.covariance, laplace.position - position)
         far = float(np.sqrt(max((laplace.position - position) @ moved, 0.0) / len(position)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,14 +54,8 @@ def more_nodes(nodes: int) -> int:
     return max(2 * nodes + 1, _LEAST_COMPARED)
 
 
-def shift_of_means(
-    taken: RowLatents,
-    nodes: int,
-    positions: Array,
-    covariance: Array,
-    generator: np.random.Generator,
-) -> Shift:
-    r"""Return how far a number of nodes leaves posterior means off.
+class ShiftOfMeans:
+    r"""How far numbers of nodes leave posterior means off.
 
     The error of a row's score adds up over rows: with :math:`\Sigma` the posterior's covariance and
     :math:`s^Q` the scores by Q nodes, posterior means are off by
@@ -75,8 +68,6 @@ def shift_of_means(
     ----------
     taken : RowLatents
         The starts near the modes of the rows.
-    nodes : int
-        Of each axis.
     positions : array, shape (n_positions, n_dim)
         Where scores are taken; the rows are shared out among them.
     covariance : array, shape (n_dim, n_dim)
@@ -84,28 +75,45 @@ def shift_of_means(
     generator : numpy.random.Generator
         Chooses rows.
     """
-    n_rows = min(_ROWS, taken.n_rows)
-    chosen = generator.choice(taken.n_rows, n_rows, replace=False)
-    parts = np.array_split(chosen, min(max(_PARTS, len(positions)), n_rows))
-    few, many = (_scores(taken, q, positions, parts) for q in (nodes, more_nodes(nodes)))
-    shifts = (few - many) @ covariance / np.sqrt(np.diag(covariance))
-    sampled = 1 - n_rows / taken.n_rows if len(positions) == 1 else 1.0  # all rows have no error
-    return Shift(shifts.mean(axis=0), np.sqrt(sampled / len(parts)) * shifts.std(axis=0, ddof=1))
 
+    def __init__(
+        self,
+        taken: RowLatents,
+        positions: Array,
+        covariance: Array,
+        generator: np.random.Generator,
+    ) -> None:
+        n_rows = min(_ROWS, taken.n_rows)
+        chosen = generator.choice(taken.n_rows, n_rows, replace=False)
+        self._taken, self._positions, self._covariance = taken, positions, covariance
+        self._parts = np.array_split(chosen, min(max(_PARTS, len(positions)), n_rows))
+        # all rows at one place have no error
+        self._sampled = 1 - n_rows / taken.n_rows if len(positions) == 1 else 1.0
+        self._known: dict[int, Array] = {}
 
-def _scores(taken: RowLatents, nodes: int, positions: Array, parts: Sequence[Array]) -> Array:
-    """Return the gradient from each part of the rows, as an estimate of all; (n_parts, n_dim)."""
-    rule = QuadratureRule.gauss_hermite(nodes, taken.n_latents)
-    row_model = read_rows(taken.marginal_model(rule))
-    function = row_model.block_function(_PYTHON["mode"])
-    [mine] = {term.group for term in row_model.terms if term.name == taken.potential}
-    blocks = [np.arange(group.total_size) for group in row_model.groups]
-    scores = []
-    for number, rows in enumerate(parts):
-        blocks[mine] = rows
-        position = positions[number % len(positions)].astype(function.dtype)
-        scores.append(function.batch(position, blocks)[1])
-    return np.array(scores)
+    def of(self, nodes: int) -> Shift:
+        """Return the shift of a number of nodes of each axis."""
+        apart = self._scores(nodes) - self._scores(more_nodes(nodes))
+        shifts = apart @ self._covariance / np.sqrt(np.diag(self._covariance))
+        error = np.sqrt(self._sampled / len(self._parts)) * shifts.std(axis=0, ddof=1)
+        return Shift(shifts.mean(axis=0), error)
+
+    def _scores(self, nodes: int) -> Array:
+        """Return gradients from each part of the rows, as estimates of all; (n_parts, n_dim)."""
+        if nodes not in self._known:
+            rule = QuadratureRule.gauss_hermite(nodes, self._taken.n_latents)
+            row_model = read_rows(self._taken.marginal_model(rule))
+            function = row_model.block_function(_PYTHON["mode"])
+            potential = self._taken.potential
+            [mine] = {term.group for term in row_model.terms if term.name == potential}
+            blocks = [np.arange(group.total_size) for group in row_model.groups]
+            scores = []
+            for number, rows in enumerate(self._parts):
+                blocks[mine] = rows
+                position = self._positions[number % len(self._positions)]
+                scores.append(function.batch(position.astype(function.dtype), blocks)[1])
+            self._known[nodes] = np.array(scores)
+        return self._known[nodes]
 
 
 def nodes_for_likelihood(taken: RowLatents, point: Any) -> int:

@@ -14,6 +14,7 @@ from pymc_sgld.model_graph.rewrite.errors import RowError
 from pymc_sgld.types import Array
 
 _FLAT = 1e-10  # slope of a log-likelihood, in unconstrained latents
+_STEP = 1e-4  # of differences, in posterior standard deviations
 _SHARE = 0.5  # of the precision of a direction that is the prior's
 
 
@@ -68,32 +69,45 @@ class HardlyTold(NamedTuple):
         )
 
 
-def hardly_told(
-    taken: RowLatents, point: Mapping[str, Any], covariance: Array
-) -> HardlyTold | None:
+def hardly_told(taken: RowLatents, position: Array, covariance: Array) -> HardlyTold | None:
     """Return a direction that the prior tells more of than the data, at a mode; None if none.
 
     Parameters
     ----------
     taken : RowLatents
-    point : dict of str to array
-        The mode of what rows share, by name.
+    position : array, shape (n_dim,)
+        The mode of what rows share.
     covariance : array, shape (n_dim, n_dim)
         Of the posterior there.
     """
     shared = taken.shared
     if shared.observed_RVs or shared.potentials:
         return None  # its density is not the prior alone
-    hessian = shared.compile_d2logp(mode="FAST_COMPILE", negate_output=False)
-    precision = np.atleast_2d(-hessian(point))
+    start = shared.initial_point()
+    shapes = {value.name: np.shape(start[value.name]) for value in shared.value_vars}
+    slope = shared.compile_dlogp(mode="FAST_COMPILE")
     factor = np.linalg.cholesky(covariance)
-    shares, directions = np.linalg.eigh(factor.T @ precision @ factor)
+
+    def along(direction: Array, step: float) -> Array:
+        return np.asarray(slope(_by_name(position + step * direction, shapes)))
+
+    # minus the prior's second derivatives, in units of the posterior, by differences
+    bends = [(along(one, -_STEP) - along(one, _STEP)) / (2 * _STEP) for one in factor.T]
+    curvature = np.array(bends) @ factor
+    shares, directions = np.linalg.eigh((curvature + curvature.T) / 2)
     if not shares[-1] > _SHARE:
         return None
-    along = np.abs(factor @ directions[:, -1]) / np.sqrt(np.diag(covariance))
+    weight = np.abs(factor @ directions[:, -1]) / np.sqrt(np.diag(covariance))
     names = [
         variable.name
-        for variable in shared.free_RVs
-        for _ in range(np.size(point[shared.rvs_to_values[variable].name]))
+        for variable, shape in zip(shared.free_RVs, shapes.values(), strict=True)
+        for _ in range(int(np.prod(shape)))
     ]
-    return HardlyTold(names[int(np.argmax(along))], float(min(shares[-1], 1.0)))
+    return HardlyTold(names[int(np.argmax(weight))], float(min(shares[-1], 1.0)))
+
+
+def _by_name(position: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Return the parts of a position by name."""
+    sizes = [int(np.prod(shape)) for shape in shapes.values()]
+    parts = np.split(position, np.cumsum(sizes)[:-1])
+    return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
