@@ -35,7 +35,7 @@ from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto, generator_before
-from pymc_sgld.step_methods.auto_latents import WithoutLatents, without_latents
+from pymc_sgld.step_methods.auto_latents import without_latents
 from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
@@ -241,10 +241,9 @@ def sample(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
         )
         for_step.pop("recentre", None)
-    left_out, begun = sampler == "auto" and not for_step, WithoutLatents(model)
-    if data is None:
-        mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
-        begun = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
+    left_out, latents = sampler == "auto" and not for_step, data is None and latents
+    mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
+    begun = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
     model, known, read = begun
     of_run = _run_of(
         own, for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace}, model, written
