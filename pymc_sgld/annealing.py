@@ -173,7 +173,8 @@ def anneal(
     check_one_of("sampler", sampler, annealers())
     check_integer("chains", chains, at_least=1)
     checked = check_arguments(
-        draws=draws, steps_per_draw=steps_per_draw, cores=cores, batch_size=batch_size,
+        chains=chains, draws=draws, steps_per_draw=steps_per_draw, cores=cores,
+        batch_size=batch_size,
         polish=polish, random_seed=random_seed, initvals=initvals, progressbar=progressbar,
         backend=backend, compile_kwargs=compile_kwargs,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pymc as pm
 
 from pymc_sgld.checkpoints import OF_A_SESSION, Checkpoint, open_folder
 from pymc_sgld.sampling import sample
-from pymc_sgld.validate import check_integer
+from pymc_sgld.validate import check_arguments, check_integer
 
 
 def resume(
@@ -59,6 +59,7 @@ def resume(
     >>> with model:
     ...     idata = psg.resume("run/")
     """
+    check_arguments(chains=chains, **({} if draws is None else {"draws": draws}))
     run = open_folder(path)
     of_run = {name: session.pop(name) for name in list(session) if name not in OF_A_SESSION}
     arguments = run.arguments(of_run)

@@ -36,20 +36,24 @@ from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto, generator_before
 from pymc_sgld.step_methods.auto_latents import without_latents
-from pymc_sgld.step_methods.auto_nuts import read_for_auto, why_not_tuned
+from pymc_sgld.step_methods.auto_nuts import (
+    OF_NUTS,
+    read_for_auto,
+    refuse_options_of_nuts,
+    why_not_tuned,
+)
 from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.step_methods.clock import Clock
-from pymc_sgld.step_methods.initial_values import check_initvals
+from pymc_sgld.step_methods.initial_values import check_coordinates, check_initvals
 from pymc_sgld.step_methods.progress import tuning_shown
 from pymc_sgld.step_methods.refusals import report_refusals
-from pymc_sgld.step_methods.registry import REGISTRY
+from pymc_sgld.step_methods.registry import REGISTRY, check_sampler
 from pymc_sgld.types import Array, Schedule
 from pymc_sgld.validate import (
     check_arguments,
     check_instance,
     check_known,
-    check_one_of,
     did_you_mean,
 )
 
@@ -154,9 +158,9 @@ def sample(
         warning says where they are sorted, and what that costs.
     check : bool, default True
         At the end measure how wide the draws are, for at most a tenth of the run's gradients (more
-        where that leaves a width in doubt: four times as many, then sixteen times), and warn where they are wider or narrower
-        than ``target_bias`` allows: see :func:`pymc_sgld.check`. Not with fewer than 100 draws or
-        more than 20,000 parameters.
+        where that leaves a width in doubt: four times as many, then sixteen times), and warn where
+        they are wider or narrower than ``target_bias`` allows: see :func:`pymc_sgld.check`. Not
+        with fewer than 100 draws or more than 20,000 parameters.
     checkpoint : str or path, optional
         Folder that the run is written to as it goes on, to be continued by
         :func:`pymc_sgld.resume` after whatever stopped it, and read by :func:`pymc_sgld.open_run`.
@@ -208,8 +212,7 @@ def sample(
     ...     idata = sample("sgld", batch_size=512)
     """
     arguments = {name: value for name, value in locals().items() if name != "model"}
-    _check_name(sampler)
-    check_one_of("sampler", sampler, REGISTRY)
+    check_sampler(sampler)
     shared = {
         "batch_size": batch_size, "rows": rows, "recentre": recentre, "step_size": step_size,
         "temperature": temperature, "gradient": gradient, "batches": batches,
@@ -229,8 +232,9 @@ def sample(
         compute_convergence_checks=compute_convergence_checks, keep_warning_stat=keep_warning_stat,
         return_inferencedata=return_inferencedata, idata_kwargs=idata_kwargs,
         nuts_sampler=nuts_sampler, nuts_sampler_kwargs=nuts_sampler_kwargs, mp_ctx=mp_ctx,
-        blas_cores=blas_cores,
+        blas_cores=blas_cores, progressbar_theme=progressbar_theme,
     )  # fmt: skip
+    refuse_options_of_nuts(sampler, for_pymc)
     own = check_arguments(
         draws=draws, var_names=var_names, callback=callback, backend=backend,
         compile_kwargs=compile_kwargs, check=check,
@@ -245,9 +249,7 @@ def sample(
     mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
     begun = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
     model, known, read = begun
-    of_run = _run_of(
-        own, for_pymc | {"progressbar_theme": progressbar_theme, "trace": trace}, model, written
-    )
+    of_run = _run_of(own, for_pymc | {"trace": trace}, model, written)
     if left_out:
         reading = read or read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts and not (written and written.resumes):
@@ -315,6 +317,7 @@ def _run_of(
     if own["var_names"] is not None:
         check_known("var_names", own["var_names"], [var.name for var in model.unobserved_RVs])
     check_initvals(model, for_pymc["initvals"], for_pymc["chains"])
+    check_coordinates(model)
     if for_pymc["trace"] is not None:
         from pymc.backends.zarr import ZarrTrace  # loads Zarr, where that is installed
 
@@ -369,7 +372,8 @@ def _minibatches(
 
 def _chains(run: _Run, step: Any, clock: Clock, in_one_process: Callable[[], bool]) -> Any:
     """Let PyMC run the chains; of those that die in their processes the others are kept."""
-    options, draws = run.for_pymc, run.draws // (run.checkpoint.thin if run.checkpoint else 1)
+    options = {name: value for name, value in run.for_pymc.items() if name not in OF_NUTS}
+    draws = run.draws // (run.checkpoint.thin if run.checkpoint else 1)
     tune = options.get("tune", step.default_tune_steps)
     seen = SeenChains(clock, tune + draws, in_one_process)
     try:
@@ -426,20 +430,6 @@ def _is_default(name: str, value: Any) -> bool:
     if value is default or isinstance(default, bool) or isinstance(value, bool):
         return value is default
     return isinstance(value, str | int | float) and value == default
-
-
-def _check_name(sampler: Any) -> None:
-    """Refuse a number of draws where PyMC's ``sample`` has it."""
-    if isinstance(sampler, int) and not isinstance(sampler, bool):
-        raise TypeError(
-            f"The first argument of sample is the name of a sampler, found {sampler!r}. Write "
-            f"sample(draws={sampler!r}), or sample('auto', {sampler!r})."
-        )
-    if isinstance(sampler, pm.Model):
-        raise TypeError(
-            "The first argument of sample is the name of a sampler, got a model. Write "
-            "sample(model=model), or sample('auto', model=model)."
-        )
 
 
 def check_rule_arguments(sampler: str, arguments: Iterable[str]) -> None:

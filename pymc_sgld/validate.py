@@ -14,6 +14,8 @@ from typing import Any, ClassVar, get_origin
 
 import numpy as np
 
+from rich.theme import Theme
+
 # What an argument must be; takes its name and value, returns the value as the library uses it.
 ArgumentRule = Callable[[str, Any], Any]
 
@@ -79,7 +81,8 @@ def check_names(name: str, value: Any) -> list[str]:
     """Return names as a list, or raise; a text is the name of one variable."""
     names = [value] if isinstance(value, str) else value
     allowed = "a list of names of variables"
-    if isinstance(names, Mapping) or not isinstance(names, Iterable):
+    scalar = isinstance(names, np.ndarray) and not names.ndim
+    if scalar or isinstance(names, Mapping | bytes) or not isinstance(names, Iterable):
         raise TypeError(f"{name} must be {allowed}, got {shown(value)}.")
     names = list(names)
     wrong = [one for one in names if not isinstance(one, str)]
@@ -157,7 +160,8 @@ def check_initial_values(name: str, value: Any) -> Any:
     )
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    scalar = isinstance(value, np.ndarray) and not value.ndim
+    if scalar or isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
         raise TypeError(f"{name} must be {allowed}, got {shown(value)}.")
     for one in value:
         if one is not None and not isinstance(one, Mapping):
@@ -245,7 +249,7 @@ def and_more(names: Iterable[str], most: int = 3) -> str:
 
 def _as_number(name: str, value: Any, allowed: str, hint: str) -> float:
     try:
-        if isinstance(value, bool | np.bool_ | str):
+        if isinstance(value, bool | np.bool_ | str | bytes):
             raise TypeError
         return float(value)
     except (TypeError, ValueError):
@@ -291,6 +295,10 @@ def _folder(name: str, value: Any) -> Any:
     return check_path(name, value, "True, False or the path of a folder")
 
 
+def _theme(name: str, value: Any) -> Any:
+    return check_instance(name, value, Theme, "a rich.theme.Theme, or left out")
+
+
 def _progressbar(name: str, value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return bool(value)
@@ -303,7 +311,7 @@ def _process_context(name: str, value: Any) -> Any:
 
 
 def _threads(name: str, value: Any) -> Any:
-    if value == "auto":
+    if isinstance(value, str) and value == "auto":
         return value
     return check_integer(name, value, at_least=1, hint="Or 'auto'.")
 
@@ -325,7 +333,7 @@ ARGUMENTS: dict[str, ArgumentRule] = {
     "draws": _whole(1, _MOST_DRAWS),
     **dict.fromkeys(("n_scored", "thin"), _whole(1)),
     **dict.fromkeys(("chains", "cores"), _optional(_whole(1, _MOST_CHAINS))),
-    **dict.fromkeys(("batch_size", "chunk", "n_init", "max_iterations"), _optional(_whole(1))),
+    **dict.fromkeys(("batch_size", "chunk", "n_init"), _optional(_whole(1))),
     "steps_per_draw": _optional(_whole(1, _MOST_DRAWS)),
     "tune": _optional(_whole(0, _MOST_DRAWS)),
     "jitter_max_retries": _optional(_whole(0)),
@@ -368,6 +376,7 @@ ARGUMENTS: dict[str, ArgumentRule] = {
     "mp_ctx": _optional(_process_context),
     "nuts_sampler": _optional(_one_of(*NUTS_SAMPLERS)),
     "progressbar": _progressbar,
+    "progressbar_theme": _optional(_theme),
     "random_seed": check_seed,
     "scratch": _folder,
     "seed": _whole(0),

@@ -109,7 +109,7 @@ def problem_of(
         kernel.noise_compensation,
         settings.step_size is None,
         settings.purpose,
-        labels,
+        labels or settings.labels,
         1 if settings.cycles is not None else settings.steps_per_draw,
         settings.transformed,
     )

@@ -26,6 +26,7 @@ class Settings:
     preconditioner: Any = PRECONDITIONERS["identity"]
     preconditioner_given: bool = False  # else chosen by the number of parameters
     support: Support = EVERYWHERE  # of the log-density
+    labels: tuple[str, ...] = ()  # of the parameters, for messages
     transformed: tuple[int, ...] = ()  # entries of the position that are variables with an end
 
     @property

@@ -68,8 +68,8 @@ def latent_posterior(
     ...     abilities = psg.latent_posterior(idata, rows=[0, 1, 2])
     """
     check_arguments(draws=draws, random_seed=random_seed)
-    taken = row_latents(chosen_model(model))
-    posterior = posterior_of(idata)
+    model, posterior = chosen_model(model), posterior_of(idata)
+    taken = row_latents(model)
     check_draws_of(taken.shared, posterior)
     refuse_nonfinite_draws(taken.shared, posterior)
     kept = np.unique(np.linspace(0, posterior.sizes["draw"] - 1, draws).round().astype(int))

@@ -27,6 +27,9 @@ class Columns:
     names: str | int | tuple[str | int, ...]
 
 
+_NO_ROWS = (bool, int, float, complex, bytes, type)
+
+
 def columns(source: Any, names: str | int | Sequence[str | int]) -> Columns:
     """Return columns of a table as a source of rows.
 
@@ -48,15 +51,22 @@ def columns(source: Any, names: str | int | Sequence[str | int]) -> Columns:
     >>> flights = "flights/"  # a folder of Parquet files
     >>> data = {"X": columns(flights, ["distance", "hour"]), "delay": columns(flights, "delay")}
     """
+    if isinstance(source, _NO_ROWS) or source is None or (isinstance(source, str) and not source):
+        raise TypeError(
+            "source of columns must be a path, a frame, an Arrow table or rows, got "
+            f"{shown(source)}."
+        )
     one_name = isinstance(names, str | int | np.integer) and not isinstance(names, bool)
     several: Any = [names] if one_name else names
     if isinstance(several, bytes | Mapping) or not isinstance(several, Iterable):
         raise TypeError(f"names of columns must be a name or a list of them, got {shown(names)}.")
     several = list(several)
     for name in several:
-        if isinstance(name, bool) or not isinstance(name, str | int | np.integer):
+        whole = isinstance(name, int | np.integer) and not isinstance(name, bool) and name >= 0
+        if not (whole or (isinstance(name, str) and name)):
             raise TypeError(
-                f"names of columns must be text or whole numbers, got {shown(name)} among them."
+                "names of columns must be text that is not empty, or whole numbers >= 0, got "
+                f"{shown(name)} among them."
             )
     if not several:
         raise ValueError("names of columns are empty: name at least one.")

@@ -1,7 +1,7 @@
 """When "auto" leaves a model to NUTS."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
@@ -13,6 +13,7 @@ from pymc_sgld.model_graph.density.finiteness import refuse_nonfinite_model
 from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
 from pymc_sgld.step_methods.nuts_cost import NutsCost, measured_cost, probe_of
 from pymc_sgld.tuning import TuningError
+from pymc_sgld.validate import shown
 
 # Seconds of a chain of NUTS: below, it is quick, and it is exact.
 NUTS_SECONDS = 10.0
@@ -27,6 +28,8 @@ _SECONDS_PER_NUMBER = 2e-9  # of data read
 _NUMBERS_OF_A_ROW = 10  # besides its data: link and log-density
 _TUNE = 1000
 
+OF_NUTS = ("nuts_sampler", "nuts_sampler_kwargs")  # arguments of ``pm.sample`` for NUTS alone
+
 # a model, the draws of a chain and the bound of its seconds to what NUTS costs
 Measure = Callable[[pm.Model, int, float], NutsCost]
 
@@ -34,6 +37,16 @@ Measure = Callable[[pm.Model, int, float], NutsCost]
 def measure_nuts(model: pm.Model, n_draws: int, bound: float) -> NutsCost:
     """Return what a chain of NUTS costs, measured by a short run."""
     return measured_cost(probe_of(model), n_draws, bound=bound)
+
+
+def refuse_options_of_nuts(sampler: str, given: Mapping[str, Any]) -> None:
+    """Raise where a sampler that is named was given options for NUTS, which it never takes."""
+    for name in OF_NUTS:
+        if sampler != "auto" and given[name] is not None:
+            raise TypeError(
+                f"{name}={shown(given[name])} is for models that sample('auto') leaves to NUTS, "
+                f"and {sampler!r} was named. Leave it out."
+            )
 
 
 class Reading(NamedTuple):

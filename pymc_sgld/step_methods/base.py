@@ -28,6 +28,7 @@ from pymc_sgld.chain.random_streams import draw_key
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.density.nonfinite_data import refuse_uncompilable
 from pymc_sgld.posterior import ScoreSource, position_labels
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.row_sources import SamplingScheme
@@ -238,6 +239,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         check_table(self.name, estimator, row_model, batch_sizes)
         check_noise_left(self.name, rule, row_model, batch_sizes)
         mode = sampling_mode(backend, asked_mode)
+        refuse_uncompilable(row_model, mode)
         self.vars = list(row_model.value_vars)
         self.rng = get_random_generator(rng)
         self.run_key = draw_key(self.rng.spawn(1)[0]) if rng is not None else _ANY_RUN
@@ -246,7 +248,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         self.labels = position_labels(row_model)
         if verify:
             verify_rows(row_model, mode, rng=np.random.default_rng(0))
-        asked = replace(within_support(settings(row_model.n_dim), row_model), purpose=purpose)
+        asked = within_support(settings(row_model.n_dim), row_model)
+        asked = replace(asked, purpose=purpose, labels=self.labels)
         parts = Parts(asked, row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))

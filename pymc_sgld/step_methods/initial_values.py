@@ -1,4 +1,4 @@
-"""Values that chains are to start at."""
+"""What a model has besides its density: values that chains are to start at, coordinates."""
 
 from typing import Any
 
@@ -7,6 +7,18 @@ import pymc as pm
 import pytensor
 
 from pymc_sgld.validate import check_one_of, did_you_mean, shown
+
+
+def check_coordinates(model: pm.Model) -> None:
+    """Refuse coordinates that no result can hold: xarray would say so after the last draw."""
+    for name, values in model.coords.items():
+        for value in values or ():
+            if isinstance(value, tuple | list | np.ndarray) and np.ndim(value):
+                raise ValueError(
+                    f"The coordinate {name!r} has {shown(value)} among its values, which results "
+                    "cannot hold: write one text or number for each, such as "
+                    f"{', '.join(map(str, value))!r}."
+                )
 
 
 def check_initvals(model: pm.Model, initvals: Any, chains: int | None = None) -> None:

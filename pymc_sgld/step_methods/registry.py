@@ -27,6 +27,7 @@ from pymc_sgld.samplers import (
 )
 from pymc_sgld.step_methods.auto import Auto
 from pymc_sgld.step_methods.base import StochasticGradientStep
+from pymc_sgld.validate import check_one_of
 
 __all__ = [
     "AMAGOLD",
@@ -308,3 +309,18 @@ def register() -> None:
     for step_method in REGISTRY.values():
         if step_method not in pm.step_methods.STEP_METHODS:
             pm.step_methods.STEP_METHODS.append(step_method)
+
+
+def check_sampler(sampler: Any) -> None:
+    """Refuse what is no name of a sampler, such as a number of draws, where PyMC has that."""
+    if isinstance(sampler, int) and not isinstance(sampler, bool):
+        raise TypeError(
+            f"The first argument of sample is the name of a sampler, found {sampler!r}. Write "
+            f"sample(draws={sampler!r}), or sample('auto', {sampler!r})."
+        )
+    if isinstance(sampler, pm.Model):
+        raise TypeError(
+            "The first argument of sample is the name of a sampler, got a model. Write "
+            "sample(model=model), or sample('auto', model=model)."
+        )
+    check_one_of("sampler", sampler, REGISTRY)

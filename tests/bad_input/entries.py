@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import xarray as xr
 
@@ -34,6 +35,24 @@ def other_model() -> pm.Model:
     with pm.Model() as another:
         pm.Normal("y", pm.Normal("mu"), 1, observed=np.zeros(N_ROWS))
     return another
+
+
+@cache
+def latent_model() -> pm.Model:
+    """Return a model of which every row has a variable of its own."""
+    with pm.Model() as shared:
+        mu = pm.Normal("mu", 0, 1)
+        z = pm.Normal("z", 0, 1, shape=N_ROWS)
+        pm.Poisson("y", pm.math.exp(mu + z), observed=np.arange(N_ROWS) % 4)
+    return shared
+
+
+def latent_draws(value: float = 0.5, n_draws: int = 20) -> xr.DataTree:
+    dataset = xr.Dataset(
+        {"mu": (("chain", "draw"), np.full((2, n_draws), value))},
+        coords={"chain": range(2), "draw": range(n_draws)},
+    )
+    return xr.DataTree.from_dict({"posterior": dataset})
 
 
 def draws(n_chains: int = 2, n_draws: int = 20, **changed: Any) -> xr.DataTree:
@@ -126,6 +145,15 @@ ENTRIES = {
     "resample": _resample,
     "tuning_table": lambda **given: psg.tuning_table(**given),
     "row_model": lambda **given: psg.row_model(**{"model": model(), **given}),
+    "latent_posterior": lambda **given: psg.latent_posterior(
+        **{"idata": latent_draws(), "model": latent_model(), **given}
+    ),
+    "marginal_model": lambda **given: psg.marginal_model(**{"model": latent_model(), **given}),
+    "resume": lambda **given: psg.resume(**{"path": "nowhere", **given}),
+    "open_run": lambda **given: psg.open_run(**given),
+    "columns": lambda **given: psg.columns(
+        **{"source": pd.DataFrame({"a": [1.0]}), "names": ["a"], **given}
+    ),
     "describe": lambda **given: psg.row_model(model()).describe(**given),
     "schedule": _schedule,
     "model": _build,

@@ -4,6 +4,9 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from pytensor import sparse
+from scipy.sparse import csr_matrix
+
 from tests.bad_input.table import Line
 
 N = 40
@@ -164,10 +167,61 @@ IMPOSSIBLE = {
     ),
 }  # fmt: skip
 
+
+def _columns(design, **coordinates):
+    """A regression on columns that are named, as users name them."""
+
+    def build():
+        for name, values in coordinates.items():
+            pm.modelcontext(None).add_coord(name, values)
+        beta = pm.Normal("beta", 0, 1, **({"dims": "column"} if coordinates else {"shape": 2}))
+        pm.Normal("y", design(beta), 1, observed=ZEROS)
+
+    return build
+
+
+def _no_variables():
+    pm.Normal("y", 0, 1, observed=ZEROS)
+
+
+def _no_rows():
+    pm.Normal("y", pm.Normal("a", 0, 1), 1, observed=ZEROS[:0])
+
+
+# Kinds of data and models that nothing can be made of. NUTS is asked for none of them.
+UNUSABLE = {
+    "sparse columns": (
+        _columns(lambda beta: sparse.structured_dot(csr_matrix(X), beta[:, None])[:, 0]),
+        "sparse matrix of shape (40, 2)", ".toarray()",
+    ),
+    "numbers of 16 bits": (
+        _columns(lambda beta: pt.dot(X.astype("float16"), beta)), "float16", ".astype('float32')",
+    ),
+    "no rows": (_no_rows, "'y' has no rows", "sample_prior_predictive"),
+    "no variables": (_no_variables, "no free variables", "observed="),
+    "tuples as coordinates": (
+        _columns(lambda beta: pt.dot(X, beta), column=[("a", 1), ("b", 2)]),
+        "coordinate 'column'", "('a', 1)", "'a, 1'",
+    ),
+    "pairs as coordinates": (
+        _columns(lambda beta: pt.dot(X, beta), column=[["a", "b"], ["c", "d"]]),
+        "coordinate 'column'", "'a, b'",
+    ),
+}  # fmt: skip
+
 LINES = [
-    Line(
-        "model", {"build": build, "sampler": sampler, **own}, tuple(contains), f"{sampler}: {name}"
-    )
-    for sampler, own in (("sgld", {}), ("auto", {"step_size": None, "verify": True}))
-    for name, (build, *contains) in IMPOSSIBLE.items()
+    *(
+        Line("model", {"build": build, "compile_kwargs": None}, tuple(contains), f"sgld: {name}")
+        for name, (build, *contains) in UNUSABLE.items()
+    ),
+    *(
+        Line(
+            "model",
+            {"build": build, "sampler": sampler, **own},
+            tuple(contains),
+            f"{sampler}: {name}",
+        )
+        for sampler, own in (("sgld", {}), ("auto", {"step_size": None, "verify": True}))
+        for name, (build, *contains) in IMPOSSIBLE.items()
+    ),
 ]

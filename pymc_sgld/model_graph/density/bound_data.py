@@ -38,6 +38,7 @@ from pymc_sgld.row_sources import (
     row_bytes,
     size_of_file,
 )
+from pymc_sgld.validate import shown
 
 type ScratchArgument = bool | str | Path
 
@@ -63,7 +64,7 @@ def opened(model: Model, data: Any) -> dict[str, Any]:
             data = {name: columns(data, name) for name in names if name in known}
         elif not isinstance(data, Mapping):
             raise RowError(
-                f"data is a {type(data).__name__}. Pass a mapping from the name of each pm.Data "
+                f"data is {shown(data)}. Pass a mapping from the name of each pm.Data "
                 "whose rows come from elsewhere to where they are, or a table with such columns."
             )
         sources = {str(name): as_row_source(str(name), source) for name, source in data.items()}

@@ -9,9 +9,9 @@ import pytensor.tensor as pt
 
 from pytensor.compile.mode import Mode
 
-from pymc_sgld.model_graph.density.modes import compile_function
+from pymc_sgld.model_graph.density.modes import compile_function, is_numba
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowLeaf
-from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
+from pymc_sgld.model_graph.rewrite.errors import NotFiniteError, RowError
 
 
 def refuse_nonfinite(row_model: RowDensity) -> None:
@@ -32,6 +32,33 @@ def refuse_nonfinite(row_model: RowDensity) -> None:
         bad = np.isinf(array)
         if bad.any() and not _harmless(row_model, leaf, _rows_of(bad)[:8]):
             raise _error(leaf, bad, "infinite")
+
+
+def refuse_uncompilable(row_model: RowDensity, mode: Mode) -> None:
+    """Raise if data by rows are of a kind that numba does not compile: sparse, or of 16 bits.
+
+    Raises
+    ------
+    RowError
+    """
+    if not is_numba(mode):
+        return
+    for leaf in row_model.leaves:
+        if row_model.streamed[leaf.group]:
+            continue
+        array = leaf.values()
+        if hasattr(array, "indptr"):
+            raise RowError(
+                f"'{leaf.name}' is a sparse matrix of shape {array.shape}, which numba does not "
+                "compile. Write it dense (.toarray()); a column of zeros and ones for each level "
+                "as an index into the effects, u[level]; or pass "
+                "compile_kwargs={'mode': 'FAST_COMPILE'}, which is slow."
+            )
+        if np.asarray(array).dtype == np.float16:
+            raise RowError(
+                f"'{leaf.name}' has numbers of type float16, which numba does not compile. Write "
+                ".astype('float32'), or put it into a pm.Data."
+            )
 
 
 def _dense(array: Any) -> np.ndarray:

@@ -118,6 +118,12 @@ def split_observed(draft: Draft, factors: Factors) -> None:
             plans.append((observed, None))
             continue
         plans.append((observed, candidates(observed, rows, evaluator, max_full, total_size)))
+    for observed, plan in plans:
+        if plan and plan[0].total_size == 0:
+            raise RowError(
+                f"'{observed.name}' has no rows: its data are empty. Give data of a row or more, "
+                "or draw from the priors by pm.sample_prior_predictive()."
+            )
     longest = max((p[0].total_size for _, p in plans if p), default=0)
     for observed, plan in plans:
         explicit = rows != "auto" and (isinstance(rows, str) or observed.name in rows)
