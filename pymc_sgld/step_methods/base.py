@@ -238,8 +238,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         )
         check_table(self.name, estimator, row_model, batch_sizes)
         check_noise_left(self.name, rule, row_model, batch_sizes)
-        mode = sampling_mode(backend, asked_mode)
-        refuse_uncompilable(row_model, mode)
+        refuse_uncompilable(row_model, mode := sampling_mode(backend, asked_mode))
         self.vars = list(row_model.value_vars)
         self.rng = get_random_generator(rng)
         self.run_key = draw_key(self.rng.spawn(1)[0]) if rng is not None else _ANY_RUN
