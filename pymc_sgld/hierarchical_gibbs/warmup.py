@@ -42,6 +42,7 @@ from pymc_sgld.types import Array
 _FIRST_DRAWS, _DRAWS = 300, 800  # of the runs without data, and of the last
 _LEFT_OUT = 0.2  # of a run, at its beginning
 _MOST_ROUNDS = 4
+_MOVED_LITTLE = 0.3  # posterior sds of every effect, for its information to be as it was
 _STEPS_FROM_NEAR_BY = 6  # to the mode at other hyperparameters, each a pass
 _SETTLED = 0.3  # posterior sds of each hyperparameter
 _SETTLED_OF_MANY = 1.0  # where another Hessian is dear
@@ -189,9 +190,9 @@ class HierarchySearch:
         moving, generator = hierarchy.moving, self.generator
         conditional: BlockFunction = given_the_rest(function, start, moving)
         scores = None if known is None else known.laplace.scores
-        found = find_laplace(conditional, start[moving], generator, scores)
-        check_mode(conditional, found, generator, self._labels())
-        return self._with_all_rows(start, conditional, found)
+        laplace = find_laplace(conditional, start[moving], generator, scores)
+        check_mode(conditional, laplace, generator, self._labels())
+        return self._with_all_rows(start, conditional, laplace)
 
     def _from_near_by(self, start: Array, known: "_Found | None") -> "_Found | None":
         """Find the mode at other hyperparameters from what rows say near by; None if it is far.
@@ -213,18 +214,32 @@ class HierarchySearch:
         except np.linalg.LinAlgError:
             return None
         gaussian = known.laplace.gaussian._replace(precision=precision)
-        found = known.laplace._replace(gaussian=gaussian, covariance=covariance)
+        near_by = known.laplace._replace(gaussian=gaussian, covariance=covariance)
         at = position[moving]
         for _ in range(_STEPS_FROM_NEAR_BY):
             value, slope = conditional.full(at)
             passes += 1
             if not (np.isfinite(value) and np.isfinite(slope).all()):
                 return None
-            found = found.at(at, float(value), np.asarray(slope, dtype=float))
-            if found.arrived:
-                return self._with_all_rows(start, conditional, found._replace(data_passes=passes))
+            near_by = near_by.at(at, float(value), np.asarray(slope, dtype=float))
+            if near_by.arrived:
+                near_by = near_by._replace(data_passes=passes)
+                far = np.abs(at - known.curvature.reference[moving]) / np.sqrt(np.diag(covariance))
+                if far.max() < _MOVED_LITTLE:
+                    return self._as_near_by(start, near_by, known.curvature)
+                return self._with_all_rows(start, conditional, near_by)
             at = (at + covariance @ slope).astype(start.dtype)
         return None
+
+    def _as_near_by(
+        self, start: Array, laplace: Laplace, curvature: ConditionalCurvature
+    ) -> "_Found":
+        """Return a mode with what rows said of it near by."""
+        mode = np.array(start)
+        mode[self.hierarchy.moving] = laplace.position
+        of_prior = self.hierarchy.prior(mode, np.zeros_like(mode))[0]
+        slope = self.problem.function.full(mode)[1] - of_prior
+        return _Found(laplace, replace(curvature, reference=mode), slope)
 
     def _with_all_rows(self, start: Array, conditional: BlockFunction, found: Laplace) -> "_Found":
         """Return a mode with the curvature of all rows there, as far as it has few entries."""

@@ -44,9 +44,9 @@ LARGEST_SPLIT = 3000
 LARGEST_DENSE = 500
 _DRAWS_LOOKED_AT = 50
 CUT_OFF = "the search for other modes was cut off where it read the data too often"
-# Share of a posterior variance of hyperparameters that is left given the effects, below which
-# moves with the effects following are worth a test on all rows.
-_TESTS_PAY = 0.25
+# Share of a posterior variance of hyperparameters that is left given the effects, below which they
+# are moved with the effects following too: draws given the effects are slow then.
+_MOVES_PAY = 0.25
 _LARGEST_ERROR = 3.0  # of the log of a ratio that is tested, beyond which few moves are taken
 
 
@@ -284,10 +284,12 @@ def _interwoven(
     parts: Parts, hierarchy: Hierarchy, tuned: TunedHierarchy, rng: np.random.Generator
 ) -> tuple[Interweaving | None, float]:
     """Return moves of the hyperparameters with the effects following, and data passes."""
-    draws = tuned.draws
-    sizes = hierarchy.sizes
+    draws, sizes = tuned.draws, hierarchy.sizes
     moves = interweaving(hierarchy.prior, tuned.curvature, tuned.quadratic, sizes, draws)
     if moves is None:
+        return None, 0.0
+    some = draws[:: max(1, len(draws) // _DRAWS_LOOKED_AT)]
+    if least_share(hierarchy.prior, moves.entries, some) > _MOVES_PAY:
         return None, 0.0
     moves, passes = judged(
         moves,
@@ -297,12 +299,7 @@ def _interwoven(
         parts.settings.target_bias,
         rng,
     )
-    if moves.tested:
-        some = draws[:: max(1, len(draws) // _DRAWS_LOOKED_AT)]
-        left = least_share(hierarchy.prior, moves.entries, some)
-        if left > _TESTS_PAY or not moves.error < _LARGEST_ERROR:
-            moves = None
-    return moves, passes
+    return (moves if moves.error < _LARGEST_ERROR else None), passes
 
 
 def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
