@@ -1,6 +1,7 @@
 """``anneal``: the mode of a model by Langevin dynamics that cools down."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,8 @@ def anneal(
     step_size: Any = None,
     batch_size: int | None = None,
     rows: Any = "auto",
+    data: Any = None,
+    scratch: bool | str | Path = True,
     polish: bool = True,
     random_seed: Any = None,
     initvals: Any = None,
@@ -142,7 +145,7 @@ def anneal(
         Left out, it is the largest that widens no sd by more than 5 % at the temperature of the
         step, with curvature and gradient noise measured at a mode near the start. The chains
         do not start at that mode. Steps after which nothing is finite are halved.
-    batch_size, rows
+    batch_size, rows, data, scratch
         As for :func:`pymc_sgld.sample`.
     polish : bool, default True
         Climb on from the best point with L-BFGS, on all rows. Reported apart from it.
@@ -183,7 +186,10 @@ def anneal(
     as_schedule("temperature", cooling)
     model = chosen_model(model)
     check_initvals(model, initvals, chains)
-    row_model = read_rows(model, rows=rows, allow_no_rows=True, jacobian=False)
+    row_model = read_rows(
+        model, rows=rows, data=data, scratch=scratch, progressbar=progressbar,
+        allow_no_rows=data is None, jacobian=False,
+    )  # fmt: skip
     if not row_model.groups:
         arguments = {"gradient": "full", **arguments}
     step = REGISTRY[sampler](

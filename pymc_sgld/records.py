@@ -303,8 +303,8 @@ GROUPS = {
         "",
         "with `thin` above 1: mean, sd and five quantiles of every variable over all draws of a "
         "chain after its tune phase, also those that are not stored; dims `chain`, `moment`, and "
-        "the variable's. Ranks of quantiles are off by less than 1 %; with more than 20,000 entries of "
-        "variables there are none",
+        "the variable's. Ranks of quantiles are off by less than 1 %; with more than 20,000 "
+        "entries of variables there are none",
     ),
     "log_likelihood": Record("", "by `psg.row_log_likelihood`, of all rows"),
     "posterior_predictive": Record("", "by `psg.posterior_predictive`"),

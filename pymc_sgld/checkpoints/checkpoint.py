@@ -168,7 +168,7 @@ def asked_checkpoint(
     check_path("checkpoint", path, "the path of a folder, such as 'run/'")
     check_empty(path, overwrite)
     stored = {
-        name: value
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
         for name, value in arguments.items()
         if name not in (*OF_A_SESSION, "checkpoint", "overwrite")
     }

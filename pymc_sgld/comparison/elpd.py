@@ -41,6 +41,7 @@ def compare_elpd(
     sampled: int = SAMPLED,
     seed: int = 0,
     progressbar: bool = False,
+    data: Any = None,
 ) -> pd.DataFrame:
     r"""Return the leave-one-out elpd of every method and observed variable.
 
@@ -69,6 +70,8 @@ def compare_elpd(
     seed : int
         Of the sample of rows.
     progressbar : bool, default False
+    data : dict of str to source, or a table, optional
+        Rows that are not in the model: see :func:`pymc_sgld.sample`.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def compare_elpd(
     # where some lack the latents of rows, these are integrated out for all
     names = [variable.name for variable in model.free_RVs]
     fewest = min(results.values(), key=lambda one: sum(name in one["posterior"] for name in names))
-    likelihood = PointwiseLogLikelihood.of(model, fewest)
+    likelihood = PointwiseLogLikelihood.of(model, fewest, data)
     sizes = [None if n <= most_whole else min(sampled, n) for n in likelihood.total_sizes]
     rows = likelihood.function.random_rows(sizes, np.random.default_rng(seed))
     found = {

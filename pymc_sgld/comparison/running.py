@@ -4,6 +4,7 @@ import inspect
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def compare(
     samplers: Sequence[str] | Mapping[str, Any] = ("sgld", "nuts", "advi"),
     model: pm.Model | None = None,
     *,
+    data: Any = None,
+    scratch: bool | str | Path = True,
     draws: int = 1000,
     tune: int | None = None,
     chains: int = 4,
@@ -58,6 +61,10 @@ def compare(
     model : pm.Model, optional
         The model; that of the context if not given. Not needed where all are draws made earlier;
         then there is no elpd and no Stein discrepancy.
+    data, scratch
+        Rows that are not in the model, as for :func:`pymc_sgld.sample`: for samplers of this
+        package, elpd and Stein discrepancy. NUTS, ADVI and Laplace take the rows of the model,
+        which are none of these, and are refused.
     draws, chains : int
         Draws kept per chain, and chains. ADVI and Laplace have no chains and make
         ``draws * chains`` draws.
@@ -116,6 +123,9 @@ def compare(
     var_names = checked["var_names"]
     runs = _runs(samplers)
     check_one_of("reference", reference, runs, hint="It is a label of `samplers`.")
+    if data is not None:
+        _refuse_outside(runs)
+        shared |= {"data": data, "scratch": scratch}
     to_run = [label for label, run in runs.items() if not isinstance(run, DataTree)]
     model = chosen_model(model) if model is not None or to_run else _model_of_context()
     for label, run in runs.items():
@@ -142,6 +152,7 @@ def compare(
         stein=stein,
         notes=failures,
         progressbar=progressbar,
+        data=data,
     )
 
 
@@ -156,6 +167,7 @@ def summarise(
     stein: bool = True,
     notes: Sequence[str] = (),
     progressbar: bool = False,
+    data: Any = None,
 ) -> Comparison:
     """Return the comparison of draws that exist already; see :func:`compare`."""
     names, left_out = _common_variables(results, var_names)
@@ -165,13 +177,13 @@ def summarise(
     found_elpd, found_stein, why_not = None, None, []
     if elpd and model is not None and model.observed_RVs:
         try:
-            found_elpd = compare_elpd(results, model, reference, progressbar=progressbar)
+            found_elpd = compare_elpd(results, model, reference, progressbar=progressbar, data=data)
         except RowError as error:
             why_not.append(f"No elpd: {error}")
     if stein and model is not None and model.free_RVs:
         n_rows = 0 if found_elpd is None else int(found_elpd["rows"].max())
         try:
-            found_stein = compare_stein(results, model, reference, n_rows, progressbar)
+            found_stein = compare_stein(results, model, reference, n_rows, progressbar, data)
         except (RowError, NoScoreError) as error:
             why_not.append(f"No Stein discrepancy: {error}")
     table = figures_of(results, parameters, found_elpd, reference, tolerance)
@@ -249,6 +261,21 @@ def _one_run(label: str, what: Any) -> Any:
                 f"It takes {', '.join(sorted(known))}."
             )
     return options
+
+
+def _refuse_outside(runs: Mapping[str, Any]) -> None:
+    """Refuse methods that would take the placeholders of a model for its data."""
+    outside = [
+        label
+        for label, run in runs.items()
+        if not isinstance(run, DataTree) and run["sampler"] in OUTSIDE
+    ]
+    if outside:
+        raise ValueError(
+            f"samplers has {', '.join(map(repr, outside))}, which would take the rows of the model "
+            "itself: with data= they are placeholders. Compare samplers of psg.samplers(), one of "
+            "them the reference; or put the rows into the model, where they fit into memory."
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Kernel Stein discrepancy of every method: a distance from the posterior, not from a reference."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ def compare_stein(
     reference: str,
     n_rows: int,
     progressbar: bool = False,
+    data: Any = None,
 ) -> pd.DataFrame:
     """Return the kernel Stein discrepancy of every method.
 
@@ -48,6 +50,8 @@ def compare_stein(
     n_rows : int
         Of the data.
     progressbar : bool, default False
+    data : dict of str to source, or a table, optional
+        Rows that are not in the model: see :func:`pymc_sgld.sample`.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def compare_stein(
     covariance = np.atleast_2d(np.cov(positions.reshape(-1, n_dim), rowvar=False))
     n_draws = int(np.clip(_ROW_GRADIENTS / max(n_rows, 1), _FEWEST, _DRAWS))
     compiled = n_draws * len(results) * n_rows > _WORTH_NUMBA
-    function = score_function(model, sampling_mode() if compiled else None)
+    function = score_function(model, sampling_mode() if compiled else None, data)
     rows = {}
     for label, result in shown(results.items(), "Stein discrepancies", progressbar):
         posterior = posterior_of(result)

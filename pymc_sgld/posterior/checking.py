@@ -148,6 +148,7 @@ def check(
     *,
     n_scored: int = 400,
     target_bias: float = TARGET_BIAS,
+    data: Any = None,
     backend: str | None = None,
     compile_kwargs: dict[str, Any] | None = None,
     extend_inferencedata: bool = True,
@@ -174,6 +175,9 @@ def check(
         undecided.
     target_bias : float, default 0.05
         Relative excess of an sd that is tolerated, in (0, 1).
+    data : dict of str to source, or a table, optional
+        Rows that are not in the model, as of the run: see :func:`pymc_sgld.sample`. They are read
+        in their own order, block by block, and written nowhere.
     backend, compile_kwargs
         Of the gradient; see :func:`pymc_sgld.posterior_scores`.
     extend_inferencedata : bool, default True
@@ -211,6 +215,7 @@ def check(
             plain_draws(idata),
             model,
             n_scored=number,
+            data=data,
             backend=backend,
             compile_kwargs=compile_kwargs,
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from pymc_sgld.model_graph.density.bound_data import opened_with_sizes
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_likelihood import RowFunction
 from pymc_sgld.model_graph.rewrite.split import Options
@@ -39,7 +40,7 @@ class PointwiseLogLikelihood:
     whole: Any
 
     @classmethod
-    def of(cls, model: pm.Model, idata: Any) -> PointwiseLogLikelihood:
+    def of(cls, model: pm.Model, idata: Any, data: Any = None) -> PointwiseLogLikelihood:
         """Read and compile a model.
 
         Parameters
@@ -47,9 +48,12 @@ class PointwiseLogLikelihood:
         model : pm.Model
         idata : DataTree
             Any posterior of it.
+        data : dict of str to source, or a table, optional
+            Rows that are not in the model.
         """
         posterior = posterior_of(idata)
-        likelihood = likelihood_of(model, posterior, Options())
+        data, total_size = opened_with_sizes(model, data, None)
+        likelihood = likelihood_of(model, posterior, Options(total_size=total_size))
         row_model = likelihood.row_model
         terms = [w for w in row_model.whole if w.entries is not None]
         whole = compile_function(
@@ -57,7 +61,7 @@ class PointwiseLogLikelihood:
             [w.entries for w in terms],
             mode=_MODE,
         )
-        return cls(likelihood, row_model.row_function(_MODE), whole)
+        return cls(likelihood, row_model.row_function(_MODE, data=data), whole)
 
     @property
     def total_sizes(self) -> tuple[int, ...]:

@@ -49,6 +49,7 @@ def posterior_scores(
     model: pm.Model | None = None,
     *,
     n_scored: int = 400,
+    data: Any = None,
     backend: str | None = None,
     compile_kwargs: dict[str, Any] | None = None,
 ) -> PosteriorScores:
@@ -63,6 +64,9 @@ def posterior_scores(
     n_scored : int, default 400
         At how many to take the score, at most, of all chains together (one of each at least),
         evenly spaced. Every one costs a pass through the data.
+    data : dict of str to source, or a table, optional
+        Rows that are not in the model, as of the run: see :func:`pymc_sgld.sample`. They are read
+        in their own order, block by block, and written nowhere.
     backend, compile_kwargs
         As in :func:`pymc.sample`. Default: PyTensor's Python linker, which compiles nothing;
         ``"numba"`` is quicker where there are many rows or draws.
@@ -86,7 +90,7 @@ def posterior_scores(
     scored = evenly_spaced(everything.shape[1], n_scored // len(everything))
     positions = everything[:, scored]
     labels = parameter_labels(model)
-    function = score_function(model, chosen_mode(backend, compile_kwargs))
+    function = score_function(model, chosen_mode(backend, compile_kwargs), data)
     check_finite("draws", everything, labels)
     log_density, scores = scores_at(positions, function)
     check_finite("gradients at the draws", scores, labels)
@@ -100,7 +104,7 @@ def evenly_spaced(n_draws: int, n_wanted: int) -> Array:
     return np.arange(n_draws - 1, -1, -apart)[::-1]
 
 
-def score_function(model: pm.Model, mode: Any = None) -> ScoreFunction:
+def score_function(model: pm.Model, mode: Any = None, data: Any = None) -> ScoreFunction:
     """Return log-density and gradient of a model, by chunks of rows where it has any.
 
     Raises
@@ -117,8 +121,11 @@ def score_function(model: pm.Model, mode: Any = None) -> ScoreFunction:
         )
     mode = _MODE if mode is None else mode
     try:
-        function: ScoreFunction = read_rows(model, allow_no_rows=True).block_function(mode).full
+        row_model = read_rows(model, allow_no_rows=True, data=data, scratch=False)
+        function: ScoreFunction = row_model.block_function(mode).full
     except RowError:
+        if data is not None:  # the model as it is has a row of nothing
+            raise
         return _of_all_rows(model, mode)
     except NotImplementedError as error:
         raise _no_gradient(error) from error

@@ -14,7 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from tests.checkpoints.processes import killed_often, same_draws
+from tests.checkpoints.streamed import STREAMED, prepared_on_disk
 from tests.checkpoints.test_kills import CASES, prepared
+
+
+def runs():
+    """Yield every run with its draws where it is not killed."""
+    for label, (name, make, arguments) in CASES.items():
+        yield label, prepared(name, make, arguments, draws=200, pause=2e-3)
+    for kind in STREAMED:
+        with tempfile.TemporaryDirectory() as folder:
+            yield (
+                f"{STREAMED[kind][0]}, rows on disk, {kind}",
+                prepared_on_disk(kind, Path(folder), draws=200, pause=2e-3),
+            )
 
 
 def main():
@@ -23,8 +36,7 @@ def main():
     logging.getLogger("pymc").setLevel(logging.ERROR)
     print("| sampler | processes | kills at work | draws and statistics | seconds |")
     print("|---|---|---|---|---|")
-    for label, (name, make, arguments) in CASES.items():
-        run, whole = prepared(name, make, arguments, draws=200, pause=2e-3)
+    for label, (run, whole) in runs():
         for cores in (1, 2):
             run.call["cores"] = cores
             started = time.perf_counter()

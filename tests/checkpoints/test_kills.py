@@ -11,6 +11,8 @@ import pytest
 
 import pymc_sgld as psg
 
+from pymc_sgld.model_graph.density import bound_data
+from pymc_sgld.row_sources import random_blocks
 from tests.checkpoints.processes import (
     Endless,
     in_a_process,
@@ -20,6 +22,7 @@ from tests.checkpoints.processes import (
     stored,
 )
 from tests.checkpoints.runs import gaussian
+from tests.checkpoints.streamed import STREAMED, prepared_on_disk
 from tests.test_pinned_draws import hierarchy
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -156,3 +159,17 @@ def test_a_home_that_cannot_be_written(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "'chain': 2, 'draw': 40" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[] if kind == "blocks" else pytest.mark.slow) for kind in STREAMED],
+)
+def test_rows_on_disk_are_read_on_where_a_run_was_killed(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(bound_data, "_INTO_MEMORY", bound_data._INTO_MEMORY)  # set back afterwards
+    monkeypatch.setattr(random_blocks, "BYTES_OF_A_BLOCK", random_blocks.BYTES_OF_A_BLOCK)
+    run, whole = prepared_on_disk(kind, tmp_path, draws=30, pause=2e-3)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    assert killed_often(run, folder, 3, np.random.default_rng(2)) == 3
+    assert same_draws(whole, run.go_on(folder))
