@@ -16,6 +16,7 @@ from pymc_sgld.tuning.mode_search import (
     ModeSearch,
     find_mode,
     find_mode_of_sample,
+    on_the_way,
 )
 from pymc_sgld.tuning.noise_by_size import noise_by_size
 from pymc_sgld.tuning.predicted_law_by_ends import BatchNoise, LawByEnds, batch_noise
@@ -116,7 +117,8 @@ def mode_of_many(
     search = find_mode_of_sample(function, start, generator)
     if not np.isfinite(search.logp):
         return search, RowLook()
-    looked = look_at_rows(function, search.position, generator)
+    position, more = on_the_way(function, start, search.position)
+    looked = look_at_rows(function, position, generator)
     sample = RowSample(function, ROWS_OF_A_SAMPLE, generator, looked.sizes)
 
     def coordinates(at: Array) -> Any:
@@ -137,9 +139,9 @@ def mode_of_many(
         value, _ = function.prior(at)
         return value + sample.log_likelihood(at)[0], sample.slope(at)
 
-    position, on_some = climbed(on_sample, search.position)
+    position, on_some = climbed(on_sample, position)
     position, on_all = climbed(function.full, position, slope_of_some=sample.slope)
-    passes = search.data_passes + looked.data_passes + on_some * sample.share + on_all
+    passes = search.data_passes + more + looked.data_passes + on_some * sample.share + on_all
     return ModeSearch(position, float(function.full(position)[0]), passes + 1), looked
 
 

@@ -10,6 +10,7 @@ from pymc_sgld.tuning.local_gaussian import LocalGaussian, Scores, local_gaussia
 from pymc_sgld.tuning.mode_search import (
     climb,
     find_mode,
+    on_the_way,
     sample_rows,
 )
 from pymc_sgld.tuning.rough_coordinates import rough_coordinates
@@ -91,7 +92,8 @@ def find_laplace(
         n_rows = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * len(start))
         rows = sample_rows(block_function, n_rows, generator)
         mode = climb(block_function, rows, start, generator, _ROUGHLY)
-        position, passes = mode.position, mode.data_passes
+        position, more = on_the_way(block_function, start, mode.position)
+        passes = mode.data_passes + more
     if scores is None:
         doing("looking for the rows that matter most")
         scores = look_at_scores(block_function, position, generator)

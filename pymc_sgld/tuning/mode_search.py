@@ -23,6 +23,7 @@ _ROWS_FOR_SCALES = 500
 _REFUSED = 1e100  # value of a point where the log-posterior is not finite
 GRADIENT_IN_SDS = 0.05  # at the mode: slope over a posterior sd, of a drop of 1/2
 _MOST_ROUNDS = 20
+_MOST_HALVINGS = 12  # of the way to the mode of a small sample
 _LEAST_GAIN = 0.01  # of log-density, in a round
 
 
@@ -144,6 +145,23 @@ def find_mode_of_sample(
     """
     rows = sample_rows(block_function, ROWS_OF_A_SAMPLE, generator)
     return climb(block_function, rows, start, generator, tolerance)
+
+
+def on_the_way(block_function: BlockFunction, start: Array, position: Array) -> tuple[Array, float]:
+    """Return a point on the way to where a sample led that is no worse for all rows; and passes.
+
+    A small sample has few of the rows far out in a column with a heavy tail: at its mode the
+    exponentials of a count may overflow there, and neither sizes nor slopes of rows mean anything.
+    """
+    if max(block_function.total_sizes, default=0) <= ROWS_OF_A_SAMPLE:
+        return position, 0.0
+    at_start, share = block_function.full(start)[0], 1.0
+    for number in range(_MOST_HALVINGS):
+        between = (start + share * (position - start)).astype(position.dtype)
+        if not block_function.full(between)[0] < at_start:  # or the start is where there is none
+            return between, number + 2.0
+        share /= 2
+    return position, _MOST_HALVINGS + 1.0
 
 
 def climb(

@@ -16,8 +16,10 @@ from pymc_sgld.tuning import (
     find_laplace,
     remaining_noise,
     smallest_batch,
+    trust_region,
 )
 from pymc_sgld.tuning import row_sizes as row_sizes_module
+from pymc_sgld.tuning.mode_search import on_the_way
 from pymc_sgld.tuning.other_modes import path_dips
 from pymc_sgld.tuning.proof import on_all_rows_proven, proven
 from pymc_sgld.tuning.row_sample import RowSample
@@ -196,6 +198,41 @@ def test_the_batch_is_chosen_for_the_upper_end_of_the_noise():
         for one in (plain, unsure, plain._replace(row_noise=1.2 * plain.row_noise))
     ]
     assert sizes[0] < sizes[1] == sizes[2]
+
+
+def test_counts_far_out_in_a_column_do_not_overflow():
+    """A column with a heavy tail and counts: the mode of a small sample is far from all rows'."""
+    rng = np.random.default_rng(10)
+    x = np.exp(1.2 * rng.normal(size=30_000))
+    with pm.Model() as model:
+        a, b = pm.Normal("a", 0, 20), pm.Normal("b", 0, 10)
+        pm.Poisson(
+            "y", pm.math.exp(a + b * x), observed=rng.poisson(np.exp(0.6 * np.minimum(x, 5)))
+        )
+    function = block_function(model)
+    start, end = np.zeros(2), np.array([-1.0, 1.0])
+    assert function.full(end)[0] < function.full(start)[0]
+    found, passes = on_the_way(function, start, end)
+    assert function.full(found)[0] >= function.full(start)[0] and 2 < passes < 12
+    share = found[1] / end[1]
+    assert 0 < share < 1 and found[0] == share * end[0]
+    assert on_the_way(function, end, start)[1] == 2  # where the end is the better one it is taken
+    laplace = find_laplace(function, start, rng)
+    assert laplace.arrived and laplace.data_passes < 100
+
+
+def test_a_step_is_doubled_where_an_exponential_is_too_large():
+    """Newton steps take one off the logarithm of exp(40 x), forty of them in all."""
+
+    def at(x):
+        value = np.exp(min(40 + x[0], 700))
+        return float(value - x[0]), np.array([value - 1])
+
+    def product(x, way):
+        return np.exp(40 + x) * way
+
+    offset, _, steps = trust_region._newton_steps(at, product, 1, 1e-3, 1e9)
+    assert offset[0] == pytest.approx(-40, abs=1e-3) and steps < 12
 
 
 @pytest.mark.parametrize("seed", range(3))
