@@ -29,9 +29,6 @@ _OTHERWISE = 4.0  # times as curved over a scale as over one: that scale is not 
 _MOST_ROUNDS, _STEPS = 20, 20
 _MOST_PRODUCTS = 200  # of the conjugate gradients of one step
 _SHRINKS, _GROWS, _ACCEPTED = 0.25, 0.75, 0.15  # gain of a step over what was predicted
-# Where an exponential is far too large, as of a count, a Newton step gains 1.26 times what was
-# predicted and takes one off its logarithm: then it is doubled while that gains.
-_MUCH_BETTER = 1.2
 _WIDER = 1e6  # times the first region, at most
 # A start far off has scores, and with them units, that are off too: too large a region is cut down
 # in a few evaluations, too small a one grows no quicker than it doubles.
@@ -196,9 +193,8 @@ def _newton_steps(
 ) -> tuple[Array, float, int]:
     """Minimise from the origin; return where, the value there, and the steps it took.
 
-    As SciPy's "trust-ncg", but for a bound on the products of one step, since where coordinates
-    are far from white the conjugate gradients would take as many as there are parameters, and for
-    steps that are doubled.
+    As SciPy's "trust-ncg", but for a bound on the products of one step: where coordinates are far
+    from white the conjugate gradients would else take as many as there are parameters.
     """
     offset, largest = np.zeros(n_dim), _WIDER * radius
     value, slope = at(offset)
@@ -214,13 +210,6 @@ def _newton_steps(
             radius /= 4
         elif gained > _GROWS and at_edge:
             radius = min(2 * radius, largest)
-        while gained > _MUCH_BETTER and not at_edge:
-            step = 2 * step
-            farther, slope_farther = at(offset + step)
-            if not (farther < there and slope_farther @ step < 0):  # or it falls no more there
-                step = step / 2
-                break
-            there, slope_there = farther, slope_farther
         if gained > _ACCEPTED:
             offset, value, slope = offset + step, there, slope_there
     return offset, value, _STEPS

@@ -16,7 +16,6 @@ from pymc_sgld.tuning import (
     find_laplace,
     remaining_noise,
     smallest_batch,
-    trust_region,
 )
 from pymc_sgld.tuning import row_sizes as row_sizes_module
 from pymc_sgld.tuning.mode_search import on_the_way
@@ -219,20 +218,6 @@ def test_counts_far_out_in_a_column_do_not_overflow():
     assert on_the_way(function, end, start)[1] == 2  # where the end is the better one it is taken
     laplace = find_laplace(function, start, rng)
     assert laplace.arrived and laplace.data_passes < 100
-
-
-def test_a_step_is_doubled_where_an_exponential_is_too_large():
-    """Newton steps take one off the logarithm of exp(40 x), forty of them in all."""
-
-    def at(x):
-        value = np.exp(min(40 + x[0], 700))
-        return float(value - x[0]), np.array([value - 1])
-
-    def product(x, way):
-        return np.exp(40 + x) * way
-
-    offset, _, steps = trust_region._newton_steps(at, product, 1, 1e-3, 1e9)
-    assert offset[0] == pytest.approx(-40, abs=1e-3) and steps < 12
 
 
 @pytest.mark.parametrize("seed", range(3))
