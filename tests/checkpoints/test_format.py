@@ -1,10 +1,12 @@
 """Runs that were written by an earlier version: each goes on, or is refused by name.
 
-``python -m tests.checkpoints.test_format`` adds the runs of this version, for a new format.
+``python -m tests.checkpoints.test_format [case ...]`` adds the runs of this version, for a new
+format or a new case.
 """
 
 import json
 import shutil
+import sys
 
 from pathlib import Path
 
@@ -22,6 +24,7 @@ DRAWS, TUNE, STOP = 8, 6, 10  # of one chain, which stopped after so many draws
 CASES = {
     "sgld": ("sgld", gaussian, {"step_size": None, "preconditioner": "rmsprop"}),
     "saga": ("saga_ld", gaussian, {"batch_size": 100}),
+    "thinned": ("sgld", gaussian, {"thin": 2}),
     "gibbs": ("auto", hierarchy, {"hyperparameters": "gibbs", "step_size": None}),
 }
 RUNS = sorted(path.relative_to(HERE).as_posix() for path in HERE.glob("format_*/*"))
@@ -32,7 +35,7 @@ def test_a_run_of_an_earlier_version_goes_on_or_is_refused(place, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(HERE / place / "run", folder)
     expected = json.loads((HERE / place / "draws.json").read_text())
-    _, make, _ = CASES[place.split("/")[1]]
+    _, make, arguments = CASES[place.split("/")[1]]
     try:
         with make():
             idata = psg.resume(folder, **SESSION | {"discard_tuned_samples": False})
@@ -40,11 +43,15 @@ def test_a_run_of_an_earlier_version_goes_on_or_is_refused(place, tmp_path):
         text = str(error)
         assert "was begun with something else" in text or "version" in text
         return
-    assert idata.posterior.sizes["draw"] == DRAWS
+    thin = arguments.get("thin", 1)
+    assert idata.posterior.sizes["draw"] == DRAWS // thin
+    if thin > 1:
+        assert idata["all_draws"].attrs["draws"] == [DRAWS]
+        assert np.isfinite(idata["all_draws"]["mu"]).all()
     for name, values in expected.items():
         parts = [idata[group][name][0] for group in ("warmup_posterior", "posterior")]
         draws = np.concatenate(parts)
-        np.testing.assert_allclose(draws[:STOP], values, rtol=1e-12)
+        np.testing.assert_allclose(draws[: len(values)], values, rtol=1e-12)
         assert np.isfinite(draws).all() and (np.ptp(draws, axis=0) > 0).all()
 
 
@@ -65,13 +72,14 @@ def test_a_run_of_this_format_is_read(place):
 
 
 def write():
-    for case, (sampler, make, arguments) in CASES.items():
+    for case in sys.argv[1:] or CASES:
+        sampler, make, arguments = CASES[case]
         place = HERE / f"format_{FORMAT}" / case
         with make():
             try:
                 sample(
                     sampler, DRAWS, tune=TUNE, chains=1, checkpoint=place / "run", overwrite=True,
-                    callback=stop_after(STOP), checkpoint_every=1e9, **arguments,
+                    callback=stop_after(STOP - arguments.get("thin", 1)), checkpoint_every=1e9, **arguments,
                 )  # fmt: skip
             except Stopped:
                 pass
