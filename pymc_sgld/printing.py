@@ -13,7 +13,8 @@ class Printed:
 
     def __repr__(self) -> str:
         """Return the table as text."""
-        console = Console(width=_WIDTH, file=io.StringIO(), record=True)
+        # a console in a notebook would show the table itself, beside the text that is returned
+        console = Console(width=_WIDTH, file=io.StringIO(), record=True, force_jupyter=False)
         console.print(self)
         return console.export_text()
 

@@ -46,7 +46,7 @@ from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.step_methods.clock import Clock
 from pymc_sgld.step_methods.initial_values import check_coordinates, check_initvals
-from pymc_sgld.step_methods.progress import tuning_shown
+from pymc_sgld.step_methods.progress import bar_where_it_can_be, tuning_shown
 from pymc_sgld.step_methods.refusals import report_refusals
 from pymc_sgld.step_methods.registry import REGISTRY, check_sampler
 from pymc_sgld.types import Array, Schedule
@@ -235,6 +235,7 @@ def sample(
         blas_cores=blas_cores, progressbar_theme=progressbar_theme,
     )  # fmt: skip
     refuse_options_of_nuts(sampler, for_pymc)
+    progressbar = for_pymc["progressbar"] = bar_where_it_can_be(for_pymc["progressbar"])
     own = check_arguments(
         draws=draws, var_names=var_names, callback=callback, backend=backend,
         compile_kwargs=compile_kwargs, check=check,

@@ -1,11 +1,14 @@
 """The columns of the progress bar, and the bar of what comes before the chains."""
 
+import logging
 import time
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
+from rich import get_console
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
@@ -13,7 +16,28 @@ from rich.table import Column
 from pymc_sgld import records
 from pymc_sgld.model_graph import PassCounter, counted
 
+_log = logging.getLogger("pymc.sgld")
+_OF_EVERY_BAR = ("matplotlib",)  # PyMC takes its colours from there
+_OF_NOTEBOOKS = ("ipywidgets",)  # of rich
 _SECONDS_BETWEEN = 0.1  # two updates, for the rows may be evaluated one by one
+
+
+def bar_where_it_can_be(progressbar: Any) -> Any:
+    """Return which bar is shown: none where what draws it is not installed, and that is said.
+
+    PyMC's would end the run, and rich would warn in a notebook instead of showing one.
+    """
+    if progressbar is False:
+        return False
+    needed = (*_OF_EVERY_BAR, *(_OF_NOTEBOOKS if get_console().is_jupyter else ()))
+    missing = [name for name in needed if find_spec(name) is None]
+    if not missing:
+        return progressbar
+    _log.info(
+        f"No progress bar is shown: it takes {' and '.join(missing)}. "
+        "pip install 'pymc-sgld[notebook]' brings them."
+    )
+    return False
 
 
 class ProgressColumns:
