@@ -46,7 +46,7 @@ from pymc_sgld.step_methods.auto_report import report, report_check
 from pymc_sgld.step_methods.base import StochasticGradientStep
 from pymc_sgld.step_methods.clock import Clock
 from pymc_sgld.step_methods.initial_values import check_coordinates, check_initvals
-from pymc_sgld.step_methods.progress import bar_where_it_can_be, tuning_shown
+from pymc_sgld.step_methods.progress import announce_tuning, bar_where_it_can_be, tuning_shown
 from pymc_sgld.step_methods.refusals import report_refusals
 from pymc_sgld.step_methods.registry import REGISTRY, check_sampler
 from pymc_sgld.types import Array, Schedule
@@ -347,6 +347,7 @@ def _minibatches(
             backend=run.backend, compile_kwargs=run.compile_kwargs, model=model, **for_step
         )
     step.check_draws(run.draws)
+    announce_tuning(step.chain)
     clock = Clock(run.callback)
     started = perf_counter()
     with (

@@ -14,9 +14,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from pymc_sgld import records
+from pymc_sgld.chain import Chain
 from pymc_sgld.model_graph import PassCounter, counted
+from pymc_sgld.tuning import WITHOUT_TUNING, most_passes
 
 _log = logging.getLogger("pymc.sgld")
+_MANY = 5000  # parameters, beyond which tuning is announced
 _OF_EVERY_BAR = ("matplotlib",)  # PyMC takes its colours from there
 _OF_NOTEBOOKS = ("ipywidgets",)  # of rich
 _SECONDS_BETWEEN = 0.1  # two updates, for the rows may be evaluated one by one
@@ -38,6 +41,18 @@ def bar_where_it_can_be(progressbar: Any) -> Any:
         "pip install 'pymc-sgld[notebook]' brings them."
     )
     return False
+
+
+def announce_tuning(chain: Chain) -> None:
+    """Say what is to come where every chain looks for a mode of many parameters by itself."""
+    if chain.n_dim <= _MANY or not chain.settings.needs_tuning or chain.prepared is not None:
+        return
+    most = most_passes(sum(chain.block_function.total_sizes), chain.n_dim)
+    _log.info(
+        f"With {chain.n_dim:,} parameters each chain first looks for a mode and for the ends of "
+        f"its curvature, in vectors alone, in at most {most:,.0f} passes through the data; "
+        f"{WITHOUT_TUNING}."
+    )
 
 
 class ProgressColumns:

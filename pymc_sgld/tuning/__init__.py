@@ -35,7 +35,7 @@ from pymc_sgld.tuning.spectrum_ends import (
 from pymc_sgld.tuning.starts import jittered, other_mode
 from pymc_sgld.tuning.steep_slopes import GAUSSIAN, SteepSlopes
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
-from pymc_sgld.tuning.warmup import Warmup
+from pymc_sgld.tuning.warmup import WITHOUT_TUNING, Warmup
 
 __all__ = [
     "FEWEST_DRAWS",
@@ -43,6 +43,7 @@ __all__ = [
     "LARGEST_MEASURED",
     "MANY",
     "TARGET_BIAS",
+    "WITHOUT_TUNING",
     "Centre",
     "GaussianLaw",
     "Laplace",

@@ -23,8 +23,10 @@ def most_passes(n_rows: int, n_dim: int) -> float:
 
 
 @contextmanager
-def within_passes(most: float, n_rows: int) -> Iterator[PassCounter]:
+def within_passes(most: float, n_rows: int, *, instead: str = "") -> Iterator[PassCounter]:
     """Count passes, and stop with what to do where they become more than ``most``.
+
+    ``instead`` is what lets tuning go on, or goes without; default: ``tuning_passes`` of "auto".
 
     Raises
     ------
@@ -40,7 +42,7 @@ def within_passes(most: float, n_rows: int) -> Iterator[PassCounter]:
         at = f" {counter.doing}" if counter.doing else " at work"
         raise TuningError(
             f"Tuning stopped: it has read the {n_rows:,} rows {most:.0f} times and was still{at} "
-            f"(tuning_passes={4 * most:.0f} lets it go on). It takes fewer from a start near the "
-            "mode (initval= of the variables), with proper priors, and without parameters that "
-            "rows say nothing of."
+            f"({instead or f'tuning_passes={4 * most:.0f} lets it go on'}). It takes fewer from a "
+            "start near the mode (initval= of the variables), with proper priors, and without "
+            "parameters that rows say nothing of."
         ) from error

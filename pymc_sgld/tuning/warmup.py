@@ -28,6 +28,7 @@ from pymc_sgld.tuning.steep_slopes import GAUSSIAN, SteepSlopes
 from pymc_sgld.tuning.tuned import LARGEST_MEASURED, Centre, Start, Tuned
 from pymc_sgld.types import Array
 
+WITHOUT_TUNING = "a step_size with preconditioner='identity' goes without"
 _LARGEST_BETWEEN = 200  # parameters; beyond, annealing knows the curvature at a mode only
 _LEAST_NOISE = 1e-3  # relative to the temperature, in unit scales: it stirs in a thousand steps
 
@@ -68,7 +69,7 @@ class Warmup:
             )
             passes += more
         if tuned is None:
-            tuned = self.find(begin, temperature, generator)
+            tuned = self._found_in_time(begin, temperature, generator)
             passes += tuned.data_passes
         elif distance > ANOTHER_MODE:
             tuned, distance, more = self._another(tuned, begin, temperature, generator)
@@ -76,6 +77,17 @@ class Warmup:
         near, more = near_mode(function, tuned, temperature, generator)
         where = position if self.problem.purpose == "anneal" else near
         return Start(where, tuned, distance, passes + more)
+
+    def _found_in_time(
+        self, start: Array, temperature: float, generator: np.random.Generator
+    ) -> Tuned:
+        """Find a mode, of many parameters within as many passes as "auto" may take."""
+        if len(start) <= LARGEST_MEASURED:
+            return self.find(start, temperature, generator)
+        total = sum(self.problem.function.total_sizes)
+        most = most_passes(total, len(start))
+        with within_passes(most, total, instead=WITHOUT_TUNING):
+            return self.find(start, temperature, generator)
 
     def _another(
         self, known: Tuned, start: Array, temperature: float, generator: np.random.Generator

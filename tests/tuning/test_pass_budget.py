@@ -78,7 +78,7 @@ def test_beyond_the_bound_tuning_stops_and_says_what_to_do(model, monkeypatch):
 def test_a_default_run_that_read_too_often_is_left_to_nuts(model, monkeypatch, caplog):
     monkeypatch.setattr(pass_budget, "MOST_PASSES_OF_FEW_ROWS", 4)
     monkeypatch.setattr(pass_budget, "_ROWS_READ", 0)
-    monkeypatch.setattr(sampling, "_nuts", lambda run, reason: reason)
+    monkeypatch.setattr(sampling, "_nuts", lambda run, reason, known: reason)
     for bound in ("NUTS_SECONDS", "NUTS_SECONDS_OF_FEW_ROWS"):
         monkeypatch.setattr(auto_nuts, bound, 0.0)
     reason = psg.sample(model=model, progressbar=False)
