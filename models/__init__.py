@@ -21,6 +21,8 @@ and may have
     Without them the sampler is "auto".
 ``COMPARED``
     What ``compare`` runs, as :func:`pymc_sgld.compare` takes it. Without it auto, NUTS and ADVI.
+``REFERENCE``
+    The label of ``COMPARED`` that ``compare`` measures the others by. Without it NUTS.
 ``VARIABLES``
     Names of the variables that the tables are about; without it all.
 ``reference(data)``

@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--samplers", help="names, with commas between; none: the model's own, or auto,nuts,advi"
     )
-    compare.add_argument("--reference", default="nuts", help="the one to measure the others by")
+    compare.add_argument(
+        "--reference", help="the one to measure the others by; none: the model's own, or nuts"
+    )
     for either in (run, compare):
         _add_sizes(either)
     command.add_parser(commands)
@@ -86,7 +88,8 @@ def _check(options: argparse.Namespace) -> None:
         named = options.samplers.split(",")
         for name in named:
             check_one_of("every name of --samplers", name, [*REGISTRY, *OUTSIDE])
-        check_one_of("--reference", options.reference, named, hint="It is one of --samplers.")
+        if options.reference is not None:
+            check_one_of("--reference", options.reference, named, hint="It is one of --samplers.")
     if options.out is not None:
         check_folder(options.out)
     else:

@@ -179,9 +179,12 @@ def _worst(table: pd.DataFrame) -> list[str]:
     return [f"Over all {len(table):,} parameters: {', '.join(said)}."]
 
 
-def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.Comparison:
+def compare(
+    name: str, options: Options, samplers: Any = None, reference: str | None = None
+) -> psg.Comparison:
     """Run several samplers on a model."""
     module = models.load(name)
+    own = samplers is None and hasattr(module, "REFERENCE")
     if not hasattr(module, "build_model"):
         raise NotAModel(
             f"{name} is an experiment of its own, not a model to compare samplers on. Write "
@@ -195,7 +198,7 @@ def compare(name: str, options: Options, samplers: Any, reference: str) -> psg.C
         chains=4 if options.chains is None else options.chains,
         cores=options.cores,
         random_seed=options.seed,
-        reference=reference,
+        reference=reference or (module.REFERENCE if own else "nuts"),
         var_names=_variables(module),
         progressbar=options.progress,
     )

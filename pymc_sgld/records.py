@@ -177,6 +177,7 @@ ITERATIONS = "iterations"
 MEAN_OFF = "mean_off"
 SD_RATIO_MIN = "sd_ratio_min"
 SD_RATIO_MAX = "sd_ratio_max"
+STOPPED_EARLY = "stopped_early"
 PHASES = (COMPILE_SECONDS, TUNE_SECONDS, DRAW_SECONDS)
 
 OF_A_RUN = {
@@ -192,6 +193,7 @@ OF_A_RUN = {
 OF_A_METHOD_COMPARED = {
     TUNE_PASSES: Record("passes", "row gradients of tuning or fitting, over the number of rows"),
     DRAW_PASSES: Record("passes", "the same of the draws that are kept"),
+    STOPPED_EARLY: Record("", "`nuts` with `seconds`: what was done in that time; only there"),
     INDEPENDENT_DRAWS: Record("yes/no", "`laplace`, `advi`, `fullrank_advi`: no chain was run"),
     SLOPE: Record("posterior sds", "`laplace`: where the search for the mode ended; 0 at a mode"),
     BATCH_SIZE: Record("rows", "`advi`, `fullrank_advi`: rows an iteration reads, of each group"),

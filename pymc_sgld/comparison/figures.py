@@ -158,6 +158,8 @@ def _notes_on_one(label: str, result: DataTree) -> list[str]:
             f"{label} ({library}) times tuning and drawing together; split here by the number of "
             "gradient evaluations."
         )
+    if records.STOPPED_EARLY in attrs:
+        entries.append(f"{label} was {attrs[records.STOPPED_EARLY]}.")
     if records.CONVERGED in attrs:
         entries.append(f"{label} {_of_fit(attrs)}")
     if not is_chain(posterior):

@@ -8,12 +8,16 @@ import pymc as pm
 
 from xarray import DataTree
 
+from pymc_sgld.comparison.methods.nuts_in_seconds import run_nuts_in_seconds
 from pymc_sgld.comparison.methods.recording import record
 from pymc_sgld.model_graph import RowError, uses_minibatch
 from pymc_sgld.records import DRAW_PASSES, TUNE_PASSES
+from pymc_sgld.validate import check_positive
 
 
-def run_nuts(model: pm.Model, *, tune: int | None, **options: Any) -> DataTree:
+def run_nuts(
+    model: pm.Model, *, tune: int | None, seconds: float | None = None, **options: Any
+) -> DataTree:
     """Run ``pm.sample`` with the NUTS it prefers: nutpie where that is installed.
 
     Parameters
@@ -21,6 +25,9 @@ def run_nuts(model: pm.Model, *, tune: int | None, **options: Any) -> DataTree:
     model : pm.Model
     tune : int, optional
         PyMC's default if not given.
+    seconds : float, optional
+        Budget: see :func:`pymc_sgld.comparison.methods.nuts_in_seconds.run_nuts_in_seconds`.
+        Without it NUTS runs to its end.
     **options
         Of :func:`pymc.sample`.
 
@@ -41,6 +48,9 @@ def run_nuts(model: pm.Model, *, tune: int | None, **options: Any) -> DataTree:
             "Write it on the whole data for the comparison: pymc_sgld takes batches of such a "
             "model by itself."
         )
+    if seconds is not None:
+        seconds = check_positive("seconds", seconds)
+        return run_nuts_in_seconds(model, seconds, tune=1000 if tune is None else tune, **options)
     if tune is not None:
         options["tune"] = tune
     start = time.perf_counter()
