@@ -10,7 +10,7 @@ export PYTHON
 .PHONY: help compare test statistical lint benchmark clean
 
 help:
-	@echo "make compare      sample a real model with SGLD, NUTS and ADVI; table, plots, draws"
+	@echo "make compare      sample a real model with auto, SGLD, ADVI and NUTS; table, plots, draws"
 	@echo "make test         the tests"
 	@echo "make statistical  the slow and the statistical tests; a skip is a failure"
 	@echo "make lint         ruff and mypy"
@@ -18,7 +18,7 @@ help:
 	@echo "make clean        remove .venv, caches and results"
 
 compare: $(VENV)/.installed
-	$(BIN)/python -m models compare health_visits
+	$(BIN)/python -m models compare flights
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 15 --durations-min 3

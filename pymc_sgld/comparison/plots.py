@@ -15,6 +15,7 @@ import numpy as np
 
 from xarray import Dataset, DataTree
 
+from pymc_sgld.comparison.error_over_time import plot_error_over_time
 from pymc_sgld.comparison.files import distinct_names, file_name, written_aside
 from pymc_sgld.comparison.parameters import is_chain
 from pymc_sgld.comparison.phase_plots import COLUMNS, layout, plot_noise_phases, plot_trace, title
@@ -59,10 +60,13 @@ def all_figures(
             f"backend={backend!r} is not installed. Install it, with pip install {backend}, or "
             "leave backend out for matplotlib."
         )
+    over_time = plot_error_over_time(flat, results, reference, backend)
     flat = _first_parameters(flat)
     found = [_forest(flat, reference, backend), _densities(flat, backend)]
     if len(flat) > 1:
         found.append(_ecdf_difference(flat, reference, backend))
+    if over_time is not None:
+        found.append(Figure("error_over_time", TIME_TITLE, TIME_CAPTION, over_time))
     for label, posterior in flat.items():
         if is_chain(posterior):
             if posterior.sizes["chain"] > 1:
@@ -217,6 +221,13 @@ def _trace(label: str, posterior: Dataset, result: DataTree, backend: str) -> Fi
     return Figure(f"trace_{file_name(label)}", f"Trace of {label}", caption, plot, CHAINS)
 
 
+TIME_TITLE = "Error over time"
+TIME_CAPTION = (
+    "Root mean square, over all parameters, of the distance of the mean of the draws so far from "
+    "that of the reference, in the reference's sds, over the seconds since the method began. A "
+    "line is level from where the method had ended. It does not fall below the Monte Carlo error "
+    "of the reference."
+)
 NOISE_TITLE = "Noise of the batches"
 NOISE_CAPTION = (
     "Variance of what a step adds to the fastest direction: by the noise that is injected on "

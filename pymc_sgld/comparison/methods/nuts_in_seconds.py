@@ -1,6 +1,7 @@
 """NUTS for so many seconds: what fits into a budget, where a whole run would take hours."""
 
 import time
+import warnings
 
 from typing import Any
 
@@ -14,7 +15,6 @@ from pymc_sgld.comparison.methods.recording import record
 from pymc_sgld.records import DRAW_PASSES, STOPPED_EARLY, TUNE_PASSES
 
 _LEAST_DRAWS = 4  # of a chain: what R-hat is made of
-_POLL_SECONDS = 0.1
 _GROUPS = ("posterior", "sample_stats")
 
 
@@ -66,14 +66,7 @@ def run_nuts_in_seconds(
         compiled, draws=draws, tune=tune, chains=chains, cores=cores, seed=random_seed,
         progress_bar=progressbar, save_warmup=True, blocking=False,
     )  # fmt: skip
-    try:
-        while not run.is_finished and time.perf_counter() < began + seconds:
-            time.sleep(_POLL_SECONDS)
-        finished = run.is_finished
-        result: DataTree = run.wait() if finished else run.abort()
-    except BaseException:
-        run.cancel()
-        raise
+    result, finished = _result_of(run, seconds)
     took = time.perf_counter() - began
     steps = _steps_of_chains(result, "warmup_sample_stats"), _steps_of_chains(result, _GROUPS[1])
     shortest = min(map(len, steps[1]))
@@ -98,6 +91,20 @@ def run_nuts_in_seconds(
     attributes["inference_library"] = "nutpie"
     record(result, "nuts", phases, attributes)
     return result
+
+
+def _result_of(run: Any, seconds: float) -> tuple[DataTree, bool]:
+    """Return the draws of nutpie after so many seconds, and whether they are all."""
+    with warnings.catch_warnings():
+        # of ArviZ, where there are fewer draws than chains
+        warnings.filterwarnings("ignore", "Found chain dimension", UserWarning)
+        try:
+            return run.wait(timeout=seconds), True
+        except TimeoutError:
+            return run.abort(), False
+        except BaseException:
+            run.cancel()
+            raise
 
 
 def _steps_of_chains(result: DataTree, group: str) -> list[np.ndarray]:

@@ -6,6 +6,9 @@ import numpy as np
 import pymc as pm
 import pytest
 
+from pymc.exceptions import SamplingError
+
+from pymc_sgld import records
 from pymc_sgld.comparison import compare
 from pymc_sgld.comparison.methods import run_nuts
 from pymc_sgld.model_graph import RowError
@@ -47,3 +50,33 @@ def test_a_model_on_minibatches_is_refused():
         pm.Normal("y", mu, observed=pm.Minibatch(np.ones(100), batch_size=10), total_size=100)
     with pytest.raises(RowError, match=r"written on pm\.Minibatch\. Write it on the whole data"):
         run_nuts(model, tune=None)
+
+
+@pytest.fixture(scope="module")
+def small():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("mu"), 1.0, observed=np.linspace(1.0, 3.0, 50))
+    return model
+
+
+def test_nuts_in_seconds_keeps_what_it_has_drawn_when_the_time_is_up(small):
+    options = {"tune": 100, "chains": 2, "cores": 2, "random_seed": 1, "progressbar": False}
+    found = run_nuts(small, seconds=1.0, draws=10**7, **options)
+    draws = found["posterior"]["mu"]
+    said = found["posterior"].attrs[records.STOPPED_EARLY]
+    assert draws.notnull().all() and draws.sizes["draw"] == found["sample_stats"].sizes["draw"]
+    words = f"100 steps of warm-up and {draws.sizes['draw']} of 10000000 draws in each chain"
+    assert said.startswith("given 1 s") and said.endswith(words)
+    np.testing.assert_allclose(draws.mean(), 100 / 51, atol=0.5 * 51**-0.5)
+    assert found["posterior"].attrs["draw_passes"] >= draws.size
+    whole = run_nuts(small, seconds=600.0, draws=20, **options)
+    assert whole["posterior"].sizes["draw"] == 20
+    assert records.STOPPED_EARLY not in whole["posterior"].attrs
+
+
+def test_nuts_without_a_draw_in_its_seconds_is_said(small):
+    with pytest.raises(SamplingError, match=r"in 0\.001 s .* of the 10000000 steps of its warm-up"):
+        run_nuts(
+            small, seconds=1e-3, draws=10, tune=10**7, chains=1, cores=1, random_seed=1,
+            progressbar=False,
+        )  # fmt: skip
