@@ -74,7 +74,8 @@ class Auto(StochasticGradientStep):
     tuning_passes : float, optional
         How often the data may be read before the chains are started; beyond, tuning stops and says
         what to do. Default: 100 times of 100,000 rows or more, 200 times of fewer, and more of
-        fewer than 20,000, where a pass costs next to nothing; ten times that beyond 500 parameters.
+        fewer than 20,000, where a pass costs next to nothing; in proportion more beyond 50
+        parameters, up to ten times that.
     """
 
     name = "auto"

@@ -10,7 +10,8 @@ MOST_PASSES = 100
 MOST_PASSES_OF_FEW_ROWS = 200
 _FEW_ROWS = 100_000
 _ROWS_READ = 4_000_000  # where these are fewer in all, a pass costs next to nothing
-_MANY_PARAMETERS = 500  # beyond, products with the curvature stand for a matrix: ten times as many
+# More parameters take more products with the curvature: in proportion, up to ten times as many.
+_FEW_PARAMETERS, _MOST_TIMES = 50, 10.0
 
 
 def most_passes(n_rows: int, n_dim: int) -> float:
@@ -19,7 +20,7 @@ def most_passes(n_rows: int, n_dim: int) -> float:
         most = float(MOST_PASSES)
     else:
         most = max(float(MOST_PASSES_OF_FEW_ROWS), _ROWS_READ / max(n_rows, 1))
-    return 10 * most if n_dim > _MANY_PARAMETERS else most
+    return most * min(max(n_dim / _FEW_PARAMETERS, 1.0), _MOST_TIMES)
 
 
 @contextmanager

@@ -53,7 +53,14 @@ def test_what_is_said_is_what_was_counted(tuned):
 
 @pytest.mark.parametrize(
     ("n_rows", "n_dim", "most"),
-    [(99_999, 9, 200), (100_000, 9, 100), (2000, 9, 2000), (100_000, 501, 1000)],
+    [
+        (99_999, 9, 200),
+        (100_000, 9, 100),
+        (2000, 9, 2000),
+        (100_000, 50, 100),
+        (10**5, 141, 282),
+        (10**6, 900, 1000),
+    ],
 )
 def test_the_bound_by_rows_and_parameters(n_rows, n_dim, most):
     assert most_passes(n_rows, n_dim) == most
