@@ -11,7 +11,8 @@ MOST_PASSES_OF_FEW_ROWS = 200
 _FEW_ROWS = 100_000
 _ROWS_READ = 4_000_000  # where these are fewer in all, a pass costs next to nothing
 # More parameters take more products with the curvature: in proportion, up to ten times as many.
-_FEW_PARAMETERS, _MOST_TIMES = 50, 10.0
+_FEW_PARAMETERS = 50
+_MOST_TIMES = 10.0
 
 
 def most_passes(n_rows: int, n_dim: int) -> float:
