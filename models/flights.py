@@ -48,7 +48,8 @@ def load_data(rows: int | None = None) -> pd.DataFrame:
 
 def build_model(data: pd.DataFrame) -> pm.Model:
     """Declare the model for data as :func:`load_data` returns them."""
-    codes, coords = {}, {"covariate": list(COLUMNS)}
+    codes: dict[str, Any] = {}
+    coords: dict[str, Any] = {"covariate": list(COLUMNS)}
     for name, column in {"carrier": "carrier", "origin": "origin", "destination": "dest"}.items():
         codes[name], coords[name] = pd.factorize(data[column], sort=True)
     coords["month"] = range(1, 13)
