@@ -120,7 +120,8 @@ def probe_of(model: pm.Model, seed: int = 0) -> Probe:
 
     def draw() -> int:
         nonlocal point
-        point, stats = step.step(point)
+        with np.errstate(all="ignore"):  # a step may go where there is no density
+            point, stats = step.step(point)
         return int(stats[0]["tree_size"])
 
     def compiled_gradient() -> Callable[[], object]:
