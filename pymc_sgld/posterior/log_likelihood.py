@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,9 +12,12 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
+from pytensor.graph.traversal import ancestors
+
 from pymc_sgld.model_graph import read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.bound_data import opened_with_sizes
+from pymc_sgld.model_graph.density.by_numpy import value_of
 from pymc_sgld.model_graph.density.modes import chosen_mode, compile_function
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
@@ -24,8 +29,9 @@ from pymc_sgld.model_graph.rewrite.streaming import TotalSize
 from pymc_sgld.posterior.draws import check_draws_of, posterior_of, refuse_nonfinite_draws
 from pymc_sgld.posterior.integrated import IntegratedPosterior
 from pymc_sgld.posterior.unconstrained import unconstrained_positions
-from pymc_sgld.validate import check_arguments
+from pymc_sgld.validate import and_more, check_arguments
 
+_log = logging.getLogger("pymc.sgld")
 _DRAWS = 2000  # evaluated on one block of rows before the next block is read
 
 
@@ -217,9 +223,26 @@ def likelihood_of(model: pm.Model, posterior: xr.Dataset, options: Options) -> L
         raise RowError(
             f"{error} For the log-likelihood of all rows at once use pm.compute_log_likelihood()."
         ) from None
+    say_what_is_left_out(model)
     names = {o.name: o.name for o in factors.observed}
     dims = {o.name: o.dims for o in factors.observed}
     return Likelihood(row_model, names, dims, partial(positions_of, row_model))
+
+
+def say_what_is_left_out(model: pm.Model) -> None:
+    """Warn of potentials that read data: they may be a part of the likelihood, but have no rows."""
+    names = [
+        repr(potential.name)
+        for potential in model.potentials
+        if any(np.size(value_of(leaf)) > 1 for leaf in ancestors([potential]))
+    ]
+    if names:
+        _log.warning(
+            f"The log-likelihood of rows leaves out {and_more(names)}: potentials that read data, "
+            "and have no observed value. Where they are a part of the likelihood, as of censored "
+            "rows, write them as observed variables (pm.Censored), or elpd and the like are those "
+            "of the other rows alone."
+        )
 
 
 def _integrated(latents: IntegratedPosterior) -> Likelihood:

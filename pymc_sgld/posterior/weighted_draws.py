@@ -97,7 +97,12 @@ def plain_draws(idata: Any) -> Any:
 
 def _as_weights(given: Any, wanted: tuple[int, int]) -> Array:
     """Return weights of shape (n_chains, n_draws), or raise."""
-    if isinstance(given, xr.DataArray) and {"chain", "draw"} <= set(given.dims):
+    if isinstance(given, xr.DataArray):
+        if set(given.dims) != {"chain", "draw"}:
+            raise ValueError(
+                f"weights have the dimensions {', '.join(map(str, given.dims)) or '(none)'}, and "
+                "'chain' and 'draw' are needed: rename them, or pass an array."
+            )
         given = given.transpose("chain", "draw", ...)
     try:
         weights = np.asarray(given, dtype=float)

@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pandas as pd
 import pymc as pm
+import xarray as xr
 
 import pymc_sgld as psg
 
@@ -192,6 +193,13 @@ OF_OTHERS = [
         ({"random_seed": -1}, "random_seed must be >= 0"),
         ({"model": latent_model(), "rows": "person"}, "'person'"),
         ({"model": latent_model(), "rows": 5}, "rows=5"),
+    ),
+    *lines(
+        "resample",
+        ({"weights": xr.DataArray(np.ones((2, 20)), dims=("a", "b"))}, "dimensions a, b", "'draw'"),
+        ({"weights": xr.DataArray(1.0)}, "dimensions (none)", "'chain'"),
+        ({"weights": pd.DataFrame({"a": ["x"]})}, "weights must be numbers"),
+        ({"weights": 5}, "weights have shape ()", "2 chains of 20"),
     ),
     *lines(
         "resume",

@@ -291,3 +291,21 @@ def test_a_model_of_potentials_has_no_log_likelihood(as_kwargs):
         pm.Potential("p", -pt.sqr(BINARY - b))
     with pytest.raises(RowError, match=r"^The model has no observed variable, hence no log-likel"):
         row_log_likelihood(draws_of(linear(X, Y)), model, compile_kwargs=as_kwargs)
+
+
+@pytest.mark.parametrize("reads_data", [True, False])
+def test_potentials_that_read_data_are_named(reads_data, caplog):
+    """Censored rows in a potential are in no log-likelihood; a prior in one is no likelihood."""
+    with pm.Model() as model:
+        rate = pm.HalfNormal("rate", 1)
+        pm.Exponential("y", rate, observed=np.linspace(0.1, 2.0, 40))
+        of_data = pt.sum(-rate * np.linspace(2.0, 3.0, 9))
+        pm.Potential("censored", of_data if reads_data else -rate)
+    draws = xr.Dataset(
+        {"rate": (("chain", "draw"), np.full((2, 4), 0.5))}, {"chain": [0, 1], "draw": range(4)}
+    )
+    idata = xr.DataTree.from_dict({"posterior": draws})
+    found = row_log_likelihood(idata, model, compile_kwargs={"mode": "FAST_COMPILE"})
+    assert found["log_likelihood"]["y"].shape == (2, 4, 40)
+    said = [record.getMessage() for record in caplog.records]
+    assert ("leaves out 'censored'" in " ".join(said)) == reads_data
