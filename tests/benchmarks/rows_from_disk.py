@@ -1,6 +1,6 @@
 """Rates and memory of rows from disk: sources, cold files, and growing numbers of rows.
 
-``python -m tests.benchmarks.rows_from_disk``: three tables, in a folder of temporary files that is
+``python -m tests.benchmarks.rows_from_disk``: four tables, in a folder of temporary files that is
 removed at the end (``--folder`` names another place).
 
 1. The same regression of ``--rows`` rows from memory, a memory map, Parquet and Zarr: seconds to
@@ -11,6 +11,9 @@ removed at the end (``--folder`` names another place).
    the system: pages are dropped before, and every window of the run is read from the disk once;
    the same windows again are then in memory.
 3. Logistic regression on rows of five bytes, made block by block, from 1e4 to ``--largest``.
+
+4. The file of the first table with ``scratch=False``, in random order and sorted by the outcome:
+   what is said of it, and microseconds of a step.
 
 Every line is a process of its own. ``--auto 1e9`` makes one table more and no other: two columns of
 four bytes, made block by block, sampled by "auto" (8.5 GB of disk at 1e9).
@@ -36,7 +39,9 @@ from rich.table import Table
 
 import pymc_sgld as psg
 
+from pymc_sgld.model_graph.density import bound_data
 from pymc_sgld.row_sources import read_ahead
+from pymc_sgld.tuning import between_blocks
 
 N_COLUMNS, BATCH, STEPS, DRAWS = 20, 256, 500, 30
 
@@ -240,6 +245,21 @@ def by_auto(n_rows, folder):
     return ingest, tuning, passes, drawing, peak.largest, max(off), min(wide), max(wide)
 
 
+def where_they_lie(is_sorted, folder, n_rows):
+    """Return how much more noise was told than random rows have, 1 where nothing was; a step."""
+    bound_data._INTO_MEMORY = 0
+    data, told = data_of("memory map", folder), []
+    if is_sorted:
+        order = np.argsort(np.load(data["y"]))
+        for name, path in data.items():
+            data[name] = folder / f"sorted {name}.npy"
+            np.save(data[name], np.load(path)[order])
+    between_blocks._say = lambda function, scheme, factor, compensates: told.append(factor)
+    rows = psg.row_model(linear(), data=data, scratch=False, progressbar=False)
+    step = microseconds(rows.model, rows=rows, draws=10)
+    return max(told, default=1.0), step
+
+
 def apart(function, *arguments):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -287,6 +307,14 @@ def main():
             [
                 ("asked ahead", *apart(cold, folder, True)),
                 ("not asked", *apart(cold, folder, False)),
+            ],
+        )
+        table_of(
+            "scratch=False",
+            ("the rows", "told noise, times that of random rows", "µs a step"),
+            [
+                (name, *apart(where_they_lie, kind, folder, n_rows))
+                for name, kind in (("in random order", False), ("sorted by the outcome", True))
             ],
         )
         sizes = [10**k for k in range(4, 13) if 10**k <= given.largest]

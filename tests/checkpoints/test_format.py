@@ -79,8 +79,8 @@ def write():
             try:
                 sample(
                     sampler, DRAWS, tune=TUNE, chains=1, checkpoint=place / "run", overwrite=True,
-                    callback=stop_after(STOP - arguments.get("thin", 1)), checkpoint_every=1e9,
-                    **arguments,
+                    callback=stop_after(STOP - 2 * ("thin" in arguments)),
+                    checkpoint_every=1e9, **arguments,
                 )  # fmt: skip
             except Stopped:
                 pass
