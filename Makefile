@@ -7,7 +7,10 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test statistical lint benchmark clean
+.PHONY: help compare test statistical lint benchmark docs clean
+
+# Pages of the gallery are run, once, and run again where they changed: EXECUTE=off shows them as they stand.
+EXECUTE := on
 
 help:
 	@echo "make compare      sample a real model with auto, SGLD, ADVI and NUTS; table, plots, draws"
@@ -15,6 +18,7 @@ help:
 	@echo "make statistical  the slow and the statistical tests; a skip is a failure"
 	@echo "make lint         ruff and mypy"
 	@echo "make benchmark    speed beside loops by hand and other libraries; docs/benchmarks.md"
+	@echo "make docs         the site, into build/docs; EXECUTE=off does not run the gallery"
 	@echo "make clean        remove .venv, caches and results"
 
 compare: $(VENV)/.installed
@@ -34,8 +38,12 @@ lint: $(VENV)/.installed
 benchmark: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks.speed
 
+docs: $(VENV)/.installed-docs
+	DOCS_EXECUTE=$(EXECUTE) $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo "Open build/docs/index.html"
+
 clean:
-	rm -rf $(VENV) .venv-peers results build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers docs/generated results build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find models pymc_sgld tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml
@@ -46,4 +54,9 @@ $(VENV)/.installed: pyproject.toml
 	fi
 	@echo "Installing pymc-sgld and what it needs into $(VENV), once; this takes a minute or two"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "Installing what the site is built with into $(VENV), once"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[docs]"
 	@touch $@
