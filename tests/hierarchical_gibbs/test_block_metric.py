@@ -5,6 +5,8 @@ import pymc as pm
 import pytensor.tensor as pt
 import pytest
 
+import pymc_sgld as psg
+
 from pymc_sgld.hierarchical_gibbs import conditional_curvature as curvature_module
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalNoise
 from pymc_sgld.hierarchical_gibbs.block_metric import BlockMetric, block_metric
@@ -119,3 +121,47 @@ def test_correlated_slopes_are_blocks_at_any_hyperparameters(monkeypatch):
         precision = information + np.array([prior(at, unit)[1][moving] for unit in units])
         factor = metric.matrix()[moving][:, moving]
         np.testing.assert_allclose(factor @ factor.T @ precision, np.eye(11), atol=1e-10)
+
+
+@pytest.mark.statistical
+def test_law_of_correlated_slopes_on_batches(monkeypatch):
+    """Against sums over a grid of the log scale, given which everything is in closed form."""
+    monkeypatch.setattr(curvature_module, "_LARGEST_BORDER", 3)
+    rng, n_groups = np.random.default_rng(4), 8
+    group, x = np.repeat(np.arange(n_groups), 60), rng.normal(size=60 * n_groups)
+    effects = rng.normal(size=(n_groups, 2)) * [0.4, 0.3]
+    y = effects[group, 0] + effects[group, 1] * x + rng.normal(size=len(x))
+    with pm.Model():
+        tau = pm.HalfNormal("tau")
+        u = pm.Normal("u", 0, tau, shape=(n_groups, 2))
+        pm.Potential("tied", -(((u[:, 0] - u[:, 1]) / tau) ** 2).sum() / 2)
+        b = pm.Normal("b")
+        pm.Normal("y", u[group, 0] + u[group, 1] * x + b * x**2, 1, observed=y)
+        step = psg.Auto(rng=0, hyperparameters="gibbs", batch_size=150)
+        assert isinstance(step.chain.prepared.metric, BlockMetric)
+        quiet = {"progressbar": False, "cores": 1, "compute_convergence_checks": False}
+        posterior = pm.sample(3000, step=step, tune=200, chains=2, random_seed=1, **quiet).posterior
+    design = np.zeros((len(x), 2 * n_groups + 1))
+    rows = np.arange(len(x))
+    design[rows, 2 * group], design[rows, 2 * group + 1], design[:, -1] = 1, x, x**2
+    slope, grid, found = design.T @ y, np.linspace(-5, 2, 300), []
+    for log_tau in grid:
+        prior = np.kron(np.eye(n_groups), [[2.0, -1.0], [-1.0, 2.0]]) * np.exp(-2 * log_tau)
+        precision = design.T @ design
+        precision[:-1, :-1] += prior
+        precision[-1, -1] += 1
+        mean = np.linalg.solve(precision, slope)
+        value = slope @ mean / 2 - np.linalg.slogdet(precision)[1] / 2 - np.exp(2 * log_tau) / 2
+        value -= 2 * n_groups * log_tau - log_tau
+        found.append((value, mean, np.diag(np.linalg.inv(precision))))
+    values, means, variances = map(np.array, zip(*found, strict=True))
+    weights = np.exp(values - values.max())
+    weights /= weights.sum()
+    mean = np.append(weights @ grid, weights @ means)
+    square = np.append(weights @ grid**2, weights @ (variances + means**2))
+    sd = np.sqrt(square - mean**2)
+    drawn = [np.log(posterior["tau"].values)[..., None]]
+    drawn += [posterior["u"].values.reshape(2, 3000, -1), posterior["b"].values[..., None]]
+    draws = np.concatenate(drawn, axis=-1)
+    assert np.abs((draws.mean(axis=(0, 1)) - mean) / sd).max() < 0.1
+    assert np.abs(draws.std(axis=(0, 1)) / sd - 1).max() < 0.05
