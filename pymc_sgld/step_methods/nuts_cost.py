@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pymc as pm
 
+from pymc_sgld.model_graph.density.by_numpy import QUICKLY_COMPILED
 from pymc_sgld.model_graph.density.modes import chosen_mode
 
 _SHORT_RUN_SECONDS = 2.0
@@ -109,7 +110,7 @@ def probe_of(model: pm.Model, seed: int = 0) -> Probe:
             random_seed=[seed],
             progressbar=False,
             quiet=True,
-            compile_kwargs={"mode": "FAST_COMPILE"},
+            compile_kwargs={"mode": QUICKLY_COMPILED},
             early_max_treedepth=_MAX_TREEDEPTH,
         )
     finally:

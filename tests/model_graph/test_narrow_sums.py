@@ -1,10 +1,12 @@
 """Sums of more terms than numpy takes at once, as of likelihoods that are written in a loop."""
 
 import numpy as np
+import pymc as pm
 import pytensor.tensor as pt
 import pytest
 
 from pymc_sgld.model_graph.density.by_numpy import AS_WRITTEN, STABILISED, numpy_function
+from pymc_sgld.step_methods.nuts_cost import probe_of
 
 
 @pytest.mark.parametrize("mode", [AS_WRITTEN, STABILISED], ids=["as written", "stabilised"])
@@ -18,3 +20,13 @@ def test_sums_of_many_terms_are_evaluated_by_numpy(mode, n_terms):
     for total in (pt.add(*terms), written):
         [found] = numpy_function(terms, [total], mode)(*values)
         np.testing.assert_allclose(found, values.sum(axis=0), rtol=1e-12)
+
+
+def test_nuts_is_timed_on_a_model_of_many_likelihoods():
+    """Each of three terms: numpy has no sum of a hundred and five."""
+    with pm.Model() as model:
+        mu = pm.Normal("mu")
+        for group in range(35):
+            b = pm.Normal(f"b_{group}", mu, 1)
+            pm.Normal(f"y_{group}", b, 1, observed=[0.1 * group, 1.0])
+    assert probe_of(model).draw() >= 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pytensor.compile.builders import OpFromGraph
-from pytensor.compile.mode import Mode
+from pytensor.compile.mode import Mode, get_mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.traversal import ancestors, io_toposort, toposort
@@ -22,6 +22,7 @@ from pymc_sgld.model_graph.density.modes import compile_function
 
 AS_WRITTEN = Mode(linker="py", optimizer="minimum_compile").including(narrow_sums.TAG)
 STABILISED = AS_WRITTEN.including("canonicalize", "stabilize")
+QUICKLY_COMPILED = get_mode("FAST_COMPILE").including(narrow_sums.TAG)
 _MOST_IN_LOOPS = 20_000  # numbers of data: numpy takes a second over them, entry by entry
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
@@ -16,6 +15,7 @@ from pytensor.sparse.type import SparseTensorType
 from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pymc_sgld.model_graph.density.block_function import BlockFunction
+from pymc_sgld.model_graph.density.by_numpy import AS_WRITTEN
 from pymc_sgld.model_graph.density.finiteness import explain_nonfinite
 from pymc_sgld.model_graph.density.layout import Layout
 from pymc_sgld.model_graph.density.modes import is_jax
@@ -23,7 +23,6 @@ from pymc_sgld.model_graph.density.reference import Reference
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.rewrite.errors import RowError
 
-_CHECKED_MODE = Mode(linker="py", optimizer="minimum_compile")
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
 _N_POINTS = 2
 # Gradients below this fraction of the largest are rounding errors of it, as far as we know.
@@ -170,7 +169,7 @@ def _refuse_reading_outside(row_model: RowModel, position: np.ndarray) -> None:
     nodes = (v.owner for v in ancestors(graphs) if v.owner is not None)
     if not any(isinstance(node.op, AdvancedSubtensor) for node in nodes):
         return
-    checked = row_model.block_function(_CHECKED_MODE)
+    checked = row_model.block_function(AS_WRITTEN)
     rows = [np.unique([0, n // 2, n - 1]) for n in checked.total_sizes]
     try:
         checked.batch(position, rows)
