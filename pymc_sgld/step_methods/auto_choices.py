@@ -96,7 +96,6 @@ class Choosing:
     also: tuple[str, ...] = ()
 
 
-_OFF = 0.1  # of the initial point, where gradients are zero by symmetry
 Choose = Callable[[Choosing], Choosing]
 
 
@@ -140,9 +139,7 @@ def chosen_in_turn(choices: Sequence[Choose], known: Choosing) -> Choosing:
 def hyperparameters_apart(known: Choosing) -> Choosing:
     """Draw hyperparameters given the rest, where that pays; then no more is to be chosen."""
     parts, asked = known.parts, known.hyperparameters
-    point = parts.row_model.ravel(known.model.initial_point()).astype(parts.block_function.dtype)
-    point = point + _OFF * np.arange(1, len(point) + 1) / len(point)
-    check_before_search(known.model, parts.row_model, parts.block_function, point)
+    check_before_search(known.model, parts.row_model, parts.block_function)
     doing("looking for where hyperparameters are")
     split, mode = in_two_blocks(parts, known.labels, known.generator, asked)
     if split is None:

@@ -10,12 +10,11 @@ from pymc_sgld.tuning import TuningError
 from pymc_sgld.types import Array
 from pymc_sgld.validate import and_more
 
+_OFF = 0.1  # of the initial point, where gradients are zero by symmetry
 _FLAT = (type(pm.Flat.rv_op), type(pm.HalfFlat.rv_op))
 
 
-def check_before_search(
-    model: pm.Model, rows: RowModel, function: BlockFunction, position: Array
-) -> None:
+def check_before_search(model: pm.Model, rows: RowModel, function: BlockFunction) -> None:
     """Raise as :func:`check_unseen_scales` does, before a search that would have no end.
 
     Takes a pass through the data where a prior is flat, and none else.
@@ -27,10 +26,11 @@ def check_before_search(
         Of the model.
     function : BlockFunction
         Of the rows.
-    position : array, shape (n_dim,)
     """
     if not any(isinstance(variable.owner.op, _FLAT) for variable in model.free_RVs):
         return
+    position = rows.ravel(model.initial_point()).astype(function.dtype)
+    position = position + _OFF * np.arange(1, rows.n_dim + 1) / rows.n_dim
     seen = np.zeros(rows.n_dim, dtype=bool)
     for pieces, counts in function.chunks():
         weights = [float(on) for on in counts]
