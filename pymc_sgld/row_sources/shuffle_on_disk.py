@@ -25,6 +25,7 @@ from pymc_sgld.row_sources.random_order import RandomOrder
 from pymc_sgld.types import Array
 
 _BYTES_AT_ONCE = 2**27  # of rows that are scattered together: the more, the fewer writes
+_ROWS_AT_ONCE = 2**22  # at most: of narrow rows the numbers of their order are what takes memory
 _SHARE_AGAIN = 16  # the first of so many parts of the rows are written again behind the last
 _FEWEST_AGAIN = 2**16
 _BYTES_ASKED = 2**20  # of rows that are asked for where the first page of them is not in memory
@@ -269,7 +270,7 @@ class _Writer:
 
     @property
     def rows_at_once(self) -> int:
-        return max(1, _BYTES_AT_ONCE // max(1, self.row_bytes))
+        return max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // max(1, self.row_bytes)))
 
     def write(self, row: int, block: Array) -> None:
         left = memoryview(np.ascontiguousarray(block, self.dtype).reshape(-1).view(np.uint8))

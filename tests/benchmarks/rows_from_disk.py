@@ -222,7 +222,7 @@ class PeakOfOwn:
 
 
 def by_auto(n_rows, folder):
-    """Sample a line by "auto"; return times, memory, and means and sds beside the exact ones."""
+    """Sample a line by "auto"; return times, memory, and means and sds beside the truth."""
     with PeakOfOwn() as peak:
         started = time.perf_counter()
         data = {"x": Line(n_rows, "x"), "y": Line(n_rows, "y")}
@@ -283,7 +283,7 @@ def main():
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
             columns = (
                 "rows", "random order, s", "tuning, s", "passes", "200 draws, s", "own arrays, GB",
-                "means off, sds", "least sd ratio", "largest",
+                "means off the truth, sds", "least sd ratio", "largest",
             )  # fmt: skip
             table_of(
                 'Two columns of four bytes, by "auto"',
