@@ -19,6 +19,9 @@ from pymc_sgld.step_methods.registry import REGISTRY
 ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "docs/gallery"
 _SIZES = re.compile(r"\\(?:textstyle|[Bb]igg?[lr]?)(?![a-zA-Z])")  # which MathML chooses itself
+_ACCENTED = re.compile(
+    r"\\(?:hat|tilde|bar)\s*(?:\w|\\[a-zA-Z]+|\{[^{}]*\})"
+)  # apart from an index
 _log = getLogger(__name__)
 
 
@@ -29,7 +32,8 @@ def _formula(translator: Any, node: Any) -> None:
     if is_block and "\\\\" in code and "\\begin" not in code:
         code = f"\\begin{{aligned}}{code}\\end{{aligned}}"
     try:
-        formula = tex2mathml(_SIZES.sub("", code).replace("\\tfrac", "\\frac"), is_block)
+        code = _ACCENTED.sub(r"{\g<0>}", _SIZES.sub("", code)).replace("\\tfrac", "\\frac")
+        formula = tex2mathml(code, is_block)
     except MathError as error:
         _log.warning("a formula cannot be drawn: %s: %s", code, error, location=node)
         formula = f"<code>{escape(code)}</code>"
