@@ -193,3 +193,51 @@ def test_an_order_is_one_of_memory_in_small_groups():
     batches = batches_of([np.arange(10.0)], [0], [10], [5], RandomBlocks(2, 8))
     order = batches.scheme.order(np.random.default_rng(0), 10, 5)
     np.testing.assert_array_equal(np.sort(order), np.arange(10))
+
+
+class Flaky:
+    """A source that fails after so many reads, until it is mended."""
+
+    n_rows = N
+
+    def __init__(self, rows):
+        self.rows, self.reads, self.fails_at = rows, 0, np.inf
+
+    def __iter__(self):
+        self.reads += 1
+        yield self.rows[: N // 2]
+        if self.reads >= self.fails_at:
+            raise OSError("the cable is out")
+        yield self.rows[N // 2 :]
+
+
+def test_a_source_that_fails_while_chains_run_is_named_and_the_run_goes_on(too_large, tmp_path):
+    source = Flaky(np.random.default_rng(1).permutation(Y))
+    few = {"draws": 200, "tune": 4, "steps_per_draw": 8, "step_size": 1e-5, "verify": False}
+    settings = {"data": {"y": source}, "model": mean_and_scale(), **RUN, **few}
+    whole = psg.sample("sgld", **settings)
+
+    def cut(trace, draw):
+        if draw.draw_idx == few["tune"] + 2:
+            source.fails_at = 0
+
+    with pytest.raises(
+        RowSourceError, match=r"'y' could not be read from row 3000 of 6000 on"
+    ) as e:
+        psg.sample(
+            "sgld", checkpoint=tmp_path / "run", checkpoint_every=1e-9, callback=cut, **settings
+        )
+    assert "psg.resume(" in e.value.__notes__[0]
+    stored = psg.open_run(tmp_path / "run").posterior.sizes["draw"]
+    assert 0 < stored < 200
+    source.fails_at = np.inf
+    session = {"progressbar": False, "check": False, "compute_convergence_checks": False}
+    again = psg.resume(
+        tmp_path / "run",
+        model=settings["model"],
+        data=settings["data"],
+        cores=1,
+        quiet=True,
+        **session,
+    )
+    np.testing.assert_array_equal(whole.posterior["mu"], again.posterior["mu"])
