@@ -108,7 +108,16 @@ REJECTING = ("amagold", "mala", "sggmc")
 OF_THE_REGISTRY = sorted(set(REGISTRY) - {"auto"})
 
 
-@pytest.mark.parametrize("sampler", OF_THE_REGISTRY)
+def _one_of_each_rule():
+    """Samplers by name; those whose rule one before them has are slow."""
+    seen = set()
+    for name in OF_THE_REGISTRY:
+        rule = REGISTRY[name].rule_class
+        yield pytest.param(name, marks=(pytest.mark.slow,) if rule in seen else ())
+        seen.add(rule)
+
+
+@pytest.mark.parametrize("sampler", list(_one_of_each_rule()))
 def test_no_draw_outside_and_each_refusal_is_counted(sampler):
     """From batches, by every sampler; a refused draw is the one before, and is `diverging`."""
     model = shifted()
