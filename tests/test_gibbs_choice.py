@@ -78,9 +78,6 @@ def test_information_of_rows_is_apart_from_a_prior_that_ties_neighbours():
     np.testing.assert_allclose(
         tuned.curvature.information, np.diag(expected), rtol=2e-3, atol=2e-3 * expected.max()
     )
-    assert (
-        step.chain.moves.interweaving is None
-    )  # what is tied to its neighbours has no scale of its own
 
 
 @pytest.fixture(scope="module")
