@@ -224,7 +224,7 @@ def nameless(folder):
     ("wrong", "message"),
     [
         (lambda f: {"data": {"Z": X}}, r"data names 'Z', but the model's pm.Data are 'X', 'group'"),
-        (lambda f: {"data": 3}, r"data is a int. Pass a mapping from the name of each pm.Data"),
+        (lambda f: {"data": 3}, r"data is 3. Pass a mapping from the name of each pm.Data"),
         (lambda f: {"data": {"X": X, "response": Y}}, r"'group' is streamed but missing in data"),
         (
             lambda f: {"data": sources(f, "arrays") | {"response": Y[1:]}},
