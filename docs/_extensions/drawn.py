@@ -21,7 +21,7 @@ GALLERY = ROOT / "docs/gallery"
 _SIZES = re.compile(r"\\(?:textstyle|[Bb]igg?[lr]?)(?![a-zA-Z])")  # which MathML chooses itself
 _ACCENTED = re.compile(
     r"\\(?:hat|tilde|bar)\s*(?:\w|\\[a-zA-Z]+|\{[^{}]*\})"
-)  # apart from an index
+)  # which {} parts from an index
 _log = getLogger(__name__)
 
 
@@ -32,7 +32,7 @@ def _formula(translator: Any, node: Any) -> None:
     if is_block and "\\\\" in code and "\\begin" not in code:
         code = f"\\begin{{aligned}}{code}\\end{{aligned}}"
     try:
-        code = _ACCENTED.sub(r"{\g<0>}", _SIZES.sub("", code)).replace("\\tfrac", "\\frac")
+        code = _ACCENTED.sub(r"\g<0>{}", _SIZES.sub("", code)).replace("\\tfrac", "\\frac")
         formula = tex2mathml(code, is_block)
     except MathError as error:
         _log.warning("a formula cannot be drawn: %s: %s", code, error, location=node)
