@@ -74,10 +74,10 @@ class _Thumbnails(SphinxPostTransform):
                 continue
             page = f"gallery/{Path(link['reftarget']).stem}"
             made = [image["uri"] for image in self.env.get_doctree(page).findall(nodes.image)]
-            shown = made[0] if made else "_static/no-picture.svg"
-            picture = nodes.image(uri=shown, candidates={"*": shown}, alt="")
-            self.env.images.add_file(self.env.docname, shown)
-            item.insert(0, picture)
+            if made:  # nothing where the gallery is not run
+                picture = nodes.image(uri=made[0], candidates={"*": made[0]}, alt="")
+                self.env.images.add_file(self.env.docname, made[0])
+                item.insert(0, picture)
 
 
 def pages_by_sampler() -> dict[str, list[str]]:
@@ -131,5 +131,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(_ClickablePictures)
     app.add_post_transform(_Thumbnails)
     app.connect("doctree-read", _colour_cells)
+    app.connect("env-get-outdated", lambda *_: ["gallery/index"])  # of pictures of other pages
     app.connect("autodoc-process-docstring", _add_mini_gallery, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
