@@ -15,7 +15,7 @@ from pymc_sgld.types import Array
 
 _FLAT = 1e-10  # slope of a log-likelihood, in unconstrained latents
 _STEP = 1e-4  # of differences, in posterior standard deviations
-_SHARE = 0.5  # of the precision of a direction that is the prior's
+_SHARE = 0.8  # of the precision of a direction that is the prior's
 
 
 def refuse_flat_likelihood(taken: RowLatents, point: Mapping[str, Any]) -> None:
