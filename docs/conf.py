@@ -60,6 +60,7 @@ autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+numpydoc_validation_checks = {"GL08", "PR10", "SS01", "YD01"}
 add_module_names = False
 
 html_math_renderer = "mathml"
