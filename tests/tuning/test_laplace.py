@@ -57,10 +57,10 @@ def test_one_parameter_of_many_that_is_off_is_not_averaged_away():
     away = np.zeros(400)
     away[0] = 2.0
     found = laplace.Laplace(away, 0.0, None, covariance, np.inf, 0.0)
-    there = laplace._at(found, np.linalg.solve(covariance, away))
+    there = found.at(away, 0.0, np.linalg.solve(covariance, away))
     assert there.score == pytest.approx(0.05) and there.farthest == pytest.approx(1)
     assert not there.arrived
-    assert laplace._at(found, np.linalg.solve(covariance, 0.2 * away)).arrived
+    assert found.at(0.2 * away, 0.0, np.linalg.solve(covariance, 0.2 * away)).arrived
 
 
 def test_a_climb_in_whitened_coordinates_ends_at_the_same_mode_sooner(regression, of_regression):
