@@ -88,8 +88,8 @@ def _check(options: argparse.Namespace) -> None:
         named = options.samplers.split(",")
         for name in named:
             check_one_of("every name of --samplers", name, [*REGISTRY, *OUTSIDE])
-        if options.reference is not None:
-            check_one_of("--reference", options.reference, named, hint="It is one of --samplers.")
+        reference = "nuts" if options.reference is None else options.reference
+        check_one_of("--reference", reference, named, hint="It is one of --samplers.")
     if options.out is not None:
         check_folder(options.out)
     else:

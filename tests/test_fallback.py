@@ -27,6 +27,7 @@ def unbounded(*arguments):
     raise TuningError("No mode was found. Give priors.", model_at_fault=True, unbounded=True)
 
 
+@pytest.mark.slow
 def test_a_hierarchy_without_a_joint_mode_is_sampled_in_pieces(well_known, monkeypatch):
     assert psg.Auto(model=well_known, rng=0, verify=False).choice.hyperparameters == ""
     monkeypatch.setattr(auto_choices, "check_mode", unbounded)

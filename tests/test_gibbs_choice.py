@@ -99,7 +99,7 @@ def test_many_effects_of_a_known_pattern_are_split_by_sparse_matrices(model, mon
     assert tuned.covariance is None and isinstance(tuned.curvature, SparseCurvature)
 
 
-@pytest.mark.parametrize("enough", [True, False])
+@pytest.mark.parametrize("enough", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_number_of_parameters_that_is_split(field, monkeypatch, enough):
     model = field
     monkeypatch.setattr(sparse_prior, "_LARGEST_APART", 3)
@@ -118,7 +118,7 @@ def test_preconditioner_chosen_for_the_number_of_parameters_is_not_one_given(mod
         psg.Auto(verify=False, hyperparameters="gibbs", preconditioner="low_rank")
 
 
-@pytest.mark.parametrize("enough", [True, False])
+@pytest.mark.parametrize("enough", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_run_says_whose_scales_are_not_to_be_trusted(field, monkeypatch, enough):
     model = field
     monkeypatch.setattr(sparse_prior, "_LARGEST_APART", 3)

@@ -348,6 +348,7 @@ def test_auto_splits_where_a_scale_is_known_weakly(hierarchy, step):
     assert step.chain.tuner.tuned.log_scale_sd == pytest.approx(sd, rel=0.4)
 
 
+@pytest.mark.slow
 def test_law_with_minibatches_and_an_unknown_scale(hierarchy, model, step):
     """Against quadrature over the scale: mean and variance of every parameter."""
     with model:

@@ -100,6 +100,7 @@ def test_the_check_sees_means_that_integration_biased(narrow, at_mode, nodes, is
         assert shift < 0.02 and not found.warnings
 
 
+@pytest.mark.slow
 def test_wide_rows_take_more_nodes(narrow):
     taken = row_latents(overdispersed_counts(1.5, mean=1.1))
     wide = integrate_latents(taken, np.random.default_rng(1))

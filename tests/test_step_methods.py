@@ -216,3 +216,20 @@ def test_warmup_is_kept_on_request():
             discard_tuned_samples=False, verify=False, **QUIET,
         )  # fmt: skip
     assert idata["warmup_posterior"].sizes["draw"] == 3 and idata.posterior.sizes["draw"] == 5
+
+
+def test_data_that_change_after_the_step_method_was_made_are_refused():
+    values = np.arange(40.0)
+    with pm.Model() as model:
+        outcome = pm.Data("outcome", values, dims="row")
+        pm.Normal("y", pm.Normal("mu"), 1.0, observed=outcome, dims="row")
+        step = psg.SGLD(step_size=1e-3, batch_size=10, verify=False)
+    step.setup_chain(np.random.default_rng(0), 0, 1)
+    with model:
+        pm.set_data({"outcome": values + 1})
+        with pytest.raises(
+            ValueError, match=r"'outcome' were changed \(pm.set_data\) after .*'sgld'"
+        ):
+            pm.sample(step=step, draws=2, tune=0, chains=1, cores=1, progressbar=False)
+        pm.set_data({"outcome": values.copy()})  # other memory, the same numbers
+    step.setup_chain(np.random.default_rng(0), 0, 1)

@@ -47,6 +47,7 @@ from pymc_sgld.step_methods.arguments import (
     make_rule,
     split_cycles,
 )
+from pymc_sgld.step_methods.data_as_read import DataAsRead
 from pymc_sgld.step_methods.errors import as_sampling_errors
 from pymc_sgld.step_methods.model_argument import ChecksModel
 from pymc_sgld.step_methods.points import PointMap
@@ -252,8 +253,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         parts = Parts(asked, row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
-        self.draws = DrawsAhead(self.chain)
-        self.points = PointMap.of(row_model)
+        self.draws, self.points = DrawsAhead(self.chain), PointMap.of(row_model)
+        self._data = DataAsRead.of(model)
         self._process = os.getpid()
         self.compile_seconds = time.perf_counter() - started
 
@@ -275,6 +276,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         """Start a chain: its random numbers and its length come from PyMC."""
         super().setup_chain(rng, tune, draws)
         self._check_process()
+        self._data.refuse_change(self.name)
         check_tune_phase(self.name, self.chain.settings, tune)
         self.check_draws(draws)
         self.tune = tune > 0

@@ -30,7 +30,10 @@ CASES = {
 RUNS = sorted(path.relative_to(HERE).as_posix() for path in HERE.glob("format_*/*"))
 
 
-@pytest.mark.parametrize("place", RUNS)
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param(one, marks=pytest.mark.slow) if "gibbs" in one else one for one in RUNS],
+)
 def test_a_run_of_an_earlier_version_goes_on_or_is_refused(place, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(HERE / place / "run", folder)

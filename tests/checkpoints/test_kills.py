@@ -72,7 +72,7 @@ def test_killed_between_write_and_rename(sgld, number, renamed, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize("case", ["sgld", "gibbs"])
+@pytest.mark.parametrize("case", ["sgld", pytest.param("gibbs", marks=pytest.mark.slow)])
 def test_killed_at_any_time(case, request, tmp_path):
     """Again and again the same run, as long as it takes."""
     run, whole = request.getfixturevalue(case)

@@ -105,7 +105,11 @@ def searched(model):
     ), hierarchy
 
 
-@pytest.fixture(scope="module", params=[(30, 11, 300), (5000, 400, 60_000)], ids=["small", "5,400"])
+@pytest.fixture(
+    scope="module",
+    params=[(30, 11, 300), pytest.param((5000, 400, 60_000), marks=pytest.mark.slow)],
+    ids=["small", "5,400"],
+)
 def crossed(request):
     case = Crossed(*request.param)
     return case, *searched(case.model())

@@ -36,7 +36,8 @@ def test_what_two_groupings_have_in_common(crossed, split, monkeypatch, left_out
     model, design = crossed
     tuned = split
     if left_out:
-        monkeypatch.setattr(conditional_curvature, "_LARGEST_BORDER", 5)
+        for bound in ("_LARGEST_BORDER", "_LARGEST_WHOLE"):
+            monkeypatch.setattr(conditional_curvature, bound, 5)
         step = psg.Auto(model=model, rng=0, verify=False, hyperparameters="gibbs")
         tuned = step.chain.tuner.tuned
     metric, moving = tuned.metric, tuned.curvature.moving

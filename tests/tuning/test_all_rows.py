@@ -221,7 +221,9 @@ def test_counts_far_out_in_a_column_do_not_overflow():
     assert laplace.arrived and laplace.data_passes < 100
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_raw_units_rare_levels_and_sorted_rows_have_one_mode(seed):
     """Logistic, Poisson and normal; of 200 such models in the statistical tests."""
     step = psg.Auto(model=random_model(seed), rng=seed, verify=False)

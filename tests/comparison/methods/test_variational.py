@@ -132,6 +132,7 @@ def stopped_early():
     return OUTSIDE["advi"](model, max_iterations=50, batch_size=20, **options)
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_stopped_too_early_says_so(stopped_early):
     attrs = stopped_early["posterior"].attrs
     assert attrs["converged"] == 0 and attrs["iterations"] == 50
