@@ -243,8 +243,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         self.vars = list(row_model.value_vars)
         self.rng = get_random_generator(rng)
         self.run_key = draw_key(self.rng.spawn(1)[0]) if rng is not None else _ANY_RUN
-        self.tune = True
-        self.row_dims = {group.name for group in row_model.groups}
+        self.tune, self.row_dims = True, {group.name for group in row_model.groups}
         self.labels = position_labels(row_model)
         if verify:
             verify_rows(row_model, mode, rng=np.random.default_rng(0))
