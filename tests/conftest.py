@@ -1,6 +1,5 @@
 """Compile once a session, share everywhere: a cold compile costs seconds."""
 
-import gc
 import importlib.util
 
 from collections import Counter
@@ -21,12 +20,6 @@ def require_backend(backend):
 
 def pytest_addoption(parser):
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails")
-
-
-def pytest_configure():
-    # Hundreds of compiled graphs stay alive: looking through them for garbage takes as long as a
-    # test does, and is done a hundredth as often.
-    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.hookimpl(wrapper=True)
