@@ -7,6 +7,8 @@ import pymc as pm
 import pytest
 import xarray as xr
 
+from threadpoolctl import threadpool_info, threadpool_limits
+
 import pymc_sgld as psg
 
 from pymc_sgld import records
@@ -50,6 +52,20 @@ def test_auto_splits_where_the_joint_mode_is_far_from_the_posterior(monkeypatch,
     choice = psg.Auto(model=model, rng=0, verify=False).choice
     assert 0 < shift[0] < 1
     assert (choice.hyperparameters == "") == allowed
+
+
+def test_a_split_is_tuned_on_one_blas_thread(model, monkeypatch):
+    """Threads that wait for each other over small matrices took ten times as long."""
+    seen = []
+
+    def stop(parts, names):
+        seen.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(auto_gibbs, "_hierarchy", stop)
+    with threadpool_limits(limits=2, user_api="blas"), pytest.raises(KeyboardInterrupt):
+        psg.Auto(model=model, rng=0, verify=False, hyperparameters="gibbs")
+    assert seen and set(seen) == {1}
 
 
 def walk_model(levels=12, rows=600):

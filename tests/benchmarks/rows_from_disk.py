@@ -47,39 +47,28 @@ N_COLUMNS, BATCH, STEPS, DRAWS = 20, 256, 500, 30
 
 
 class Made:
-    """Rows that are made as they are read: x of four bytes, y of one."""
+    """Rows that are made as they are read: x of four bytes, and y that follows from it."""
 
-    def __init__(self, n_rows, column):
-        self.n_rows, self.column = n_rows, column
-
-    def __iter__(self):
-        size = 2**22
-        for number, start in enumerate(range(0, self.n_rows, size)):
-            rng = np.random.default_rng(number)
-            x = rng.standard_normal(min(size, self.n_rows - start), dtype="float32")
-            if self.column == "x":
-                yield x
-            else:
-                chance = 1 / (1 + np.exp(-0.5 - x))
-                yield (rng.random(len(x), dtype="float32") < chance).astype("int8")
-
-
-class Line:
-    """Rows that are made as they are read: x and y of four bytes, y = 0.5 - 1.5 x + 0.8 e."""
-
-    def __init__(self, n_rows, column):
-        self.n_rows, self.column = n_rows, column
+    def __init__(self, n_rows, column, outcome):
+        self.n_rows, self.column, self.outcome = n_rows, column, outcome
 
     def __iter__(self):
         size = 2**22
         for number, start in enumerate(range(0, self.n_rows, size)):
             rng = np.random.default_rng(number)
             x = rng.standard_normal(min(size, self.n_rows - start), dtype="float32")
-            if self.column == "x":
-                yield x
-            else:
-                noise = rng.standard_normal(len(x), dtype="float32")
-                yield np.float32(0.5) - np.float32(1.5) * x + np.float32(0.8) * noise
+            yield x if self.column == "x" else self.outcome(x, rng)
+
+
+def answers(x, rng):
+    """Return yes or no, of one byte."""
+    return (rng.random(len(x), dtype="float32") < 1 / (1 + np.exp(-0.5 - x))).astype("int8")
+
+
+def heights(x, rng):
+    """Return y = 0.5 - 1.5 x + 0.8 e, of four bytes."""
+    noise = rng.standard_normal(len(x), dtype="float32")
+    return np.float32(0.5) - np.float32(1.5) * x + np.float32(0.8) * noise
 
 
 def line():
@@ -197,7 +186,7 @@ def cold(folder, asks):
 
 def of_size(n_rows, folder):
     started = time.perf_counter()
-    data = {"x": Made(n_rows, "x"), "y": Made(n_rows, "y")}
+    data = {"x": Made(n_rows, "x", answers), "y": Made(n_rows, "y", answers)}
     rows = psg.row_model(logistic(), data=data, scratch=folder, progressbar=False)
     ingest = time.perf_counter() - started
     return ingest, microseconds(rows.model, rows=rows), *memory()
@@ -225,7 +214,7 @@ def by_auto(n_rows, folder):
     """Sample a line by "auto"; return times, memory, and means and sds beside the truth."""
     with PeakOfOwn() as peak:
         started = time.perf_counter()
-        data = {"x": Line(n_rows, "x"), "y": Line(n_rows, "y")}
+        data = {"x": Made(n_rows, "x", heights), "y": Made(n_rows, "y", heights)}
         rows = psg.row_model(line(), data=data, scratch=folder, progressbar=False)
         ingest = time.perf_counter() - started
         started, seconds = time.perf_counter(), []

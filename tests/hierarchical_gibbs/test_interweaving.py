@@ -213,3 +213,14 @@ def test_hyperparameters_of_the_smallest_variables_are_moved(sizes, expected):
     curvature = SimpleNamespace(hyperparameters=entries)
     moves = interweaving(None, curvature, None, sizes)
     assert (list(moves.entries) if moves else []) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_moved"), [((2, 8, 5), 10), ((2, 9, 5), 2), ((10, 5), 10), ((11, 5), 0)]
+)
+def test_ten_hyperparameters_at_most_are_moved_those_of_the_smallest_variables(sizes, n_moved):
+    """Of the last variable the rows say something; the others are hyperparameters."""
+    curvature = SimpleNamespace(hyperparameters=np.arange(sum(sizes[:-1])))
+    moves = interweaving(None, curvature, None, sizes)
+    entries = [] if moves is None else list(moves.entries)
+    assert entries == list(range(n_moved))

@@ -5,7 +5,6 @@ import pytest
 
 import pymc_sgld as psg
 
-from pymc_sgld.tuning.starts import ANOTHER_MODE
 from tests.random_log_concave import random_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.statistical]
@@ -17,5 +16,4 @@ def test_raw_units_rare_levels_and_sorted_rows_have_one_mode(seed):
     assert step.choice.other_mode == 0 and step.choice.score_at_centre < 0.1
     tuner, rng = step.chain.tuner, np.random.default_rng(seed)
     starts = [tuner.start(np.zeros(11), 1.0, generator, jitters=True) for generator in rng.spawn(4)]
-    # a climb on some rows may stop on its way; beyond one sd it would be said to be another mode
-    assert max(start.mode_distance for start in starts) < ANOTHER_MODE
+    assert max(start.mode_distance for start in starts) < 0.2
