@@ -24,9 +24,17 @@ from pymc_sgld.comparison.stein import compare_stein
 from pymc_sgld.model_graph import RowError
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.posterior import NoScoreError
+from pymc_sgld.records import SECONDS
 from pymc_sgld.sampling import check_options, sample
 from pymc_sgld.step_methods.registry import REGISTRY
-from pymc_sgld.validate import ARGUMENTS, check_arguments, check_integer, check_one_of, shown
+from pymc_sgld.validate import (
+    ARGUMENTS,
+    check_arguments,
+    check_integer,
+    check_one_of,
+    check_positive,
+    shown,
+)
 
 
 def compare(
@@ -249,6 +257,9 @@ def _one_run(label: str, what: Any) -> Any:
             with _of_run(label):
                 options[option] = ARGUMENTS[option](option, options[option])
     name = check_one_of(f"the sampler of {label!r}", options["sampler"], [*REGISTRY, *OUTSIDE])
+    if name == "nuts" and options.get(SECONDS) is not None:
+        with _of_run(label):
+            check_positive(SECONDS, options[SECONDS])
     if name in REGISTRY:
         with _of_run(label):
             check_options(name, options)

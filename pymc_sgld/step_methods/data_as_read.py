@@ -45,5 +45,6 @@ class DataAsRead(NamedTuple):
 
 
 def _same(now: Any, before: Any) -> bool:
-    now, before = np.asarray(now), np.asarray(before)
+    if not (isinstance(now, np.ndarray) and isinstance(before, np.ndarray)):
+        return False  # a sparse matrix: of the same numbers it is taken for another
     return np.array_equal(now, before, equal_nan=now.dtype.kind == before.dtype.kind == "f")

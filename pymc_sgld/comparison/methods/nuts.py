@@ -11,8 +11,7 @@ from xarray import DataTree
 from pymc_sgld.comparison.methods.nuts_in_seconds import run_nuts_in_seconds
 from pymc_sgld.comparison.methods.recording import record
 from pymc_sgld.model_graph import RowError, uses_minibatch
-from pymc_sgld.records import DRAW_PASSES, SECONDS, TUNE_PASSES
-from pymc_sgld.validate import check_positive
+from pymc_sgld.records import DRAW_PASSES, TUNE_PASSES
 
 
 def run_nuts(
@@ -49,7 +48,6 @@ def run_nuts(
             "model by itself."
         )
     if seconds is not None:
-        seconds = check_positive(SECONDS, seconds)
         return run_nuts_in_seconds(model, seconds, tune=1000 if tune is None else tune, **options)
     if tune is not None:
         options["tune"] = tune

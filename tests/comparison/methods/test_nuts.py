@@ -80,3 +80,11 @@ def test_nuts_without_a_draw_in_its_seconds_is_said(small):
             small, seconds=1e-3, draws=10, tune=10**7, chains=1, cores=1, random_seed=1,
             progressbar=False,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error"), [(0, ValueError), (-1.0, ValueError), ("60", TypeError)]
+)
+def test_seconds_that_are_none_are_refused_before_anything_is_run(small, seconds, error):
+    with pytest.raises(error, match=r"samplers\['nuts'\]: seconds must be"):
+        compare({"sgld": {}, "nuts": {"seconds": seconds}}, small)
