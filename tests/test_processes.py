@@ -1,8 +1,10 @@
 """Chains in processes: they end with their parent, interrupts stop all of them, Auto is seeded."""
 
-import multiprocessing
 import os
+import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -26,31 +28,40 @@ def _is_alive(process):
         return False
 
 
+# A process of its own: what pytest's worker forks inherits a fork server that is not its child.
+PARENT = """
+import multiprocessing, sys, time
+from tests.checkpoints.runs import gaussian, sample
+
+def told(trace, draw):
+    if draw.draw_idx == 0:
+        print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
+    time.sleep(0.05)
+
+if __name__ == "__main__":
+    with gaussian():
+        sample(draws=100_000, cores=2, mp_ctx=sys.argv[1], callback=told)
+"""
+
+
 @needs_fork
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
 @pytest.mark.parametrize("start", ["fork", "forkserver"])
-def test_workers_end_with_a_parent_that_is_killed(start):
+def test_workers_end_with_a_parent_that_is_killed(start, tmp_path):
     """They used to wait for it forever."""
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe()
-
-    def told(trace, draw):
-        if draw.draw_idx == 0:
-            there.send([worker.pid for worker in multiprocessing.active_children()])
-        time.sleep(0.05)
-
-    def run():
-        with MODEL:
-            sample(draws=100_000, cores=2, mp_ctx=start, callback=told)
-
-    parent = context.Process(target=run)
-    parent.start()
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT, encoding="utf-8")
+    root = str(pathlib.Path(__file__).parents[1])
+    parent = subprocess.Popen(
+        [sys.executable, script, start], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": root},
+    )  # fmt: skip
     try:
-        assert here.poll(120)
-        workers = here.recv()
+        workers = [int(number) for number in parent.stdout.readline().split()]
     finally:
         parent.kill()
-        parent.join()
+        parent.wait()
+        parent.stdout.close()
     assert len(workers) == 2
     deadline = time.monotonic() + 20
     while any(map(_is_alive, workers)) and time.monotonic() < deadline:
