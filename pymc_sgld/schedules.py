@@ -320,7 +320,8 @@ def as_schedule(name: str, value: Any) -> Schedule:
             tried = bind(value, _TRIED_LENGTH)
         except TypeError as error:
             raise _no_schedule(name, f"bind({_TRIED_LENGTH}) of it fails: {error}") from error
-        evaluate(name, tried, np.arange(_TRIED_STEPS))
+        for n_steps in (_TRIED_STEPS, _TRIED_STEPS - 1):  # two lengths: one may be right by chance
+            evaluate(name, tried, np.arange(n_steps))
         return value  # type: ignore[no-any-return]
     check_positive(name, value, hint="Give a number, or a schedule such as polynomial_decay.")
     return constant(float(value))

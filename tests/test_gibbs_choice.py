@@ -115,7 +115,8 @@ def test_many_effects_of_a_known_pattern_are_split_by_sparse_matrices(model, mon
     assert tuned.covariance is None and isinstance(tuned.curvature, SparseCurvature)
 
 
-@pytest.mark.parametrize("enough", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow  # quicker: test_run_says_whose_scales_are_not_to_be_trusted
+@pytest.mark.parametrize("enough", [True, False])
 def test_number_of_parameters_that_is_split(field, monkeypatch, enough):
     model = field
     monkeypatch.setattr(sparse_prior, "_LARGEST_APART", 3)

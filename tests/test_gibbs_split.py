@@ -359,6 +359,7 @@ def test_law_with_minibatches_and_an_unknown_scale(hierarchy, model, step):
     assert passes == pytest.approx(3 * (200 / 800 + 1 / 400))
 
 
+@pytest.mark.slow  # quicker: the law of each part, tests/hierarchical_gibbs/test_sparse_search.py
 def test_law_where_a_split_was_tuned_by_sparse_matrices(hierarchy, model, monkeypatch):
     """The same on batches of 200, with the search for thousands of effects."""
     monkeypatch.setattr(auto_gibbs, "LARGEST_DENSE", 1)
