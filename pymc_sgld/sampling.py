@@ -31,6 +31,7 @@ from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.modes import chosen_mode
+from pymc_sgld.model_graph.exchangeable_components import exchangeable_components
 from pymc_sgld.model_graph.row_sized import row_sized_deterministics
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
@@ -240,7 +241,7 @@ def sample(
         draws=draws, var_names=var_names, callback=callback, backend=backend,
         compile_kwargs=compile_kwargs, check=check,
     )  # fmt: skip
-    model, scratch = chosen_model(model), check_arguments(scratch=scratch)["scratch"]
+    model, scratch = _announced(model), check_arguments(scratch=scratch)["scratch"]
     if data is not None:
         for_step["rows"] = rows_of_data(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
@@ -269,6 +270,14 @@ def sample(
             raise
         _log.warning(f"NUTS on all rows is taken, which may be slow: {reason}")
         return _nuts(of_run, reason, known)
+
+
+def _announced(model: pm.Model | None) -> pm.Model:
+    """Return the model that is sampled, and say what no sampler can mend."""
+    model = chosen_model(model)
+    if of_labels := exchangeable_components(model):
+        _log.info(of_labels)
+    return model
 
 
 def rows_of_data(

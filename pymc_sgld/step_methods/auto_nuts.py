@@ -10,7 +10,7 @@ from pymc.exceptions import SamplingError
 
 from pymc_sgld.model_graph import RowError, RowModel, read_rows, uses_minibatch
 from pymc_sgld.model_graph.density.finiteness import refuse_nonfinite_model
-from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
+from pymc_sgld.model_graph.rewrite.errors import DataError
 from pymc_sgld.step_methods.nuts_cost import NutsCost, measured_cost, probe_of
 from pymc_sgld.tuning import TuningError
 from pymc_sgld.validate import shown
@@ -86,7 +86,7 @@ def read_for_auto(
     try:
         read = read_rows(model, allow_no_rows=True)
     except RowError as error:
-        if on_minibatches or isinstance(error, NotFiniteError):
+        if on_minibatches or isinstance(error, DataError):
             raise
         return Reading(f"its rows cannot be subsampled. {str(error).splitlines()[0]}")
     if not read.groups:

@@ -408,7 +408,8 @@ def _differences(gradient: Callable[[Array], Array], position: Array, scales: Ar
         behind[number] -= step[number]
         apart = float(ahead[number]) - float(behind[number])
         difference = np.asarray(gradient(behind), dtype=float) - gradient(ahead)
-        columns.append(difference / apart)
+        # a step that is lost to rounding tells nothing: no number, and the search goes on without
+        columns.append(difference / apart if apart else np.full(len(position), np.nan))
     hessian = np.array(columns)
     return np.asarray((hessian + hessian.T) / 2)
 

@@ -1,6 +1,7 @@
 """Models whose log-density is finite nowhere, by name and by "auto", which would ask NUTS."""
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
@@ -146,6 +147,14 @@ IMPOSSIBLE = {
     ),
     "covariates too large": (
         _regression(X * 1e200, as_data=True), "'X'", "overflows", "e+200", "standard deviations",
+    ),
+    "dates as outcome": (
+        _regression(X, pd.date_range("2021-03-04", periods=40)),
+        "'y' holds dates", "2021-03-04", "days since the first",
+    ),
+    "dates as covariate": (
+        _regression(X + np.datetime64("2021-03-04", "ns").astype(float), as_data=True),
+        "'X' holds dates", "2021-03-04", "nanoseconds", "days since the first",
     ),
     "outcome too large": (_regression(X, ZEROS + 1e200), "'y'", "overflows", "1e+200"),
     "prior sd NaN": (_prior(pm.Normal, 0, np.nan), "'b' (Normal)", "0 and nan", "sigma > 0"),

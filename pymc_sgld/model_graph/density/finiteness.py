@@ -18,6 +18,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.model_graph.density.by_numpy import numpy_function, takes_long_by_numpy, value_of
+from pymc_sgld.model_graph.density.dates_as_numbers import refuse_dates
 from pymc_sgld.model_graph.rewrite.errors import NotFiniteError
 from pymc_sgld.model_graph.rewrite.named_dims import lowered
 from pymc_sgld.model_graph.rewrite.naming import name_of
@@ -66,9 +67,12 @@ def refuse_nonfinite_model(model: pm.Model) -> None:
 
     Raises
     ------
+    DataError
+        Where data are dates that have become numbers.
     NotFiniteError
         Names the factor, the first row and its value, what is allowed, and what to write.
     """
+    refuse_dates(model)
     factors = _Factors(model)
     if factors.are_slow:
         return

@@ -10,11 +10,12 @@ class RowError(ValueError):
     """
 
 
-class NotFiniteError(RowError):
-    """The log-density of a model is not finite, whatever the parameters: its data, or a prior.
+class DataError(RowError):
+    """Data that no sampler can do with, on whatever rows it steps."""
 
-    No sampler can do with it.
-    """
+
+class NotFiniteError(DataError):
+    """The log-density of a model is not finite, whatever the parameters: its data, or a prior."""
 
 
 class CannotTakeRows(Exception):
