@@ -16,9 +16,9 @@ from rich.text import Text
 from pymc_sgld import records
 from pymc_sgld.model_graph import read_rows
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.row_sized import without_row_sized
 from pymc_sgld.printing import Printed
 from pymc_sgld.samplers import TestedRule
-from pymc_sgld.sampling import without_row_sized
 from pymc_sgld.schedules import as_schedule, geometric_cooling
 from pymc_sgld.step_methods import StochasticGradientStep
 from pymc_sgld.step_methods.initial_values import check_initvals

@@ -27,12 +27,13 @@ from pymc_sgld.checkpoints import (
     chains_as_numbered,
     draws_of_others,
 )
+from pymc_sgld.checkpoints.cluster import check_client, refuse_nuts, run_chains
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.modes import chosen_mode
 from pymc_sgld.model_graph.exchangeable_components import exchangeable_components
-from pymc_sgld.model_graph.row_sized import row_sized_deterministics
+from pymc_sgld.model_graph.row_sized import without_row_sized
 from pymc_sgld.posterior import check_others, check_run
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.step_methods.auto import Auto, generator_before
@@ -93,6 +94,7 @@ def sample(
     checkpoint_every: float = 60.0,
     overwrite: bool = False,
     thin: int = 1,
+    client: Any = None,
     tune: int | None = None,
     chains: int | None = None,
     cores: int | None = None,
@@ -173,6 +175,10 @@ def sample(
     thin : int, default 1
         With ``checkpoint``: store, and return, every so many-th of the ``draws``. Means,
         sds and quantiles over all of them come as the group ``all_draws``.
+    client : distributed.Client or Executor, optional
+        Where the chains run, instead of on this machine: the workers of Dask, or an executor of
+        `concurrent.futures`' kind. The draws are the same to the last bit. Default number of chains
+        with it: 4.
     tune, chains, cores, random_seed, progressbar, progressbar_theme, quiet, initvals, init, n_init
         As in :func:`pymc.sample`, as are the others that are not explained here.
     jitter_max_retries, trace, callback, discard_tuned_samples, compute_convergence_checks
@@ -236,6 +242,7 @@ def sample(
         blas_cores=blas_cores, progressbar_theme=progressbar_theme,
     )  # fmt: skip
     refuse_options_of_nuts(sampler, for_pymc)
+    check_client(client, for_pymc, callback=callback, trace=trace)
     progressbar = for_pymc["progressbar"] = bar_where_it_can_be(for_pymc["progressbar"])
     own = check_arguments(
         draws=draws, var_names=var_names, callback=callback, backend=backend,
@@ -251,7 +258,7 @@ def sample(
     mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
     begun = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
     model, known, read = begun
-    of_run = _run_of(own, for_pymc | {"trace": trace}, model, written)
+    of_run = _run_of(own, for_pymc | {"trace": trace}, model, written, client)
     if left_out:
         reading = read or read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])
         if reading.why_nuts and not (written and written.resumes):
@@ -318,10 +325,11 @@ class _Run(NamedTuple):
     compile_kwargs: dict[str, Any] | None
     check: bool
     checkpoint: Checkpoint | None
+    client: Any
 
 
 def _run_of(
-    own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model, checkpoint: Checkpoint | None
+    own: dict[str, Any], for_pymc: dict[str, Any], model: pm.Model, checkpoint: Any, client: Any
 ) -> _Run:
     """Check what depends on the model or on PyMC's types, and put the arguments together."""
     if own["var_names"] is not None:
@@ -339,7 +347,7 @@ def _run_of(
     if own["var_names"] is None:
         own["var_names"] = without_row_sized(model)
     given = {name: value for name, value in for_pymc.items() if value is not None}
-    return _Run(**own, for_pymc=given | {"model": model}, checkpoint=checkpoint)
+    return _Run(**own, for_pymc=given | {"model": model}, checkpoint=checkpoint, client=client)
 
 
 def _minibatches(
@@ -387,22 +395,27 @@ def _chains(run: _Run, step: Any, clock: Clock, in_one_process: Callable[[], boo
     draws = run.draws // (run.checkpoint.thin if run.checkpoint else 1)
     tune = options.get("tune", step.default_tune_steps)
     seen = SeenChains(clock, tune + draws, in_one_process)
+    elsewhere = run_chains(run.client, step, options, draws) if run.client is not None else None
+    if elsewhere is not None:  # PyMC is handed what they have made
+        step, seen.in_one_process, options = elsewhere.step, lambda: False, elsewhere.options
     try:
-        whole = pm.sample(
-            draws,
-            step=step,
-            var_names=run.var_names,
-            callback=seen,
-            backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
-            compile_kwargs=run.compile_kwargs,
-            **options,
-        )
+        with nullcontext() if elsewhere is None else elsewhere.told():
+            whole = pm.sample(
+                draws,
+                step=step,
+                var_names=run.var_names,
+                callback=seen,
+                backend=run.backend,  # PyMC must know of JAX, which does not survive a fork
+                compile_kwargs=run.compile_kwargs,
+                **options,
+            )
     except (*LOST, ValueError) as error:
         left = draws_of_others(error, seen, options, options["model"], tune)
         if run.checkpoint is not None:
             _log.info(f"psg.resume({str(run.checkpoint.path)!r}) goes on with all chains.")
         return left
-    return chains_as_numbered(whole, seen, tune)
+    whole = chains_as_numbered(whole, seen, tune)
+    return whole if elsewhere is None else elsewhere.recorded(whole)
 
 
 def _checked(step: StochasticGradientStep, model: pm.Model, result: Any) -> Any:
@@ -416,6 +429,7 @@ def _checked(step: StochasticGradientStep, model: pm.Model, result: Any) -> Any:
 
 def _nuts(run: _Run, reason: str, known: Mapping[str, Any]) -> Any:
     """Run NUTS as PyMC would, write down why, and check the draws as those of any sampler."""
+    refuse_nuts(run.client, reason)
     if run.checkpoint is not None:
         _log.warning(
             f"Nothing is written to {run.checkpoint.path}: NUTS keeps no checkpoints. Name a "
@@ -466,22 +480,6 @@ def check_options(sampler: str, options: Mapping[str, Any]) -> None:
     """Refuse options, by name, that neither ``sample`` takes nor the rule of a sampler."""
     named = inspect.signature(sample).parameters
     check_rule_arguments(sampler, [name for name in options if name not in named])
-
-
-def without_row_sized(model: pm.Model) -> list[str] | None:
-    """Return the variables to store: all but deterministics with an entry for each row.
-
-    None where that is all of them.
-    """
-    left_out = row_sized_deterministics(model)
-    if not left_out:
-        return None
-    size = np.dtype(float).itemsize * sum(left_out.values()) / 1e6
-    _log.info(
-        f"Not stored, because they have an entry for each row: {', '.join(left_out)} ({size:,.2g} "
-        "MB a draw). Use pm.compute_deterministics(idata), or name them in var_names."
-    )
-    return [var.name for var in model.unobserved_RVs if var.name not in left_out]
 
 
 def _record(result: Any, sampler: str, compiling: float, tuning: float, drawing: float) -> None:

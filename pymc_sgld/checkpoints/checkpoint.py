@@ -27,13 +27,13 @@ from pymc_sgld.checkpoints.run_folder import (
 )
 from pymc_sgld.validate import check_arguments, check_path
 
-_SEEDS_OF_STARTS = 2**30  # PyMC draws one of these of a chain's generator before the chain begins
+SEEDS_OF_STARTS = 2**30  # PyMC draws one of these of a chain's generator before the chain begins
 
 
 # Arguments of ``psg.sample`` that do not belong to a run: they may be others when it goes on.
 OF_A_SESSION = (
-    "callback", "progressbar", "progressbar_theme", "quiet", "cores", "mp_ctx", "blas_cores",
-    "check", "idata_kwargs", "keep_warning_stat", "compute_convergence_checks",
+    "callback", "client", "progressbar", "progressbar_theme", "quiet", "cores", "mp_ctx",
+    "blas_cores", "check", "idata_kwargs", "keep_warning_stat", "compute_convergence_checks",
     "discard_tuned_samples", "return_inferencedata", "checkpoint_every",
 )  # fmt: skip
 _MOST_CHAINS_BY_DEFAULT = 4  # as PyMC's
@@ -191,7 +191,7 @@ def keys_of_chains(random_seed: Any, chains: int) -> list[list[int]]:
     """Return the keys of the chains that PyMC will start for a seed, in order."""
     generators = get_random_generator(random_seed).spawn(chains)
     for generator in generators:
-        generator.integers(_SEEDS_OF_STARTS)
+        generator.integers(SEEDS_OF_STARTS)
     return [list(draw_key(generator)) for generator in generators]
 
 

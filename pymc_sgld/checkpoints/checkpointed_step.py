@@ -101,7 +101,7 @@ class CheckpointedStep(BlockedStep):
                 {"variables": self.variables, "thin": thin},
             )
             self.folder.write()
-        self._resumes = resume
+        self.resumes = resume
 
     @classmethod
     def of_run(
@@ -118,7 +118,7 @@ class CheckpointedStep(BlockedStep):
         """Return a step method for the folder of a run that was begun or opened."""
         made = cls.__new__(cls)
         made._begin(step, every, thin, var_names, model)
-        made.folder, made._resumes = folder, resumes
+        made.folder, made.resumes = folder, resumes
         return made
 
     def _begin(
@@ -133,7 +133,7 @@ class CheckpointedStep(BlockedStep):
         self.default_tune_steps = step.default_tune_steps
         self._progressbar_config = step._progressbar_config
         self._make_progressbar_update_functions = step._make_progressbar_update_functions
-        self._as_written = AsWritten(model, var_names)
+        self.as_written = AsWritten(model, var_names)
         self._recorder: Recorder | None = None
         self._lock: FileLock | None = None
         self._state: Any = None  # that the chain is continued from
@@ -170,7 +170,7 @@ class CheckpointedStep(BlockedStep):
     @property
     def variables(self) -> list[str]:
         """The variables that are kept, in the model's order."""
-        return self._as_written.kept
+        return self.as_written.kept
 
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
         """Start a chain, or find it in the folder."""
@@ -184,7 +184,7 @@ class CheckpointedStep(BlockedStep):
             Thread(target=_end_with_the_run, args=(self,), daemon=True).start()
         chain = ChainFolder(path)
         saved = (
-            chain.last_state(given_to_states(self.inside.chain.settings)) if self._resumes else None
+            chain.last_state(given_to_states(self.inside.chain.settings)) if self.resumes else None
         )
         self._state, self._stored, self._done, self._block = None, 0, 0, None
         self._tune, self._total = tune, tune + draws
@@ -199,7 +199,7 @@ class CheckpointedStep(BlockedStep):
             self.every,
             self._stored,
             tune,
-            self._as_written,
+            self.as_written,
             given_to_states(self.inside.chain.settings),
         )
 
@@ -227,16 +227,11 @@ class CheckpointedStep(BlockedStep):
 
     def _drawn(self, point: Point) -> tuple[Point, list[dict[str, Any]]]:
         """Make the draws of which the last is stored, and count all of them in the moments."""
-        if self._moments is None or self._done < self._tune:
-            new_point, statistics = self.inside.step(point)
-            return new_point, statistics
-        moments, of_draws = self._moments, []
-        for _ in range(self.thin):
-            point, [of_draw] = self.inside.step(point)
-            of_draws.append(of_draw)
-            moments = moments.with_draw(self._as_written.all_of(point))
-        self._moments = moments
-        return point, [records.of_several(of_draws)]
+        thin = 1 if self._done < self._tune else self.thin
+        point, statistics, self._moments = next_draw(
+            self.inside, point, thin, self._moments, self.as_written
+        )
+        return point, [statistics]
 
     def close(self) -> None:
         """Write what is new of the chain, and let go of its folder."""
@@ -260,6 +255,37 @@ class CheckpointedStep(BlockedStep):
             self.close()
         # in the order of the point that came: PyMC reads points by the order of their entries
         return {name: stored[name] for name in point}, [self._block.statistics_of(number)]
+
+
+def next_draw(
+    step: Any,
+    point: Point,
+    thin: int,
+    moments: RunningSummary | RunningMoments | None,
+    as_written: AsWritten | None,
+) -> tuple[Point, dict[str, Any], RunningSummary | RunningMoments | None]:
+    """Make the draws of which the last is stored; return it, their statistics, and the moments.
+
+    Parameters
+    ----------
+    step : StochasticGradientStep
+    point : dict of array
+    thin : int
+        How many draws; of one, as in the tune phase, no moments are taken.
+    moments : RunningSummary or RunningMoments, optional
+        Of the draws before.
+    as_written : AsWritten, optional
+        For the moments.
+    """
+    if thin == 1 or moments is None or as_written is None:
+        new_point, [statistics] = step.step(point)
+        return new_point, statistics, moments
+    of_draws = []
+    for _ in range(thin):
+        point, [of_draw] = step.step(point)
+        of_draws.append(of_draw)
+        moments = moments.with_draw(as_written.all_of(point))
+    return point, records.of_several(of_draws), moments
 
 
 def given_to_states(settings: Any) -> dict[str, Any]:

@@ -68,6 +68,16 @@ class Recorder:
             self._draws.append((point, statistics))
             self._saved = SavedState(self.written + len(self._draws), state, moments)
 
+    def add_block(self, block: DrawBlock, saved: SavedState) -> None:
+        """Take in draws that were made elsewhere, and the state after the last."""
+        draws = [
+            (block.point(number), block.statistics_of(number))
+            for number in range(block.first, block.stop)
+        ]
+        with self._busy:
+            self._draws += draws
+            self._saved = saved
+
     @property
     def due(self) -> bool:
         """Whether it is time to write."""
@@ -107,12 +117,13 @@ class Recorder:
         points = [point for point, _ in self._draws[:n_draws]]
         return DrawBlock(
             self.written,
-            _stacked(points),
-            _stacked([self._as_written(point) for point in points]),
-            _stacked([statistics for _, statistics in self._draws[:n_draws]]),
+            stacked(points),
+            stacked([self._as_written(point) for point in points]),
+            stacked([statistics for _, statistics in self._draws[:n_draws]]),
             self._tune,
         )
 
 
-def _stacked(rows: list[dict[str, Any]]) -> dict[str, Array]:
+def stacked(rows: list[dict[str, Any]]) -> dict[str, Array]:
+    """Return the entries of draws by name, one row a draw."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}

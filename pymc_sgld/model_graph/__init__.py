@@ -18,7 +18,11 @@ from pymc_sgld.model_graph.density.pass_counter import (
     doing,
 )
 from pymc_sgld.model_graph.density.row_density import RowDensity, RowGroup, RowLeaf, RowTerm
-from pymc_sgld.model_graph.density.row_gradients import RowGradients
+from pymc_sgld.model_graph.density.row_gradients import (
+    RowGradients,
+    count_rows_from,
+    rows_asked,
+)
 from pymc_sgld.model_graph.density.row_model import RowModel
 from pymc_sgld.model_graph.density.verify import verify
 from pymc_sgld.model_graph.density.weighted_rows import with_row_weights
@@ -49,6 +53,7 @@ __all__ = [
     "RowRequest",
     "RowTerm",
     "TooManyPasses",
+    "count_rows_from",
     "counted",
     "doing",
     "gathered_rows",
@@ -56,6 +61,7 @@ __all__ = [
     "recentred",
     "register_row_rule",
     "row_model",
+    "rows_asked",
     "uses_minibatch",
     "verify",
     "with_row_weights",

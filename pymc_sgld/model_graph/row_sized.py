@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
@@ -15,6 +16,8 @@ from pytensor.tensor.shape import Shape, Shape_i
 from pymc_sgld.model_graph.rewrite.evaluator import Evaluator
 from pymc_sgld.model_graph.rewrite.named_dims import lowered
 from pymc_sgld.model_graph.rewrite.row_axes import MAX_FULL
+
+_log = logging.getLogger("pymc.sgld")
 
 
 def row_sized_deterministics(model: pm.Model) -> dict[str, int]:
@@ -72,3 +75,19 @@ def _shapes_of_data(graph: Variable, evaluator: Evaluator) -> list[tuple[int, ..
         elif isinstance(var, SharedVariable) and hasattr(var.type, "shape"):
             found.append(evaluator.shape(var))
     return found
+
+
+def without_row_sized(model: pm.Model) -> list[str] | None:
+    """Return the variables to store: all but deterministics with an entry for each row.
+
+    None where that is all of them.
+    """
+    left_out = row_sized_deterministics(model)
+    if not left_out:
+        return None
+    size = np.dtype(float).itemsize * sum(left_out.values()) / 1e6
+    _log.info(
+        f"Not stored, because they have an entry for each row: {', '.join(left_out)} ({size:,.2g} "
+        "MB a draw). Use pm.compute_deterministics(idata), or name them in var_names."
+    )
+    return [str(var.name) for var in model.unobserved_RVs if var.name not in left_out]

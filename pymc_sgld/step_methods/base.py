@@ -26,6 +26,7 @@ from pymc_sgld.chain.end_of_support import within_support
 from pymc_sgld.chain.parts import Parts, build_chain
 from pymc_sgld.chain.random_streams import draw_key
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
+from pymc_sgld.model_graph import count_rows_from, rows_asked
 from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.nonfinite_data import refuse_uncompilable
@@ -240,8 +241,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         check_table(self.name, estimator, row_model, batch_sizes)
         check_noise_left(self.name, rule, row_model, batch_sizes)
         refuse_uncompilable(row_model, mode := sampling_mode(backend, asked_mode))
-        self.vars = list(row_model.value_vars)
-        self.rng = get_random_generator(rng)
+        self.vars, self.rng = list(row_model.value_vars), get_random_generator(rng)
         self.run_key = draw_key(self.rng.spawn(1)[0]) if rng is not None else _ANY_RUN
         self.tune, self.row_dims = True, {group.name for group in row_model.groups}
         self.labels = position_labels(row_model)
@@ -253,8 +253,8 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
         self.draws, self.points = DrawsAhead(self.chain), PointMap.of(row_model)
-        self._data = DataAsRead.of(model)
-        self._process = os.getpid()
+        self._data, self._process = DataAsRead.of(model), os.getpid()
+        self.rows_asked = rows_asked(self.chain.block_function)
         self.compile_seconds = time.perf_counter() - started
 
     def _choose(self, parts: Parts, chooses_batch_size: bool, model: pm.Model) -> Parts:
@@ -281,6 +281,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         self.tune = tune > 0
         self.draws.forget()
         self.chain.restart(draw_key(self.rng), tune, draws, self.run_key)
+        count_rows_from(self.chain.block_function, self.rows_asked)
 
     def check_draws(self, draws: int) -> None:
         """Refuse a number of draws that the cycles of the sampler do not divide."""
