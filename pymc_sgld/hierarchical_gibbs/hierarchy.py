@@ -9,7 +9,7 @@ from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, Con
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
 from pymc_sgld.hierarchical_gibbs.hyperparameter_step import HyperparameterStep
 from pymc_sgld.hierarchical_gibbs.quadratic_rows import QuadraticRows, quadratic_rows
-from pymc_sgld.tuning import Laplace, PredictedLaw, Tuned
+from pymc_sgld.tuning import GAUSSIAN, Laplace, PredictedLaw, SteepSlopes, Tuned
 from pymc_sgld.types import Array
 
 
@@ -56,6 +56,7 @@ class TunedHierarchy:
     slope: Array  # (n_dim,), of the rows' log-likelihood at the curvature's reference
     estimator_parameters: tuple[Array, ...] = ()
     noise: ConditionalNoise | None = None  # where it is compensated
+    steep: SteepSlopes = GAUSSIAN  # variables that move and are near an end
 
     @property
     def joint(self) -> Tuned:
@@ -68,6 +69,7 @@ class TunedHierarchy:
             estimator_parameters=self.estimator_parameters,
             score=self.score,
             data_passes=self.data_passes,
+            steep=self.steep,
         )
 
     @property

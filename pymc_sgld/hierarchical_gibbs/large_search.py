@@ -133,18 +133,20 @@ class LargeHierarchySearch:
         smallest, largest = curvature.ends(position)
         whole = np.zeros(len(position))
         whole[moving] = of_rows
+        steep = self.problem.steep_slopes_of_many(position, among=moving)
         return TunedHierarchy(
             mode=position,
             covariance=None,
             metric=metric,
             predicted_law=LawByEnds(LinearLaw(self.problem.rule), smallest, largest, 0.0),
             score=found.distance,
-            data_passes=passes + 1 + self._passes_of_information(),
+            data_passes=passes + 1 + self._passes_of_information() + steep.data_passes,
             curvature=curvature,
             laplace=None,
             draws=draws,
             slope=whole,
             estimator_parameters=parameters,
+            steep=steep,
         )
 
     def other_mode(self, start: Array, tuned: TunedHierarchy) -> tuple[float, float]:

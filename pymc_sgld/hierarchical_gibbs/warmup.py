@@ -26,6 +26,7 @@ from pymc_sgld.tuning import (
     Laplace,
     LinearLaw,
     Start,
+    SteepSlopes,
     Tuned,
     TuningProblem,
     better_centre,
@@ -114,8 +115,9 @@ class HierarchySearch:
         stiffest, more = stiffest_of_split(function, curvature, centre, draws, generator)
         gaussian = gaussian._replace(precision=np.linalg.inv(conditional), stiffest=stiffest)
         found = found._replace(gaussian=gaussian)
+        steep = self._steep_slopes(found, curvature.reference)
         parameters: tuple[Array, ...] = ()
-        passes += more
+        passes += more + steep.data_passes
         if estimator.needs_mode:
             parameters, passes = centre_parameters(function, centre), passes + 1
         return TunedHierarchy(
@@ -130,7 +132,22 @@ class HierarchySearch:
             laplace=found,
             draws=draws,
             slope=slope,
+            steep=steep,
         )
+
+    def _steep_slopes(self, found: Laplace, at: Array) -> SteepSlopes:
+        """Look at the slopes of what moves near the end of its support, hyperparameters held."""
+        moving = self.hierarchy.moving
+        conditional = given_the_rest(self.problem.function, at, moving)
+        entries = self._moving_near_ends()
+        problem = replace(self.problem, function=conditional, transformed=entries)
+        steep = problem.steep_slopes(found)
+        return steep._replace(entries=tuple(int(moving[j]) for j in steep.entries))
+
+    def _moving_near_ends(self) -> tuple[int, ...]:
+        """Return those among what moves that are variables with an end, by their place there."""
+        place = {int(entry): number for number, entry in enumerate(self.hierarchy.moving)}
+        return tuple(place[j] for j in self.problem.transformed if j in place)
 
     def other_mode(self, start: Array, tuned: TunedHierarchy) -> tuple[float, float]:
         """Look for another mode of what moves, the hyperparameters as they were in the search.
@@ -142,7 +159,8 @@ class HierarchySearch:
         assert tuned.laplace is not None
         known = Tuned(at[moving], tuned.laplace.covariance, tuned.metric, None)
         start = start.astype(at.dtype)[moving]
-        return other_mode(conditional, start, known, self.generator)
+        ends = self._moving_near_ends()
+        return other_mode(conditional, start, known, self.generator, ends)
 
     def _settled(self, start: Array) -> tuple[Laplace, ConditionalCurvature, Array, Array]:
         """Return what is found where the hyperparameters are typical, and draws without data."""

@@ -77,9 +77,9 @@ def latent_posterior(
     positions = unconstrained_positions(taken.shared, posterior)
     grid = QuadratureRule.equally_spaced(_NODES[taken.n_latents], taken.n_latents, _REACH)
     row_model = read_rows(taken.model_at_nodes(grid.points))
-    taken.move_starts(row_model.by_name(positions.mean(axis=(0, 1))))
     numbers = np.arange(taken.n_rows) if rows is None else rows
     [numbers] = rows_by_group(row_model, numbers)
+    taken.move_starts(row_model.by_name(positions.mean(axis=(0, 1))))
     generator = np.random.default_rng(random_seed)
     drawn = _drawn(row_model, positions, numbers, taken.n_latents, generator)
     return _named(drawn, taken, numbers, posterior)

@@ -34,7 +34,6 @@ from pymc_sgld.tuning import (
     tune_by_products,
 )
 from pymc_sgld.types import Array
-from pymc_sgld.validate import and_more
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,9 @@ def where_to_start(known: Choosing) -> Choosing:
         initial = parts.row_model.ravel(known.model.initial_point())
     initial = start = initial.astype(dtype)
     if not near:
-        start, _ = jittered(parts.block_function, initial, known.generator)
+        start, _ = jittered(
+            parts.block_function, initial, known.generator, transformed=parts.settings.transformed
+        )
     temperature = first_temperature(parts.settings, 0, 1)
     return replace(known, initial=initial, start=start, temperature=temperature, near=near)
 
@@ -186,7 +187,8 @@ def without_matrices(known: Choosing) -> Choosing:
         f"of {len(tuned.mode):,} parameters, {rank} directions have a scale of their own; other "
         "modes were not looked for, nor whether the posterior is proper"
     )
-    return replace(known, parts=parts, requirement=requirement, also=(*known.also, clause))
+    also = tuple(filter(None, (*known.also, clause, tuned.steep.in_words(known.labels))))
+    return replace(known, parts=parts, requirement=requirement, also=also)
 
 
 def mode(known: Choosing) -> Choosing:
@@ -255,15 +257,12 @@ def tuned_at_the_mode(known: Choosing) -> Choosing:
     tuned = warmup.at(laplace, gaussian, known.temperature, known.steep)
     doing("looking for other modes")
     far, also = 0.0, known.also
-    if tuned.steep.entries:
-        names = and_more([known.labels[j] for j in tuned.steep.entries])
-        also = (
-            *also,
-            f"steps are {tuned.steep.step_factor:.2g} as long as the curvature at the mode allows, "
-            f"for near an end of its support the posterior of {names} is steeper than a Gaussian",
-        )
+    if near_an_end := tuned.steep.in_words(known.labels):
+        also = (*also, near_an_end)
     try:
-        far, passes = other_mode(function, known.initial, tuned, known.generator)
+        far, passes = other_mode(
+            function, known.initial, tuned, known.generator, parts.settings.transformed
+        )
         tuned = replace(tuned, data_passes=tuned.data_passes + passes)
     except TooManyPasses:
         also = (*also, CUT_OFF)

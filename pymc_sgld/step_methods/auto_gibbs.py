@@ -1,6 +1,7 @@
 """When "auto" draws hyperparameters apart from what rows depend on, and how that is set up."""
 
 from dataclasses import replace
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +71,7 @@ class GibbsPlan(NamedTuple):
     search: HierarchySearch | LargeHierarchySearch
     other_mode: float = 0.0  # how far another mode was found, in posterior sds; 0: none
     cut_off: bool = False  # whether the search for other modes was
+    near_an_end: str = ""  # what is said of steps there
 
     def in_words(self) -> str:
         """Return in words what is drawn apart, and why."""
@@ -77,6 +79,8 @@ class GibbsPlan(NamedTuple):
         if moves is not None:
             how = f"tested on all rows at every {moves.every} draws" if moves.tested else "untested"
             also = f"; also with the effects following ({how}, log ratio {moves.error:.2g})"
+        if self.near_an_end:
+            also += f"; {self.near_an_end}"
         if self.cut_off:
             also += f"; {CUT_OFF}"
         return (
@@ -145,9 +149,7 @@ def in_two_blocks(
             )
         return None, None
     steps = parts.settings.steps_per_draw or steps_in_whitened_coordinates(all_rows=False)
-    kernel = parts.settings.kernel._replace(rule=RestartedLangevin(steps))
-    settings = replace(parts.settings, kernel=kernel, steps_per_draw=steps)
-    parts = parts._replace(settings=settings)
+    settings_given, parts = parts.settings, _with_steps(parts, steps)
     hierarchy = _hierarchy(parts, names)
     start = parts.row_model.ravel(parts.row_model.model.initial_point())
     start = start.astype(parts.block_function.dtype)
@@ -162,6 +164,8 @@ def in_two_blocks(
         if wanted == "gibbs":
             raise
         return None, None
+    if settings_given.steps_per_draw is None:
+        parts = _with_steps(parts, ceil(steps / tuned.steep.step_factor))
     share = _share(tuned)
     log_scale_sd = _log_scale_sd(parts, names, tuned)
     known = log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE
@@ -178,7 +182,14 @@ def in_two_blocks(
     tuned = replace(tuned, data_passes=tuned.data_passes + passes)
     written = _as_written(parts, names)
     known_by = log_scale_sd, share, search
-    return GibbsPlan(parts, hierarchy, tuned, moves, written, *known_by, far, cut_off), None
+    said = tuned.steep.in_words(labels)
+    return GibbsPlan(parts, hierarchy, tuned, moves, written, *known_by, far, cut_off, said), None
+
+
+def _with_steps(parts: Parts, steps: int) -> Parts:
+    """Return parts whose chain takes so many steps between two draws of the hyperparameters."""
+    kernel = parts.settings.kernel._replace(rule=RestartedLangevin(steps))
+    return parts._replace(settings=replace(parts.settings, kernel=kernel, steps_per_draw=steps))
 
 
 def _too_many(parts: Parts, reason: str) -> str:

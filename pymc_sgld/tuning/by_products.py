@@ -79,6 +79,8 @@ def tune_by_products(
     if chosen.knows_ends and (problem.chooses_step_size or problem.noise_compensation):
         assert isinstance(metric, LowRankMetric)
         tuned = _with_ends(problem, tuned, metric, looked, temperature, generator)
+    steep = problem.steep_slopes_of_many(mode, looked)
+    tuned = replace(tuned, steep=steep, data_passes=tuned.data_passes + steep.data_passes)
     slope = tuned.metric.pull_back(function.full(mode)[1], *tuned.metric.parameters())
     score = float(np.sqrt(np.mean(np.square(slope))))
     return replace(tuned, score=score, data_passes=passes + 1 + tuned.data_passes)

@@ -27,6 +27,8 @@ _MOST_ROUNDS = 2
 _FEWEST_ROWS = 2000  # of the first sample
 _ROWS_PER_PARAMETER = 20
 _DIFFERENCE = 1e-2  # posterior sds
+_MOST_LOST = 0.5  # of the log-density in a step to where the slope is smaller
+_ROUNDING = {"float64": 1e-9, "float32": 1e-4}  # of a log-density, as a share of it
 _EXACTLY = 1e-3  # of the slope at a mode, as above
 _MOST_HESSIANS = 4
 
@@ -192,7 +194,10 @@ def _polished(
         ahead = (found.position + shorter * (covariance @ gradient)).astype(position.dtype)
         value, slope = smoothed(ahead)
         tried = found.at(ahead, float(value), slope)
-        if np.isfinite(value) and (tried.score < found.score or tried.logp > found.logp):
+        lost = found.logp - tried.logp  # at the end of a support the slope is small far out too
+        rounding = _ROUNDING[np.dtype(block_function.dtype).name] * abs(found.logp)
+        flatter = tried.score < found.score and lost < _MOST_LOST + rounding
+        if np.isfinite(value) and (flatter or tried.logp > found.logp):
             found, gradient, shorter = tried, slope, 1.0
         else:
             shorter /= 4

@@ -16,7 +16,13 @@ from pymc_sgld.tuning.laplace import Laplace
 from pymc_sgld.tuning.linear_law import LinearLaw
 from pymc_sgld.tuning.local_gaussian import LocalGaussian
 from pymc_sgld.tuning.predicted_law import GaussianLaw, TiedNoise
-from pymc_sgld.tuning.steep_slopes import GAUSSIAN, SteepSlopes, steep_slopes
+from pymc_sgld.tuning.spectrum_ends import RowLook, diagonal_scales
+from pymc_sgld.tuning.steep_slopes import (
+    GAUSSIAN,
+    SteepSlopes,
+    steep_slopes,
+    steep_slopes_of_many,
+)
 from pymc_sgld.tuning.sweep_law import phases
 from pymc_sgld.types import Array
 
@@ -128,6 +134,18 @@ class TuningProblem:
         if not self.chooses_step_size or self.purpose == "anneal":
             return GAUSSIAN
         return steep_slopes(self.function, laplace, self.transformed)
+
+    def steep_slopes_of_many(
+        self, mode: Array, looked: RowLook | None = None, among: Array | None = None
+    ) -> SteepSlopes:
+        """Return the same where there is no matrix of the parameters; ``among`` some entries."""
+        entries = self.transformed
+        if among is not None:
+            entries = tuple(j for j in entries if j in set(map(int, among)))
+        if not self.chooses_step_size or self.purpose == "anneal" or not entries:
+            return GAUSSIAN
+        scales = diagonal_scales(self.function, mode, np.random.default_rng(0), looked)
+        return steep_slopes_of_many(self.function, mode, scales, entries)
 
     def expected_squares(
         self, gaussian: LocalGaussian, metric: Metric, temperature: float

@@ -10,6 +10,7 @@ import scipy
 
 from pymc_sgld.model_graph import BlockFunction
 from pymc_sgld.preconditioners import LowRankMetric
+from pymc_sgld.tuning.errors import TuningError
 from pymc_sgld.tuning.rough_coordinates import bends_otherwise, coordinates_of_some
 from pymc_sgld.tuning.row_sample import ROWS_OF_A_SAMPLE, RowSample
 from pymc_sgld.tuning.row_scores import pieces
@@ -261,5 +262,13 @@ def _end(
         )
     except scipy.sparse.linalg.ArpackNoConvergence as stopped:
         values, vectors = stopped.eigenvalues, stopped.eigenvectors
+    except scipy.sparse.linalg.ArpackError as error:  # of products that are not finite
+        raise TuningError(
+            "No mode was found to measure at: the curvature is not finite where the search ended, "
+            "as where the scale of effects goes to zero. Give initvals where the model is finite, "
+            "priors that keep scales away from zero, or preconditioner='identity' with "
+            "gradient='minibatch'.",
+            unbounded=True,
+        ) from error
     order = np.argsort(values)
     return values[order], vectors[:, order]

@@ -1,5 +1,7 @@
 """Where chains start, and which modes climbs from there end at."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
@@ -26,12 +28,14 @@ def jittered(
     half_width: float = _JITTER,
     *,
     by_scale: bool = True,
+    transformed: Sequence[int] = (),
 ) -> tuple[Array, float]:
     """Disperse starts, for PyMC starts all chains at one point; return also data passes.
 
     By the parameters' own scales, where wanted: a coefficient of a column of dollars leaps
     thousands of posterior sds by one. Such a start is where a climb on a sample of the rows begins,
-    and must be finite on a sample of them; any other, on all rows.
+    and must be finite on a sample of them; any other, on all rows. Entries that are ``transformed``
+    move by one at most, as PyMC has it: of a scale's log that is nearly threefold.
     """
     scales = np.ones(len(position))
     rows, share = list[Array](), 1.0
@@ -40,6 +44,7 @@ def jittered(
         share = share_of(function, rows)
     if by_scale and len(position) <= LARGEST_MEASURED:
         scales = starting_scales(function, position, generator)
+        scales[list(transformed)] = np.minimum(scales[list(transformed)], 1.0)
     for number in range(_JITTER_RETRIES):
         offset = scales * generator.uniform(-half_width, half_width, len(position))
         moved = (position + offset).astype(position.dtype)
@@ -122,7 +127,11 @@ def proved_apart(
 
 
 def other_mode(
-    function: BlockFunction, start: Array, known: Tuned, generator: np.random.Generator
+    function: BlockFunction,
+    start: Array,
+    known: Tuned,
+    generator: np.random.Generator,
+    transformed: Sequence[int] = (),
 ) -> tuple[float, float]:
     """Climb from a few dispersed starts; return how far another mode lies, and data passes.
 
@@ -131,7 +140,7 @@ def other_mode(
     """
     passes, one_side = 0.0, []
     for _ in range(_STARTS_BESIDE // 2):
-        moved, more = jittered(function, start, generator, _WIDE_JITTER)
+        moved, more = jittered(function, start, generator, _WIDE_JITTER, transformed=transformed)
         one_side.append(moved)
         passes += more
     # in pairs on either side: a mode and its mirror image are then seen more surely

@@ -6,7 +6,7 @@ exponentially towards the end and much faster on the other side. A step that is 
 curvature at the mode is too long there, and the draws are too wide without a sign of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +14,10 @@ import numpy as np
 from pymc_sgld.model_graph import BlockFunction, doing
 from pymc_sgld.tuning.laplace import Laplace
 from pymc_sgld.types import Array
+from pymc_sgld.validate import and_more
 
 _AWAY = 1.5  # posterior sds at which the slope is looked at
+_NEAR = 0.1  # posterior sds at which it is that of the Gaussian
 _WIDE = 0.1  # sd of a transformed variable, in units of its transform: below, it is far from an end
 _STEEP = 1.2  # times the Gaussian's slope
 _POWER = 1.25
@@ -28,6 +30,16 @@ class SteepSlopes(NamedTuple):
     entries: tuple[int, ...] = ()  # of the position, the steepest first
     step_factor: float = 1.0  # on a step size that is chosen
     data_passes: float = 0.0
+
+    def in_words(self, labels: Sequence[str]) -> str:
+        """Return what is said of the steps; "" where nothing is steep."""
+        if not self.entries:
+            return ""
+        return (
+            f"steps are {self.step_factor:.2g} as long as the curvature at the mode allows, for "
+            f"near an end of its support the posterior of "
+            f"{and_more([labels[j] for j in self.entries])} is steeper than a Gaussian"
+        )
 
 
 GAUSSIAN = SteepSlopes()
@@ -56,29 +68,74 @@ def steep_slopes(
         Nothing is looked at, and no pass taken, where no such variable is wide.
     """
     scales = np.sqrt(np.diag(laplace.covariance))
+
+    def direction(j: int) -> Array:
+        return np.asarray(laplace.covariance[:, j] / scales[j])
+
+    return _looked_at(function, laplace.position, scales, direction, transformed, measures=False)
+
+
+def steep_slopes_of_many(
+    function: BlockFunction, mode: Array, scales: Array, transformed: Sequence[int]
+) -> SteepSlopes:
+    """Look at them where there is no covariance: along each variable by itself.
+
+    The Gaussian's slope is then that of a small step; the others are held, which is right as far
+    as they do not follow.
+
+    Parameters
+    ----------
+    function : BlockFunction
+    mode : array, shape (n_dim,)
+        Of all rows.
+    scales : array, shape (n_dim,)
+        Posterior sds given all else, roughly.
+    transformed : sequence of int
+        As in :func:`steep_slopes`.
+    """
+
+    def direction(j: int) -> Array:
+        alone = np.zeros(len(mode))
+        alone[j] = scales[j]
+        return alone
+
+    return _looked_at(function, mode, scales, direction, transformed, measures=True)
+
+
+def _looked_at(
+    function: BlockFunction,
+    mode: Array,
+    scales: Array,
+    direction: Callable[[int], Array],
+    transformed: Sequence[int],
+    *,
+    measures: bool,
+) -> SteepSlopes:
+    """Look along the widest; ``measures`` also how long a direction is, in sds."""
     wide = [j for j in transformed if scales[j] > _WIDE]
     wide = sorted(wide, key=lambda j: -scales[j])[:_MOST_LOOKED_AT]
     if not wide:
         return GAUSSIAN
     doing("looking at the slopes of variables near the end of their support")
-    here = _slope(function, laplace, laplace.position)
-    steepness = {}
+
+    def slope(at: Array) -> Array:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(function.full(at.astype(mode.dtype))[1], dtype=float)
+
+    def falls(along: Array, distance: float) -> float:
+        return float(-along @ (slope(mode + distance * along) - here) / distance)
+
+    here, steepness = slope(mode), {}
     for j in wide:
-        direction = laplace.covariance[:, j] / scales[j]
-        slopes = [
-            -side * direction @ (_slope(function, laplace, at) - here) / _AWAY
-            for side in (-1.0, 1.0)
-            for at in [laplace.position + side * _AWAY * direction]
-        ]
-        steepest = max(slopes)
+        along = direction(j)
+        if measures:
+            curvature = (falls(along, _NEAR) + falls(along, -_NEAR)) / 2
+            if not curvature > 0:
+                continue
+            along = along / np.sqrt(curvature)
+        steepest = max(falls(along, _AWAY), falls(along, -_AWAY))
         if np.isfinite(steepest) and steepest > _STEEP:
-            steepness[j] = float(steepest)
+            steepness[j] = steepest
     steep = tuple(sorted(steepness, key=lambda j: -steepness[j]))
     factor = steepness[steep[0]] ** -_POWER if steep else 1.0
-    return SteepSlopes(steep, factor, 1.0 + 2 * len(wide))
-
-
-def _slope(function: BlockFunction, laplace: Laplace, position: Array) -> Array:
-    with np.errstate(invalid="ignore", over="ignore"):
-        slope = function.full(position.astype(laplace.position.dtype))[1]
-    return np.asarray(slope, dtype=float)
+    return SteepSlopes(steep, factor, 1.0 + (4 if measures else 2) * len(wide))

@@ -59,7 +59,10 @@ class Warmup:
         """
         function, passes = self.problem.function, 0.0
         if jitters:
-            position, passes = jittered(function, position, generator, by_scale=self.tunes)
+            ends = self.problem.transformed
+            position, passes = jittered(
+                function, position, generator, by_scale=self.tunes, transformed=ends
+            )
         if not self.tunes:
             return Start(position, data_passes=passes)
         begin, distance, tuned = position, np.nan, self.prepared

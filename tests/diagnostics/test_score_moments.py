@@ -124,8 +124,8 @@ def test_temperatures_of_known_laws():
 
 def test_a_matrix_from_the_draws_it_judges_makes_a_width_of_chance():
     """With the covariance of n exact draws of D parameters the squared ratio is 1 + D/n."""
-    n_dim, n_draws, square = 60, 240, []
-    for seed in range(20):
+    n_dim, n_draws, square = 40, 160, []
+    for seed in range(12):
         draws = np.random.default_rng(seed).normal(size=(4, n_draws // 4, n_dim))
         centred = (draws - draws.mean(axis=1, keepdims=True)).reshape(-1, n_dim)
         own = centred.T @ centred / n_draws
@@ -133,9 +133,9 @@ def test_a_matrix_from_the_draws_it_judges_makes_a_width_of_chance():
             np.mean(score_moments(draws, -draws, one).sd_ratio ** 2) for one in (own, None)
         ])  # fmt: skip
     of_own, of_others = np.mean(square, axis=0)
-    # the error of the mean of D n squares, 20 times
-    assert of_own == pytest.approx(1 + n_dim / n_draws, abs=0.03)
-    assert of_others == pytest.approx(1, abs=0.015)
+    # the error of the mean of D n squares, 12 times
+    assert of_own == pytest.approx(1 + n_dim / n_draws, abs=0.04)
+    assert of_others == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.parametrize("n_dim", [8, 80])

@@ -294,7 +294,7 @@ def test_quadratic_that_stands_for_the_rows_follows_the_scale_of_errors(n_first,
     assert size["without"] > 0.1
 
 
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("whole", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_coordinates_of_a_long_walk_are_those_of_the_whole_matrix(monkeypatch, whole):
     """Small steps and few rows at each: alone, no scale by parameter is right."""
     n_levels, rng = 120, np.random.default_rng(SEED)

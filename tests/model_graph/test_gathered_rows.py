@@ -55,7 +55,14 @@ def as_rows(build):
     return rows, rows.block_function("NUMBA")
 
 
-@pytest.mark.parametrize("build", [crossed, slopes, whole_lines, twice, two_groups])
+@pytest.mark.parametrize(
+    "build",
+    [
+        slopes,
+        two_groups,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (crossed, whole_lines, twice)),
+    ],
+)
 def test_information_is_minus_the_hessian_of_the_rows(build):
     rows, function = as_rows(build)
     gathered = gathered_rows(rows, "NUMBA")

@@ -10,9 +10,12 @@ from scipy import stats
 
 import pymc_sgld as psg
 
+from pymc_sgld.chain import steps_in_whitened_coordinates
 from pymc_sgld.model_graph import read_rows
 from pymc_sgld.model_graph.density.support import transformed_entries
-from pymc_sgld.tuning.steep_slopes import steep_slopes
+from pymc_sgld.step_methods import arguments, auto_choices, auto_gibbs
+from pymc_sgld.tuning import warmup
+from pymc_sgld.tuning.steep_slopes import steep_slopes, steep_slopes_of_many
 
 TARGET_BIAS = 0.05  # of an sd, as by default
 LARGEST_STEP = 1.2  # of Leimkuhler-Matthews in whitened coordinates, that is ever chosen
@@ -47,6 +50,19 @@ def test_the_factor_is_a_power_of_the_slope_over_the_gaussians():
     assert found.entries == (0,)
     assert found.step_factor == pytest.approx(steepness**-1.25, rel=1e-12)
     assert found.data_passes == calls == 3
+
+
+def test_without_a_covariance_the_gaussians_slope_is_that_of_a_small_step():
+    slope, mode, sd = _log_of_truncated_normal(0.0)
+    rough = 2 * sd  # which a scale by products may be off by
+    found = steep_slopes_of_many(
+        SimpleNamespace(full=lambda at: (0.0, slope(at))), np.array([mode]), np.array([rough]), (0,)
+    )
+    near = np.sinh(0.1 * rough * 2) / (0.1 * rough)  # of 1 - e^{2u}, over a step to either side
+    length = near**-0.5
+    steepness = (np.exp(2 * 1.5 * length) - 1) / 1.5 * length
+    assert found.step_factor == pytest.approx(steepness**-1.25, rel=1e-12)
+    assert found.data_passes == 5
 
 
 @pytest.mark.parametrize(
@@ -121,6 +137,69 @@ def _slopes_near_zero(n_rows=4000):
     sd = (n_rows + 1) ** -0.5
     mean = least_squares * n_rows * sd**2
     return model, stats.truncnorm(-mean / sd, np.inf, mean, sd)
+
+
+def _beside_groups(n_rows=4000, n_groups=12, scale_unknown=True):
+    """Positive slopes at zero of their columns, beside effects of groups that are as many."""
+    rng = np.random.default_rng(3)
+    group = np.arange(n_rows) % n_groups
+    columns = rng.normal(size=(n_rows, 4))
+    for j in range(4):
+        columns[:, j] -= (np.bincount(group, columns[:, j]) / np.bincount(group))[group]
+    columns = np.linalg.qr(columns)[0] * n_rows**0.5
+    noise = rng.normal(size=n_rows)
+    noise -= columns @ (columns.T @ noise) / n_rows
+    with pm.Model() as model:
+        b = pm.HalfNormal("b", 1, shape=4, initval=np.full(4, n_rows**-0.5))
+        mu, tau = (pm.Normal("mu", 0, 1), pm.HalfNormal("tau", 1)) if scale_unknown else (0, 1)
+        u = pm.Normal("u", mu, tau, shape=n_groups)
+        pm.Normal("y", u[group] + columns @ b, 1, observed=noise + rng.normal(size=n_groups)[group])
+    return model, stats.halfnorm(0, (n_rows + 1) ** -0.5)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "dense",
+        pytest.param("sparse", marks=pytest.mark.slow),
+        pytest.param("by products", marks=pytest.mark.slow),
+    ],
+)
+def test_steps_of_every_way_to_tune_are_shortened_alike(monkeypatch, way):
+    by_products = way == "by products"
+    n_groups = 80 if by_products else 12
+    model, _ = _beside_groups(n_groups=n_groups, scale_unknown=not by_products)
+    more = {"hyperparameters": "joint" if by_products else "gibbs"}
+    if way == "sparse":
+        monkeypatch.setattr(auto_gibbs, "LARGEST_DENSE", 1)
+    if by_products:
+        for module in (arguments, auto_choices, warmup):
+            monkeypatch.setattr(module, "LARGEST_MEASURED", 1)
+    step = psg.Auto(model=model, rng=0, verify=False, batch_size=400, **more)
+    prepared = step.chain.tuner.prepared
+    assert set(range(4)) <= set(prepared.steep.entries)  # b is the first variable
+    steepness = (np.exp(3 / 2**0.5) - 1) / 1.5 * 0.5**0.5
+    assert prepared.steep.step_factor == pytest.approx(steepness**-1.25, rel=0.2)
+    if not by_products:  # there the plan of the chain asks what a draw forgets
+        plain = steps_in_whitened_coordinates(all_rows=False)
+        assert step.chain.settings.steps_per_draw >= plain / prepared.steep.step_factor
+    choice = step.choice
+    assert "steeper than a Gaussian" in choice.reason + choice.hyperparameters
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("way", ["dense", "sparse"])
+def test_positive_slopes_beside_groups(monkeypatch, way):
+    model, exact = _beside_groups()
+    if way == "sparse":
+        monkeypatch.setattr(auto_gibbs, "LARGEST_DENSE", 1)
+    result = psg.sample(
+        "auto", 4000, model=model, chains=4, cores=1, random_seed=1, hyperparameters="gibbs",
+        progressbar=False, check=False,
+    )  # fmt: skip
+    draws = result["posterior"]["b"].to_numpy()
+    np.testing.assert_allclose(draws.std((0, 1)), exact.std(), rtol=0.08)
+    np.testing.assert_allclose(draws.mean((0, 1)), exact.mean(), rtol=0.08)
 
 
 @pytest.mark.statistical
