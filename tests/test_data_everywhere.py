@@ -83,14 +83,25 @@ def test_comparison(idata, data):
         psg.compare(["sgld", "nuts"], regression(), data=data)
 
 
-@pytest.mark.parametrize("scratch", [True, False])
-def test_a_run_goes_on_with_its_data(scratch, tmp_path):
+SHORT_STEPS = {"step_size": 1e-4, "steps_per_draw": 10}
+
+
+@pytest.mark.parametrize(
+    "sampler, scratch, settings",
+    [
+        ("sgld", True, SHORT_STEPS),
+        ("sgld", False, SHORT_STEPS),
+        pytest.param("auto", True, {"hyperparameters": "joint"}, marks=pytest.mark.slow),
+        pytest.param("auto", True, {"hyperparameters": "gibbs"}, marks=pytest.mark.slow),
+    ],
+    ids=["sgld", "where they lie", "auto", "auto, gibbs"],
+)
+def test_a_run_goes_on_with_its_data(sampler, scratch, settings, tmp_path):
     """By `psg.resume`; other rows are refused."""
-    data, model, sampler = written(tmp_path), hierarchy(), "sgld"
+    data, model = written(tmp_path), hierarchy()
     settings = {
         "draws": 20, "tune": 8, "chains": 2, "data": data, "batch_size": 50, "model": model,
-        "scratch": tmp_path if scratch else False, "step_size": 1e-4, "steps_per_draw": 10,
-        "verify": False, **RUN_SESSION,
+        "scratch": tmp_path if scratch else False, "verify": False, **settings, **RUN_SESSION,
     }  # fmt: skip
     whole = psg.sample(sampler, random_seed=3, **settings)
     with pytest.raises(Stopped):

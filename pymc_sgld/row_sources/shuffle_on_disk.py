@@ -86,20 +86,19 @@ class ShuffledFile:
     def windows(self) -> Array:
         """Return all rows with those that come again, mapped and not read.
 
-        Pages are this process's own where they are written to, which nothing does: compiled
-        functions take arrays that can be written to.
+        Compiled functions take arrays that can be written to, which nothing does: pages would be
+        this process's own. Where the system grants no private map, because it counts each as memory
+        that may be used, writing would end the process.
         """
         if self._array is None:
             if self.path is None:
                 raise RowSourceError("Rows in memory were not sent along.")
             with open(self.path, "rb") as file:
-                # not reserved: a private map of a file larger than memory would be refused
-                flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
-                prot = mmap.PROT_READ | mmap.PROT_WRITE
-                pages = mmap.mmap(file.fileno(), 0, flags=flags, prot=prot)
-            self._pages = pages
+                self._pages = pages = _mapped(file.fileno())
             count = int(np.prod(self.shape_with_more))
             flat = np.frombuffer(pages, self.dtype, count, self.offset)
+            if not flat.flags.writeable:
+                flat = np.asarray(_AsIfWritten(flat))
             self._array = flat.reshape(self.shape_with_more)
         return self._array
 
@@ -122,6 +121,27 @@ class ShuffledFile:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the map out of a pickle."""
         return {**self.__dict__, "_pages": None, "_array": None if self.path else self._array}
+
+
+class _AsIfWritten:
+    """An array that cannot be written to, shown as one that can."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array  # kept, and with it the map
+        told = array.__array_interface__
+        self.__array_interface__ = {**told, "data": (told["data"][0], False)}
+
+
+def _mapped(file: int) -> mmap.mmap:
+    """Map a file: for this process alone where it may, and shared where that counts as memory."""
+    # not reserved: a private map of a file larger than memory would be refused
+    private = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
+    try:
+        return mmap.mmap(file, 0, flags=private, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    except OSError as error:
+        if error.errno not in (errno.ENOMEM, errno.EAGAIN):
+            raise
+        return mmap.mmap(file, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
 
 
 def _is_in_memory(file: int, at: int) -> bool:

@@ -102,7 +102,7 @@ def rows_of_table(name: str, table: Any, names: Any = None) -> Any:
     if module == "pyarrow" and hasattr(table, "get_fragments"):
         return ParquetRows(name, table, names)
     if module == "polars" and type(table).__name__ == "LazyFrame":
-        table = table.collect()
+        table = table.select(_chosen(name, names, table.collect_schema().names())).collect()
     if not hasattr(table, "columns") or (module == "pyarrow" and not hasattr(table, "schema")):
         return _array_of(name, type(table).__name__, table)  # a series, or an Arrow array
     known = list(table.column_names if module == "pyarrow" else table.columns)

@@ -15,12 +15,13 @@ removed at the end (``--folder`` names another place).
 4. The file of the first table with ``scratch=False``, in random order and sorted by the outcome:
    what is said of it, and microseconds of a step.
 
-Every line is a process of its own. ``--auto 1e9`` makes one table more and no other: two columns of
-four bytes, made block by block, sampled by "auto" (8.5 GB of disk at 1e9).
+Every line is a process of its own. Two options make one table each and no other: ``--auto 1e9``,
+two columns of four bytes, made block by block, sampled by "auto" (8.5 GB of disk at 1e9), and
+``--larger-than-memory 20``, GB of rows in a process that is held to two: see
+:mod:`tests.benchmarks.larger_than_memory`.
 """
 
 import argparse
-import mmap
 import os
 import resource
 import tempfile
@@ -42,6 +43,7 @@ import pymc_sgld as psg
 from pymc_sgld.model_graph.density import bound_data
 from pymc_sgld.row_sources import read_ahead
 from pymc_sgld.tuning import between_blocks
+from tests.benchmarks import larger_than_memory
 
 N_COLUMNS, BATCH, STEPS, DRAWS = 20, 256, 500, 30
 
@@ -50,14 +52,29 @@ class Made:
     """Rows that are made as they are read: x of four bytes, and y that follows from it."""
 
     def __init__(self, n_rows, column, outcome):
-        self.n_rows, self.column, self.outcome = n_rows, column, outcome
+        self.n_rows, self.column, self.outcome, self.products = n_rows, column, outcome, {}
 
     def __iter__(self):
         size = 2**22
         for number, start in enumerate(range(0, self.n_rows, size)):
             rng = np.random.default_rng(number)
             x = rng.standard_normal(min(size, self.n_rows - start), dtype="float32")
-            yield x if self.column == "x" else self.outcome(x, rng)
+            if self.column == "x":
+                yield x
+                continue
+            y = self.outcome(x, rng)
+            both = np.stack([np.ones(len(x)), x, y])
+            self.products[number] = both @ both.T
+            yield y
+
+    def line(self):
+        """Return mean and sds of intercept, slope and noise given all rows, under flat priors."""
+        products = sum(self.products.values())
+        of_x, n = products[:2, :2], self.n_rows
+        slopes = np.linalg.solve(of_x, products[:2, 2])
+        noise = np.sqrt((products[2, 2] - slopes @ products[:2, 2]) / n)
+        sds = noise * np.sqrt(np.diag(np.linalg.inv(of_x)))
+        return np.append(slopes, noise), np.append(sds, noise / np.sqrt(2 * n))
 
 
 def answers(x, rng):
@@ -124,8 +141,10 @@ def data_of(kind, folder):
     return {name: folder / f"{name}.{suffix}" for name in ("X", "y")}
 
 
-def microseconds(model, draws=DRAWS, average=np.median, after_first=lambda: None, **arguments):
-    """Return the time of a step, averaged over draws but the first, in microseconds.
+def microseconds(
+    model, draws=DRAWS, average=np.median, after_first=lambda: None, left_out=1, **arguments
+):
+    """Return the time of a step, averaged over draws but the first ones, in microseconds.
 
     At the first draw the noise of the batches is measured, on all rows.
     """
@@ -142,7 +161,7 @@ def microseconds(model, draws=DRAWS, average=np.median, after_first=lambda: None
         verify=False, compute_convergence_checks=False, quiet=True, model=model, callback=clock,
         **arguments,
     )  # fmt: skip
-    return 1e6 * float(average(seconds[1:])) / STEPS
+    return 1e6 * float(average(seconds[left_out:])) / STEPS
 
 
 def memory():
@@ -174,12 +193,10 @@ def cold(folder, asks):
 
     def drop():
         os.sync()
-        for file in rows.data.values():
-            file._pages.madvise(mmap.MADV_DONTNEED)
-            with open(file.path) as opened:
-                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        larger_than_memory.drop(rows.data.values())
 
-    few = {"draws": 9, "average": np.mean, "rows": rows}
+    # the first of them were asked for before the pages were dropped
+    few = {"draws": 40, "left_out": 16, "average": np.mean, "rows": rows}
     first = microseconds(rows.model, after_first=drop, **few)
     return first, microseconds(rows.model, **few), *memory()
 
@@ -211,7 +228,7 @@ class PeakOfOwn:
 
 
 def by_auto(n_rows, folder):
-    """Sample a line by "auto"; return times, memory, and means and sds beside the truth."""
+    """Sample a line by "auto"; return times, memory, and how exact it is, by name."""
     with PeakOfOwn() as peak:
         started = time.perf_counter()
         data = {"x": Made(n_rows, "x", heights), "y": Made(n_rows, "y", heights)}
@@ -223,15 +240,24 @@ def by_auto(n_rows, folder):
             progressbar=False, check=False, compute_convergence_checks=False, quiet=True,
             callback=lambda trace, draw: seconds.append(time.perf_counter()),
         )  # fmt: skip
-    draws = idata.posterior
-    truth, sd = {"a": 0.5, "b": -1.5, "sigma": 0.8}, 0.8 / np.sqrt(n_rows)
-    exact = {"a": sd, "b": sd, "sigma": sd / np.sqrt(2)}
-    off = [abs(float(draws[name].mean()) - at) / exact[name] for name, at in truth.items()]
-    wide = [float(draws[name].std()) / exact[name] for name in exact]
+    draws = np.stack([idata.posterior[name].to_numpy()[0] for name in ("a", "b", "sigma")])
+    mean, sd = data["y"].line()
+    off, wide = np.abs(draws.mean(axis=1) - mean) / sd, draws.std(axis=1) / sd
+    of_truth = np.abs(mean - [0.5, -1.5, 0.8]) / sd
     print(idata["tuning"].attrs["reason"])
     passes = float(idata["tuning"].attrs["data_passes"])
     tuning, drawing = seconds[0] - started, seconds[-1] - seconds[0]
-    return ingest, tuning, passes, drawing, peak.largest, max(off), min(wide), max(wide)
+    return {
+        "random order, s": ingest,
+        "tuning, s": tuning,
+        "passes of tuning": passes,
+        "200 draws, s": drawing,
+        "own arrays, GB": peak.largest,
+        "largest distance of the exact means from the truth, sds": of_truth.max(),
+        "largest error of a mean, sds": off.max(),
+        "least sd ratio": wide.min(),
+        "largest sd ratio": wide.max(),
+    }
 
 
 def where_they_lie(is_sorted, folder, n_rows):
@@ -261,24 +287,34 @@ def table_of(title, columns, lines):
     Console().print(table)
 
 
+def of_rows(size, folder):
+    """Print what was measured of rows of so many GB in a process that is held to 2 GB."""
+    told = apart(larger_than_memory.sampled, 1e9 * size, folder, microseconds)
+    told["the same step in memory, µs"] = apart(larger_than_memory.in_memory, microseconds)
+    width = larger_than_memory.WIDTH
+    print_told(f"{size:g} GB of rows of {width} floats in a process held to 2 GB", told)
+
+
+def print_told(title, told):
+    table_of(title, ("", ""), list(told.items()))
+
+
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--rows", type=float, default=2e6)
+    options.add_argument("--rows", type=float, default=1e7)
     options.add_argument("--largest", type=float, default=1e8)
     options.add_argument("--folder")
     options.add_argument("--auto", type=float, help="rows of two columns, sampled by auto")
+    options.add_argument("--larger-than-memory", type=float, help="GB of rows, held to 2 GB")
     given = options.parse_args()
+    if given.larger_than_memory:
+        with tempfile.TemporaryDirectory(dir=given.folder) as name:
+            of_rows(given.larger_than_memory, Path(name))
+        return
     if given.auto:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
-            columns = (
-                "rows", "random order, s", "tuning, s", "passes", "200 draws, s", "own arrays, GB",
-                "means off the truth, sds", "least sd ratio", "largest",
-            )  # fmt: skip
-            table_of(
-                'Two columns of four bytes, by "auto"',
-                columns,
-                [(f"{given.auto:,.0f}", *apart(by_auto, int(given.auto), Path(name)))],
-            )
+            told = apart(by_auto, int(given.auto), Path(name))
+        print_told(f'{given.auto:,.0f} rows of two columns of four bytes, by "auto"', told)
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder, n_rows = Path(name), int(given.rows)

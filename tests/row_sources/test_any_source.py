@@ -90,7 +90,8 @@ def as_pandas(rows, folder, piece):
 
 def as_polars(rows, folder, piece):
     polars = pytest.importorskip("polars")
-    return as_columns(polars.from_arrow(table_of(rows)), rows)
+    frame = polars.from_arrow(table_of(rows))
+    return as_columns(frame if piece % 2 else frame.lazy(), rows)
 
 
 MAKERS = [

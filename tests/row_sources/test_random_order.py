@@ -1,5 +1,9 @@
 """Rows in random order, in memory and on disk: every row once, and the same wherever it is made."""
 
+import errno
+import gc
+import mmap
+
 import numpy as np
 import pytest
 
@@ -80,6 +84,24 @@ def test_what_compiled_code_would_write_does_not_reach_the_file(tmp_path):
     found[:][:] = -1
     again = shuffled_file(np.arange(100.0), RandomOrder(100, 32), tmp_path / "rows.npy")
     np.testing.assert_array_equal(again[:], expected)
+
+
+def test_rows_are_mapped_where_private_maps_count_as_memory(tmp_path, monkeypatch):
+    """As where a process may have less memory of its own than the file is long."""
+    granted = mmap.mmap
+
+    def refuses(file, length, **how):
+        if how.get("prot", 0) & mmap.PROT_WRITE:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return granted(file, length, **how)
+
+    rows = np.arange(300.0).reshape(100, 3)
+    whole = shuffled_file(rows, RandomOrder(100, 32), tmp_path / "rows.npy").of_windows(10).copy()
+    monkeypatch.setattr(shuffle_on_disk.mmap, "mmap", refuses)
+    found = shuffled_file(rows, RandomOrder(100, 32), tmp_path / "rows.npy").of_windows(10)
+    assert found.flags.writeable and found.flags.c_contiguous and found.dtype == whole.dtype
+    gc.collect()  # the file it came from is gone: the array keeps the map
+    np.testing.assert_array_equal(found, whole)
 
 
 def test_the_order_does_not_depend_on_the_rows_but_on_their_widest_array():
