@@ -26,6 +26,8 @@ References
    https://doi.org/10.1016/S0375-9601(97)00474-X
 """
 
+import math
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +95,7 @@ def ackley(x: Any) -> Any:
     """Return a funnel in a plain full of holes; rounded by 1e-6 at the tip, for its slope."""
     z = x - AWAY
     funnel = 20 * (1 - np.exp(-0.2 * np.sqrt((z**2).mean() + 1e-12)))
-    return funnel + np.e - np.exp(np.cos(2 * np.pi * z).mean())
+    return funnel + math.e - np.exp(np.cos(2 * np.pi * z).mean())
 
 
 def himmelblau(x: Any) -> Any:

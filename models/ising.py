@@ -41,6 +41,8 @@ References
    https://papers.nips.cc/paper/4652-continuous-relaxations-for-discrete-hamiltonian-monte-carlo
 """
 
+import math
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -297,7 +299,7 @@ def advi_bound(data: Lattice, *, iterations: int = 10_000, seed: int = 1) -> pd.
     gaussian = -(psi * data.times_matrix(psi)).sum(axis=-1) / 2
     f = data.local_fields(psi)
     density = gaussian + np.logaddexp(f, -f).sum(axis=-1) + data.constant
-    entropy = np.log(sd * np.sqrt(2 * np.pi * np.e)).sum(axis=-1)
+    entropy = np.log(sd * np.sqrt(2 * np.pi * math.e)).sum(axis=-1)
     index = pd.Index(data.temperatures, name="temperature")
     return pd.Series(density.mean(axis=0) + entropy, index=index, name="advi")
 
