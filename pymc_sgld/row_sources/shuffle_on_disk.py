@@ -128,8 +128,8 @@ class _AsIfWritten:
 
     def __init__(self, array: Array) -> None:
         self.array = array  # kept, and with it the map
-        told = array.__array_interface__
-        self.__array_interface__ = {**told, "data": (told["data"][0], False)}
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def _mapped(file: int) -> mmap.mmap:
