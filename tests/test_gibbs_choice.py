@@ -58,7 +58,7 @@ def test_a_split_is_tuned_on_one_blas_thread(model, monkeypatch):
     """Threads that wait for each other over small matrices took ten times as long."""
     seen = []
 
-    def stop(parts, names):
+    def stop(*_):
         seen.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
         raise KeyboardInterrupt
 

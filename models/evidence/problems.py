@@ -10,7 +10,7 @@ from typing import Any
 
 import pymc as pm
 
-REFERENCES = ("importance", "nuts", "nutpie", "grid", "posteriordb", "none")
+REFERENCES = ("importance", "nuts", "nutpie", "grid", "posteriordb", "exact", "none")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from models._datasets import Array
+from models.evidence.crossed import Crossed
+from models.evidence.moments import Moments
 from models.evidence.problems import Problem
 
 
@@ -179,18 +181,28 @@ def many_groups(groups: int = 2100, rows: int = 8, *, by_cell: bool = False) -> 
     return model
 
 
-def crossed(first: int = 3000, second: int = 1100, n_rows: int = 60_000) -> pm.Model:
-    """Ratings by many raters of many things, unbalanced, both effects non-centred."""
+def _ratings(first: int, second: int, n_rows: int) -> tuple[Array, Array, Array]:
     rng = np.random.default_rng(39)
     a, b = rng.integers(0, first, n_rows), rng.zipf(1.6, n_rows) % second
     y = 3.3 + rng.normal(0, 0.33, first)[a] + rng.normal(0, 0.5, second)[b]
-    y += rng.normal(0, 1.2, n_rows)
+    return y + rng.normal(0, 1.2, n_rows), a, b
+
+
+def crossed(first: int = 3000, second: int = 1100, n_rows: int = 60_000) -> pm.Model:
+    """Ratings by many raters of many things, unbalanced, both effects non-centred."""
+    y, a, b = _ratings(first, second, n_rows)
     with pm.Model() as model:
         mu, s = pm.Normal("mu", 3, 1), pm.HalfNormal("s", 2)
         tau_a, tau_b = pm.HalfNormal("tau_a", 1), pm.HalfNormal("tau_b", 1)
         z_a, z_b = pm.Normal("z_a", 0, 1, shape=first), pm.Normal("z_b", 0, 1, shape=second)
         pm.Normal("y", mu + (tau_a * z_a)[a] + (tau_b * z_b)[b], s, observed=y)
     return model
+
+
+def crossed_moments(first: int = 3000, second: int = 1100, n_rows: int = 60_000) -> Moments:
+    """Return the moments of the posterior of :func:`crossed`, effects integrated out."""
+    rows = _ratings(first, second, n_rows)
+    return Crossed(*rows, (first, second), mean=3.0, scales=(1.0, 1.0, 2.0)).moments()
 
 
 def lkj_slopes(groups: int = 150, rows: int = 40) -> pm.Model:
@@ -242,7 +254,7 @@ PROBLEMS = [
     Problem("raw-groups", raw_groups, reference="nutpie"),
     Problem("absolute-error", absolute_error),
     _by_cell("groups-2100-of-8", many_groups, var_names=("mu", "tau", "s")),
-    Problem("crossed-3000x1100", crossed, reference="none"),
+    Problem("crossed-3000x1100", crossed, "exact", details={"moments": crossed_moments}),
     Problem("lkj-slopes-150", lkj_slopes, reference="nutpie"),
     Problem("loop-of-30", loop_of_groups, reference="nutpie"),
 ]

@@ -18,6 +18,8 @@ r"""Posterior moments that are right, or say by how much they may be wrong.
     Sums over grids around given points or modes.
 "posteriordb"
     Published.
+"exact"
+    By a formula of the problem's own, such as effects integrated out.
 """
 
 import time
@@ -263,4 +265,5 @@ _MAKERS: dict[str, Callable[[Problem], Moments]] = {
     "nutpie": nutpie_nuts,
     "grid": grid,
     "posteriordb": published,
+    "exact": lambda problem: problem.details["moments"](),
 }

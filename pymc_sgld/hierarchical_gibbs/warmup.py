@@ -14,6 +14,7 @@ from pymc_sgld.hierarchical_gibbs.conditional_curvature import (
 )
 from pymc_sgld.hierarchical_gibbs.hierarchy import Hierarchy, TunedHierarchy
 from pymc_sgld.hierarchical_gibbs.moves import MovesMemory
+from pymc_sgld.hierarchical_gibbs.posterior_covariance import posterior_covariance
 from pymc_sgld.hierarchical_gibbs.stiffness import stiffest_of_split
 from pymc_sgld.hierarchical_gibbs.without_data import run_without_data
 from pymc_sgld.model_graph import BlockFunction
@@ -47,7 +48,6 @@ _MOVED_LITTLE = 0.3  # posterior sds of every effect, for its information to be 
 _STEPS_FROM_NEAR_BY = 6  # to the mode at other hyperparameters, each a pass
 _SETTLED = 0.3  # posterior sds of each hyperparameter
 _SETTLED_OF_MANY = 1.0  # where another Hessian is dear
-_OWN_VARIANCE = 0.1  # share of the diagonal in a covariance of few draws
 
 
 class _Found(NamedTuple):
@@ -91,7 +91,7 @@ class HierarchySearch:
         conditional_function = given_the_rest(function, centre, moving)
         metric = curvature.metric(centre)
         factor = metric.matrix()[moving]
-        covariance = shrunk_covariance(draws)
+        covariance = posterior_covariance(curvature, slope, draws)
         estimator = self.problem.estimator
         if not estimator.reference_distance:  # all of the rows' noise is left, that at the centre
             scores = look_at_scores(conditional_function, centre[moving], generator)
@@ -395,11 +395,3 @@ def positive_part(matrix: Array) -> Array:
     if values[0] >= 0:
         return matrix
     return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T)
-
-
-def shrunk_covariance(draws: Array) -> Array:
-    """Return the covariance of draws, with a share of its diagonal so that it is positive."""
-    covariance = np.cov(draws, rowvar=False)
-    return np.asarray(
-        (1 - _OWN_VARIANCE) * covariance + _OWN_VARIANCE * np.diag(np.diag(covariance))
-    )

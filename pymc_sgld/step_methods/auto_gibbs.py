@@ -20,6 +20,7 @@ from pymc_sgld.hierarchical_gibbs.interweaving import (
     least_share,
 )
 from pymc_sgld.hierarchical_gibbs.large_search import LargeHierarchySearch
+from pymc_sgld.hierarchical_gibbs.locations import locations
 from pymc_sgld.hierarchical_gibbs.moves import HierarchicalMoves
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
 from pymc_sgld.hierarchical_gibbs.warmup import HierarchicalWarmup, HierarchySearch
@@ -84,7 +85,8 @@ class GibbsPlan(NamedTuple):
         if self.cut_off:
             also += f"; {CUT_OFF}"
         return (
-            f"{', '.join(self.names)} are drawn given all else, without rows (gibbs): predicted sd "
+            f"{', '.join(self.names)} {'is' if len(self.names) == 1 else 'are'} drawn given all "
+            "else, without rows (gibbs): predicted sd "
             f"of a log scale {self.log_scale_sd:.2g}, rows' share of the precision of an effect "
             f"{self.share:.0%}{also}"
         )
@@ -150,9 +152,10 @@ def in_two_blocks(
         return None, None
     steps = parts.settings.steps_per_draw or steps_in_whitened_coordinates(all_rows=False)
     settings_given, parts = parts.settings, _with_steps(parts, steps)
-    hierarchy = _hierarchy(parts, names)
     start = parts.row_model.ravel(parts.row_model.model.initial_point())
     start = start.astype(parts.block_function.dtype)
+    unseen = parts.row_model.layout.entries(names)
+    hierarchy, names = _hierarchy(parts, names, start)
     search = _search(parts, hierarchy, rng, start, labels)
     if isinstance(search, str):
         if wanted == "gibbs":
@@ -166,7 +169,7 @@ def in_two_blocks(
         return None, None
     if settings_given.steps_per_draw is None:
         parts = _with_steps(parts, ceil(steps / tuned.steep.step_factor))
-    share = _share(tuned)
+    share = _share(tuned, unseen)
     log_scale_sd = _log_scale_sd(parts, names, tuned)
     known = log_scale_sd < WEAKLY_KNOWN and share > LEAST_SHARE
     known &= isinstance(search, HierarchySearch)
@@ -322,14 +325,19 @@ def _interwoven(
     return (moves if moves.error < _LARGEST_ERROR else None), passes
 
 
-def _hierarchy(parts: Parts, names: tuple[str, ...]) -> Hierarchy:
+def _hierarchy(
+    parts: Parts, names: tuple[str, ...], start: Array
+) -> tuple[Hierarchy, tuple[str, ...]]:
+    """Return the two blocks, and the names of what is drawn apart: locations of effects are not."""
     model = parts.row_model
+    prior = compile_prior(model, parts.mode)
+    if len(start) <= min(LARGEST_DENSE, LARGEST_SPLIT):
+        each = [(name, model.layout.entries((name,))) for name in names]
+        moved = locations(prior, start, each)
+        names = tuple(name for name in names if name not in moved) or names
     entries = model.layout.entries(names)
-    return Hierarchy(
-        prior=compile_prior(model, parts.mode),
-        hyperparameters=hyperparameter_step(model, names, entries, model.model.initial_point()),
-        sizes=model.layout.sizes,
-    )
+    step = hyperparameter_step(model, names, entries, model.model.initial_point())
+    return Hierarchy(prior, step, model.layout.sizes), names
 
 
 def _search(
@@ -348,12 +356,15 @@ def _search(
     return HierarchySearch(problem, hierarchy, rng)
 
 
-def _share(tuned: TunedHierarchy) -> float:
-    """Return the rows' mean share of the precision of those that hyperparameters act on."""
+def _share(tuned: TunedHierarchy, unseen: Array) -> float:
+    """Return the rows' mean share of the precision of those that hyperparameters act on.
+
+    Of what rows see: locations, that no row sees, move with these.
+    """
     curvature = tuned.curvature
     row, column = curvature.entries.row, curvature.entries.column
     diagonal = row[row == column]
     spread = [curvature.of_prior(draw)[row == column] for draw in tuned.draws[:_DRAWS_LOOKED_AT]]
-    acted_on = diagonal[np.std(spread, axis=0) > 0]
+    acted_on = diagonal[(np.std(spread, axis=0) > 0) & ~np.isin(curvature.moving[diagonal], unseen)]
     shares = curvature.shares(tuned.mode)[acted_on]
     return float(np.mean(shares)) if len(shares) else 1.0

@@ -32,6 +32,8 @@ _LARGEST_SHARE = 0.02
 _UNEVEN = 3.0
 _LARGE = 20_000  # rows, beyond which a sample may miss the few that have much of the noise
 _AT_ONCE = 200  # draws of thousands of parameters
+# Looks that are enough for so many parameters; of more, more, up to so many times as many.
+_FEW_PARAMETERS, _MOST_TIMES = 50, 4.0
 UNIFORM_SHARE = 0.1  # of the probabilities: no row's weight is larger than ten
 
 
@@ -176,18 +178,21 @@ class _Measure:
     def by_size(self, known: Array | None, kinked: bool) -> Array:
         """Look at every row; return probabilities by the size of its part, in posterior sds.
 
-        With sizes from a first look, half as many looks are added to these. Where gradients jump, a
-        row has a part if the jump lies between centre and draw: so far the second difference of its
+        With sizes from a first look, half as many looks are added to these. All rows of a level
+        have the error of few looks in common, and the level that was seen least has most of the
+        noise: so there are more looks where there are more parameters. Where gradients jump, a row
+        has a part if the jump lies between centre and draw: so far the second difference of its
         value is seen, from farther off for rows at the edge, and its part is the root of that.
         """
         looks = MANY_LOOKS if known is None or kinked else FEW_LOOKS
+        looks = int(looks * np.clip(len(self.centre) / _FEW_PARAMETERS, 1, _MOST_TIMES))
         self.evaluated += passes(looks) * self.n_rows
         factor = TO_A_KINK * self.factor if kinked else self.factor
         size = row_sizes(self.function, self.centre, factor, self.group, self.generator, looks)
         if kinked:
             size = np.sqrt(size)
         elif known is not None and size.sum() > 0 and known.sum() > 0:
-            size = size / size.sum() + known / known.sum()
+            size = looks * size / size.sum() + FEW_LOOKS * known / known.sum()
         if not size.sum() > 0:
             return np.full(self.n_rows, 1 / self.n_rows)
         return np.asarray(UNIFORM_SHARE / self.n_rows + (1 - UNIFORM_SHARE) * size / size.sum())

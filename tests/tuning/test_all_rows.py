@@ -1,5 +1,7 @@
 """Rows that matter much, however many there are, and modes of posteriors that have one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -57,6 +59,23 @@ def test_sizes_of_rows_are_their_leverages_on_average(rare):
     sizes = np.mean([row_sizes(function, mean, factor, 0, rng) for _ in range(60)], axis=0)
     assert sizes.sum() == pytest.approx(leverage.sum(), rel=0.15)
     np.testing.assert_allclose(sizes[-10:], leverage[-10:], rtol=0.5)
+
+
+@pytest.mark.parametrize("n_dim, looks", [(20, 8), (100, 16), (900, 32)])
+def test_more_parameters_take_more_looks(monkeypatch, n_dim, looks):
+    """The least of the looks at a level is the smaller the more levels there are."""
+    seen = []
+
+    def sizes(function, centre, factor, group, generator, looks):
+        seen.append(looks)
+        return np.ones(5)
+
+    monkeypatch.setattr(remaining_noise, "row_sizes", sizes)
+    function, rng = SimpleNamespace(total_sizes=(5,)), np.random.default_rng(0)
+    measure = remaining_noise._Measure(function, np.zeros(n_dim), np.eye(n_dim), 0, rng, None)
+    np.testing.assert_allclose(measure.by_size(None, False), 0.2)
+    np.testing.assert_allclose(measure.by_size(np.ones(5), False), 0.2)
+    assert seen == [looks, looks // 2]
 
 
 @pytest.fixture
