@@ -27,7 +27,7 @@ from pymc_sgld.checkpoints import (
     chains_as_numbered,
     draws_of_others,
 )
-from pymc_sgld.checkpoints.cluster import check_client, refuse_nuts, run_chains
+from pymc_sgld.checkpoints.cluster import check_client, passes_by, refuse_nuts, run_chains
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
@@ -359,7 +359,7 @@ def _minibatches(
     """
     model = run.for_pymc["model"]
     shows = bool(run.for_pymc.get("progressbar", True)) and not run.for_pymc.get("quiet")
-    with model, tuning_shown(shows):
+    with model, tuning_shown(shows), passes_by(run.client):
         step = REGISTRY[sampler](
             backend=run.backend, compile_kwargs=run.compile_kwargs, model=model, **for_step
         )

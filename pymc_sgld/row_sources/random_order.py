@@ -53,6 +53,10 @@ class RandomOrder:
         power = 2 ** int(np.floor(np.log2(fits)))
         return cls(total, int(np.clip(power, _FEWEST_ROWS, _MOST_ROWS)), seed)
 
+    def afresh(self) -> RandomOrder:
+        """Return the same order, without what was drawn of it."""
+        return RandomOrder(self.total, self.rows_of_bucket, self.seed)
+
     @property
     def n_buckets(self) -> int:
         """Number of buckets."""

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.row_sources.errors import RowSourceError
-from pymc_sgld.row_sources.in_pieces import blocks_of, row_bytes
+from pymc_sgld.row_sources.in_pieces import blocks_of, fingerprint_of, row_bytes
 from pymc_sgld.row_sources.random_order import RandomOrder
 from pymc_sgld.types import Array
 
@@ -46,6 +46,8 @@ class ShuffledFile:
     shape_with_more : tuple of int
         Of the array with the rows that come again.
     dtype : numpy.dtype
+    made_of : tuple or None
+        The source and the order, where the source is in files: another machine may write the same.
     """
 
     path: str | None
@@ -53,6 +55,7 @@ class ShuffledFile:
     shape_with_more: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int = 0
+    made_of: tuple[Any, RandomOrder] | None = None
     _array: Array | None = field(default=None, repr=False)
     _pages: mmap.mmap | None = field(default=None, repr=False)
 
@@ -113,6 +116,22 @@ class ShuffledFile:
             for at in range(first, stop, _BYTES_ASKED):
                 if not _is_in_memory(file.fileno(), at):
                     self._pages.madvise(mmap.MADV_WILLNEED, at, min(_BYTES_ASKED, stop - at))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether this machine has the file, whole."""
+        if self.path is None:
+            return True
+        content = int(np.prod(self.shape_with_more, dtype=np.int64)) * self.dtype.itemsize
+        try:
+            return os.path.getsize(self.path) == self.offset + content
+        except OSError:
+            return False
+
+    def take(self, other: ShuffledFile) -> None:
+        """Read the rows from another file with the same ones."""
+        self.path, self.offset = other.path, other.offset
+        self._array = self._pages = None
 
     def fingerprint(self) -> list[Any]:
         """Return what tells these rows from others."""
@@ -192,10 +211,11 @@ def shuffled_file(
     RowSourceError
         Where the source fails, or the disk is full; nothing is left on it then.
     """
+    made_of = None if fingerprint_of(source) is None else (source, order.afresh())
     total, shape = order.total, (order.total + rows_again(order.total), *source.shape[1:])
     dtype = np.dtype(source.dtype).newbyteorder("=")
     if path.exists():
-        return _opened(path, total, shape, dtype)
+        return _opened(path, total, shape, dtype, made_of)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with open(part, "w+b") as file:
@@ -218,10 +238,12 @@ def shuffled_file(
         raise
     finally:
         part.unlink(missing_ok=True)
-    return _opened(path, total, shape, dtype)
+    return _opened(path, total, shape, dtype, made_of)
 
 
-def _opened(path: Path, total: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ShuffledFile:
+def _opened(
+    path: Path, total: int, shape: tuple[int, ...], dtype: np.dtype[Any], made_of: Any
+) -> ShuffledFile:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError):
@@ -231,7 +253,7 @@ def _opened(path: Path, total: int, shape: tuple[int, ...], dtype: np.dtype[Any]
             f"{path} should hold rows in random order, of shape {shape} and type {dtype}, but was "
             "changed or cut short. Delete it."
         )
-    return ShuffledFile(str(path), total, shape, dtype, mapped.offset)
+    return ShuffledFile(str(path), total, shape, dtype, mapped.offset, made_of)
 
 
 def _scatter(source: Any, order: RandomOrder, writer: _Writer) -> None:

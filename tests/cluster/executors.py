@@ -6,6 +6,7 @@ import time
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from pymc_sgld.checkpoints.cluster import run_chains
 from tests.checkpoints.runs import SESSION, sample
 
 OF_A_CLUSTER = {name: value for name, value in SESSION.items() if name != "cores"}
@@ -103,6 +104,12 @@ class Serial(Wrapped):
 
 def threads():
     return ThreadPoolExecutor(2)
+
+
+def run_of(client, step, model, draws):
+    """Run two chains of a step method that is compiled, elsewhere."""
+    options = {"model": model, "chains": 2, "tune": 12, "random_seed": 3, "progressbar": False}
+    return run_chains(client, step, options, draws)
 
 
 def on(client, sampler="sgld", draws=30, **more):

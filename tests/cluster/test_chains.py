@@ -12,7 +12,7 @@ import pymc_sgld as psg
 
 from pymc_sgld import records
 from pymc_sgld.checkpoints import ChainFolder
-from pymc_sgld.checkpoints.cluster import ClusterError, chain_piece, driver, run_chains
+from pymc_sgld.checkpoints.cluster import ClusterError, chain_piece, driver
 from pymc_sgld.checkpoints.open_run import between
 from tests.checkpoints.runs import SESSION, assert_same, gaussian, sample
 from tests.cluster.executors import (
@@ -23,6 +23,7 @@ from tests.cluster.executors import (
     Serial,
     Stopping,
     on,
+    run_of,
     threads,
 )
 
@@ -50,8 +51,7 @@ def step():
 
 
 def run(client, step, draws=DRAWS):
-    options = {"model": MODEL, "chains": 2, "tune": 12, "random_seed": 3, "progressbar": False}
-    return run_chains(client, step, options, draws)
+    return run_of(client, step, MODEL, draws)
 
 
 def assert_draws_of(whole, elsewhere, chains=(0, 1)):

@@ -35,7 +35,7 @@ def client_of(cluster):
 def cluster():
     """Two processes, each of one thread."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
     ) as made:
         yield made
 
@@ -79,7 +79,7 @@ class Meanwhile(threading.Thread):
 def test_threads_of_dask_in_this_process():
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as cluster,
         client_of(cluster) as client,
         MODEL,
@@ -148,7 +148,7 @@ def test_a_worker_that_stops_without_a_word(long, cluster, client, short_pieces,
 @pytest.mark.slow
 def test_the_scheduler_is_restarted(long, short_pieces, tmp_path, caplog):
     """What has arrived is in the folder, and another cluster goes on with it."""
-    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(n_workers=2, **options) as first, client_of(first) as client:
 
         def close_after_some_draws():

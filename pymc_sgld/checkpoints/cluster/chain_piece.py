@@ -26,13 +26,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pymc_sgld.checkpoints import AsWritten, DrawBlock, SavedState, given_to_states, next_draw
+from pymc_sgld.checkpoints.cluster.rows_here import contents_of, find_rows
 from pymc_sgld.checkpoints.manifest import differences, versions
 from pymc_sgld.checkpoints.recorder import stacked
 from pymc_sgld.checkpoints.running_moments import RunningMoments, RunningSummary
 from pymc_sgld.model_graph import count_rows_from, rows_asked
 from pymc_sgld.types import Point
 
-_KEPT = 2  # step methods of runs that a process keeps: each may hold rows
+_KEPT = 3  # works that a process keeps: each may hold rows
 _PASSING = (OSError, MemoryError)  # errors that another try, or another worker, may not have
 
 
@@ -58,16 +59,24 @@ class Work:
     as_written: AsWritten | None
     _by_row: Any = field(default=None, init=False, repr=False)
 
+    _contents: dict[int, str] = field(default_factory=dict, init=False, repr=False)
+
     def __getstate__(self) -> dict[str, Any]:
         """Send along what step methods leave out of pickles: how rows are evaluated at once."""
-        by_row = self.step.chain.block_function.by_row
-        return {**self.__dict__, "_by_row": by_row.sent() if hasattr(by_row, "sent") else None}
+        function = self.step.chain.block_function
+        by_row = function.by_row.sent() if hasattr(function.by_row, "sent") else None
+        return {**self.__dict__, "_by_row": by_row, "_contents": contents_of(function.arrays)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what was sent."""
+        """Take over what was sent, and see that the rows are here."""
         self.__dict__.update(state)
+        find_rows(self.step.chain.block_function.arrays, self._contents)
         if self._by_row is not None:
             self.step.chain.block_function.by_row.take(self._by_row)
+
+    def run(self, piece: "Piece") -> "Made":
+        """Make the draws of a piece."""
+        return _made(self, piece)
 
 
 class Parcel(NamedTuple):
@@ -87,7 +96,7 @@ class Parcel(NamedTuple):
     content: bytes
 
     @classmethod
-    def of(cls, work: Work) -> "Parcel":
+    def of(cls, work: Any) -> "Parcel":
         """Pack the work of a run."""
         return cls(os.urandom(16).hex(), versions(), cloudpickle.dumps(work))
 
@@ -154,24 +163,29 @@ class Refused(NamedTuple):
 
 
 _busy = threading.Lock()  # of a process: step methods run one chain at a time
-_works: OrderedDict[str, Work] = OrderedDict()
+_works: OrderedDict[str, Any] = OrderedDict()
 
 
-def run_piece(
-    parcel: Parcel, piece: Piece, content: Callable[[], bytes] | None = None
-) -> Made | Refused:
-    """Make the draws of a piece.
+def run_piece(parcel: Parcel, piece: Any, content: Callable[[], bytes] | None = None) -> Any:
+    """Make the draws of a piece, or what else the work in a parcel is done by.
 
     Parameters
     ----------
     parcel : Parcel
-    piece : Piece
+    piece : Piece or Chunks
     content : callable, optional
         Returns the content of the parcel, where it did not travel with it.
     """
     with _busy, threadpool_limits(limits=1):
         try:
-            return _made(_unpacked(parcel, content), piece)
+            return _unpacked(parcel, content).run(piece)
+        except FileNotFoundError as error:
+            return Refused(
+                ClusterError(
+                    f"The worker {_here()} does not see {error.filename}: files of a run have to "
+                    "be where all workers see them."
+                )
+            )
         except _PASSING:
             raise
         except Exception as error:
@@ -209,7 +223,7 @@ class _Unpacker(pickle.Unpickler):
         return self.given[name]
 
 
-def _unpacked(parcel: Parcel, content: Callable[[], bytes] | None) -> Work:
+def _unpacked(parcel: Parcel, content: Callable[[], bytes] | None) -> Any:
     """Return the work of a run; it is made once in each process."""
     if parcel.token not in _works:
         other = differences(parcel.versions, versions())

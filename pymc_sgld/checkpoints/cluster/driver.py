@@ -134,6 +134,7 @@ class Driver:
     tasks: dict["Future[Made | Refused]", Task] = field(default_factory=dict, init=False)
     n_pieces: int = field(default=0, init=False)
     busy: float = field(default=0.0, init=False)  # seconds of work that came back
+    waited: float = field(default=0.0, init=False)  # beside it, from sending to coming back
     _longest: float = field(default=0.0, init=False)  # from sending to coming back, of late
 
     def run(self) -> bool:
@@ -186,8 +187,9 @@ class Driver:
             del self.tasks[other]
             other.cancel()
         self.n_pieces += 1
-        self.busy += made.seconds
-        self._longest = max(0.5 * self._longest, time.monotonic() - task.began)
+        took = time.monotonic() - task.began
+        self.busy, self.waited = self.busy + made.seconds, self.waited + took - made.seconds
+        self._longest = max(0.5 * self._longest, took)
         chain.take(made)
         self.show(chain, made)
         if not chain.whole:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pymc_sgld.checkpoints.cluster.chain_piece import Made, Parcel, Piece, Refused, run_piece
+from pymc_sgld.checkpoints.cluster.chain_piece import Parcel, run_piece
 from pymc_sgld.validate import shown
 
 _RETRIES = 3  # of a task, by Dask
 _SENT_ALONG = 2**20  # bytes of a state, beyond which it does not travel through the scheduler
+_WORKERS = 4  # of an executor that does not say
 _TEMPORARY = "pymc-sgld-work-"
 
 
@@ -62,16 +63,21 @@ class DaskPieces:
         self._executor = self.client.get_executor(pure=False, retries=_RETRIES)
         self._scattered = self._scatter(parcel, broadcast=True)
 
-    def submit(self, piece: Piece) -> "Future[Made | Refused]":
+    def submit(self, piece: Any) -> "Future[Any]":
         """Have a piece run."""
-        if piece.saved is not None and len(piece.saved) > _SENT_ALONG:
+        if len(getattr(piece, "saved", None) or b"") > _SENT_ALONG:
             state = self._scatter(piece.saved)
-            future: Future[Made | Refused] = self._executor.submit(
+            future: Future[Any] = self._executor.submit(
                 run_piece_with, self._scattered, piece._replace(saved=None), state
             )
         else:
             future = self._executor.submit(run_piece, self._scattered, piece)
         return future
+
+    @property
+    def n_workers(self) -> int:
+        """Threads of all workers, of which there is at least to be one."""
+        return max(1, sum(map(int, self.client.nthreads().values())))
 
     def _scatter(self, value: Any, **how: Any) -> Any:
         """Send an object as a whole: Dask takes tuples apart."""
@@ -108,10 +114,15 @@ class ExecutorPieces:
             file.write(parcel.content)
         self._path, self._parcel = Path(name), parcel._replace(content=b"")
 
-    def submit(self, piece: Piece) -> "Future[Made | Refused]":
+    def submit(self, piece: Any) -> "Future[Any]":
         """Have a piece run."""
-        submit: Callable[..., Future[Made | Refused]] = self.executor.submit
+        submit: Callable[..., Future[Any]] = self.executor.submit
         return submit(run_piece_of_file, str(self._path), self._parcel, piece)
+
+    @property
+    def n_workers(self) -> int:
+        """Processes or threads; a guess where the executor does not say."""
+        return int(getattr(self.executor, "_max_workers", _WORKERS))
 
     def close(self) -> None:
         """Remove the file."""
@@ -120,11 +131,11 @@ class ExecutorPieces:
             self._path = None
 
 
-def run_piece_with(parcel: Parcel, piece: Piece, saved: bytes) -> Made | Refused:
+def run_piece_with(parcel: Parcel, piece: Any, saved: bytes) -> Any:
     """Make the draws of a piece whose state came apart."""
     return run_piece(parcel, piece._replace(saved=saved))
 
 
-def run_piece_of_file(path: str, parcel: Parcel, piece: Piece) -> Made | Refused:
+def run_piece_of_file(path: str, parcel: Parcel, piece: Any) -> Any:
     """Make the draws of a piece; the work is in a file."""
     return run_piece(parcel, piece, Path(path).read_bytes)

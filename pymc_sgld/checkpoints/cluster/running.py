@@ -177,7 +177,7 @@ class ChainsElsewhere:
         self.chains, self.interrupted, self.seconds = chains, interrupted, seconds
         self.step = ArrivedDraws(step, chains)
         self.options = {**options, "cores": 1, "progressbar": False}
-        self._driver = driver
+        self.driver = driver
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -194,8 +194,8 @@ class ChainsElsewhere:
             ended = "were interrupted after" if self.interrupted else "took"
             _log.info(
                 f"{n_draws:,} draws of {len(self.chains)} chains, those of the tune phase counted, "
-                f"{ended} {self.seconds:.0f} seconds, in {self._driver.n_pieces} tasks of "
-                f"{self._driver.pieces.name}."
+                f"{ended} {self.seconds:.0f} seconds, in {self.driver.n_pieces} tasks of "
+                f"{self.driver.pieces.name}."
             )
 
     def recorded(self, result: Any) -> Any:

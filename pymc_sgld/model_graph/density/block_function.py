@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 
+from pymc_sgld.model_graph.density.full_passes import parts_from_elsewhere
 from pymc_sgld.model_graph.density.modes import compile_function, without_assertions
 from pymc_sgld.model_graph.density.pass_counter import count
 from pymc_sgld.model_graph.density.row_density import RowDensity
@@ -238,13 +240,31 @@ class BlockFunction(OnRows):
         value : float
         gradient : ndarray, shape (n_dim,)
         """
+        chunk = self.default_chunk() if chunk is None else chunk
         value, gradient = 0.0, np.zeros(np.shape(position), dtype=self.dtype)
-        for number, (pieces, counts) in enumerate(self.chunks(chunk)):
-            weights = [float(on) for on in counts]
-            part, slope = self._call(position, float(number == 0), weights, pieces)
+        elsewhere = parts_from_elsewhere(self, position, chunk)
+        for part, slope in self.parts(position, chunk) if elsewhere is None else elsewhere:
             value += part
             gradient += slope
         return value, gradient
+
+    def parts(
+        self, position: np.ndarray, chunk: int, first: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[float, np.ndarray]]:
+        """Yield value and gradient of chunks of all rows; the first has the prior.
+
+        Parameters
+        ----------
+        position : ndarray, shape (n_dim,)
+        chunk : int
+            Rows at a time.
+        first : int, default 0
+        stop : int, optional
+            Which chunks. Default: all.
+        """
+        for number, (pieces, counts) in enumerate(islice(self.chunks(chunk), first, stop), first):
+            weights = [float(on) for on in counts]
+            yield self._call(position, float(number == 0), weights, pieces)
 
     def row_gradients(self, position: np.ndarray, group: int, rows: np.ndarray) -> np.ndarray:
         """Return the gradient of each row's log-likelihood, unscaled and without the prior.
