@@ -166,6 +166,7 @@ TUNE_SECONDS = "tune_seconds"
 DRAW_SECONDS = "draw_seconds"
 REASON = "reason"
 INTEGRATED = "integrated_out"
+LATENTS_KEPT = "latents_kept"
 DIED = "chains_that_died"
 NODES = "quadrature_nodes"
 TUNE_PASSES = "tune_passes"
@@ -187,6 +188,7 @@ OF_A_RUN = {
     DRAW_SECONDS: Record("s", "wall time of the draws that are kept"),
     REASON: Record("", "why `auto` took NUTS; only there"),
     INTEGRATED: Record("", "what was integrated out, and with what error; only there"),
+    LATENTS_KEPT: Record("", "what latents of rows were kept and moved along; only there"),
     DIED: Record("", "which chains died in processes of their own, and how; only there"),
     NODES: Record("1", "nodes of an axis that it was integrated out with; only there"),
 }

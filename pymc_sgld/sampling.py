@@ -138,11 +138,13 @@ def sample(
     batch_size, rows, recentre, step_size, temperature, gradient, batches, preconditioner
         Of the sampler, as are the next four: see
         :class:`pymc_sgld.step_methods.StochasticGradientStep`.
-    latents : {"auto", "quadrature", False}, default "auto"
-        Of variables with one or two entries for each row. "quadrature": they are integrated out,
-        which leaves posterior means off by less than .02 standard deviations
-        (:func:`pymc_sgld.marginal_model`). "auto": so too, where minibatches are taken; a model
-        that is left to NUTS is sampled as written. False: the model is refused.
+    latents : {"auto", "quadrature", "joint", False}, default "auto"
+        Of variables with entries for each row. "quadrature": of one or two a row, they are
+        integrated out, which leaves posterior means off by less than .02 standard deviations
+        (:func:`pymc_sgld.marginal_model`). "joint": any number a row is kept, and those
+        of a batch's rows are moved before its gradient is taken. "auto": the first, or of three and
+        more a row and a sampler by name the second; a model that is left to NUTS is sampled as
+        written. False: the model is refused.
     noise_compensation, target_bias, steps_per_draw, verify
     data : dict of str to source, or a table, optional
         Rows that are not in the model: it is written on `pm.Data` of a row or two, whose values
@@ -227,11 +229,9 @@ def sample(
         "target_bias": target_bias, "steps_per_draw": steps_per_draw, "verify": verify,
     }  # fmt: skip
     check_rule_arguments(sampler, rule_arguments)
-    for_step = {name: value for name, value in shared.items() if not _is_default(name, value)}
-    for_step |= rule_arguments
+    for_step = {n: one for n, one in shared.items() if not _is_default(n, one)} | rule_arguments
     written = asked_checkpoint(checkpoint, checkpoint_every, overwrite, thin, arguments, trace)
-    if written is not None:
-        random_seed = written.random_seed
+    random_seed = random_seed if written is None else written.random_seed
     for_pymc = check_arguments(
         tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
         quiet=quiet, initvals=initvals, init=init, n_init=n_init,
@@ -254,10 +254,12 @@ def sample(
             sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
         )
         for_step.pop("recentre", None)
-    left_out, latents = sampler == "auto" and not for_step, data is None and latents
+    latents = data is None and latents
+    left_out = sampler == "auto" and not for_step and latents != "joint"
     mode, seed = chosen_mode(backend, compile_kwargs), for_pymc["random_seed"]
     begun = without_latents(model, latents, rows, own["draws"] * left_out, seed, mode)
-    model, known, read = begun
+    model, known, read, joint = begun
+    sampler, for_step = joint.asked(sampler, for_step) if joint else (sampler, for_step)
     of_run = _run_of(own, for_pymc | {"trace": trace}, model, written, client)
     if left_out:
         reading = read or read_for_auto(model, draws=of_run.draws, tune=for_pymc["tune"])

@@ -91,7 +91,9 @@ def test_a_run_holds_what_is_recorded(run):
         "sampling_state"
     }
     assert statistics[records.BATCH_SIZE].dtype == np.int64
-    only_there = {records.REASON, records.INTEGRATED, records.DIED, records.NODES}
+    only_there = {
+        records.REASON, records.INTEGRATED, records.LATENTS_KEPT, records.DIED, records.NODES,
+    }  # fmt: skip
     assert set(records.OF_A_RUN) - only_there <= set(run["posterior"].attrs)
     tuning, check = run[records.TUNING], run[records.CHECK]
     assert set(tuning.data_vars) == set(records.TUNING_BY_PARAMETER)

@@ -8,6 +8,7 @@ from pymc_sgld import schedules
 from pymc_sgld.chain.between_draws import Moves, Tuner
 from pymc_sgld.chain.block_gradients import CentreTables
 from pymc_sgld.chain.end_of_support import first_step_factor, is_too_large, turn_back
+from pymc_sgld.chain.latent_rows import LatentRows
 from pymc_sgld.chain.log_density import at_end_of_draw
 from pymc_sgld.chain.loop import Loop
 from pymc_sgld.chain.metric_learning import MetricLearning
@@ -47,6 +48,8 @@ class Chain:
         Works out where the chain starts.
     moves : Moves, optional
         What is done between the runs of steps of two draws.
+    latents : LatentRows, optional
+        How latents of rows are moved, where they are kept.
     """
 
     settings: Settings
@@ -57,6 +60,7 @@ class Chain:
     state: ChainState
     tuner: Tuner
     moves: Moves | None = None
+    latents: LatentRows | None = None
     _made: RandomStreams | None = field(default=None, init=False, repr=False)
     _tables: CentreTables = field(default_factory=CentreTables, init=False, repr=False)
     _predicted: tuple[PredictedLaw, tuple[float, float], tuple[float, float]] | None = field(
@@ -143,6 +147,8 @@ class Chain:
                 MetricLearning(settings, state).add(gradient)
         else:
             run.anchors().forget(compared_with)
+            if self.latents is not None:
+                self.latents.undo(state.moves)
             turn_back(settings, state)
         too_large = is_too_large(state, settings, diverging, outside)
         self.end_tuning_draw(position, too_large, statistics)
@@ -190,15 +196,9 @@ class Chain:
     def steps(self) -> Steps:
         """What runs the steps of a draw."""
         return Steps(
-            self.settings,
-            self.loop,
-            self.block_function,
-            self.batches,
-            self.n_dim,
-            self.state,
-            self.streams(),
-            self._tables,
-        )
+            self.settings, self.loop, self.block_function, self.batches, self.n_dim, self.state,
+            self.streams(), self._tables, self.latents,
+        )  # fmt: skip
 
     def streams(self) -> RandomStreams:
         """Return the random numbers of this chain; they follow from its key.

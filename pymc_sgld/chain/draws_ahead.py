@@ -119,7 +119,8 @@ class DrawsAhead:
         chain = self.chain
         settings, run = chain.settings, chain.steps
         learns = settings.preconditioner.learns and state.tuning
-        if settings.tested or settings.anneals or learns or chain.moves is not None:
+        between = chain.moves is not None or chain.latents is not None
+        if settings.tested or settings.anneals or learns or between:
             return 0
         if settings.support.is_bounded:  # what follows a refusal begins with another momentum
             return 0

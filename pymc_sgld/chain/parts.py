@@ -8,11 +8,14 @@ import numpy as np
 from pymc_sgld.chain.backends import compile_loop
 from pymc_sgld.chain.between_draws import Moves, Tuner
 from pymc_sgld.chain.chain import Chain
+from pymc_sgld.chain.latent_rows import LatentRows
+from pymc_sgld.chain.latent_warmup import LatentWarmup
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.chain.steps import run_once
 from pymc_sgld.gradient_estimators import ControlVariate, TabledControlVariate
 from pymc_sgld.model_graph import BlockFunction, RowModel
+from pymc_sgld.model_graph.latents.joint_rows import JointRowModel
 from pymc_sgld.row_sources import (
     Batches,
     BlockLayout,
@@ -21,6 +24,7 @@ from pymc_sgld.row_sources import (
     SamplingScheme,
     batches_of,
 )
+from pymc_sgld.samplers.rows import ROW_KERNELS
 from pymc_sgld.tuning import Tuned, TuningProblem, Warmup
 
 
@@ -85,10 +89,22 @@ def build_chain(parts: Parts) -> Chain:
     tuner = parts.tuner or Warmup(
         problem_of(settings, function, batches), settings.needs_tuning, parts.prepared
     )
-    n_dim = parts.row_model.n_dim
-    chain = Chain(settings, loop, function, batches, n_dim, state, tuner, parts.moves)
+    n_dim, latents = parts.row_model.n_dim, None
+    if isinstance(parts.row_model, JointRowModel):
+        latents = latents_of(parts.row_model, parts.mode, batches)
+        start = parts.row_model.start
+        tuner = LatentWarmup(tuner, settings.needs_tuning, function, latents, start)
+    chain = Chain(settings, loop, function, batches, n_dim, state, tuner, parts.moves, latents)
     run_once(chain.steps)
     return chain
+
+
+def latents_of(row_model: JointRowModel, mode: Any, batches: Batches) -> LatentRows:
+    """Return how the latents of the rows of a model are moved."""
+    density = row_model.latent_density(mode)
+    group = density.leaves.group
+    total, batch = int(batches.total_sizes[group]), int(batches.batch_sizes[group])
+    return LatentRows(density, ROW_KERNELS["hmc"], total, batch)
 
 
 def problem_of(

@@ -14,7 +14,7 @@ import numpy as np
 from pymc_sgld.row_sources import INDEPENDENT, Independent, SamplingScheme
 from pymc_sgld.types import Array, Randomness
 
-_NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS, _SWEEPS = range(7)
+_NOISE, _WINDOWS, _SHUFFLES, _TUNING, _TESTS, _BETWEEN_DRAWS, _SWEEPS, _LATENTS = range(8)
 _NUMBERS_PER_BLOCK = 2**18
 _STEPS_OF_SWEEPS = 1024  # whose batches are drawn at once, where sweeps are short
 _WORTH_SHARING = 50_000  # rows, of an order that the chains of a run share
@@ -113,6 +113,10 @@ class RandomStreams:
     def between_draws(self, draw: int) -> np.random.Generator:
         """Return a generator for what is done between a draw and the one before."""
         return self._generator(_BETWEEN_DRAWS, draw)
+
+    def moves_of_latents(self, step: int) -> np.random.Generator:
+        """Return a generator for the moves of latents of rows before a step."""
+        return self._generator(_LATENTS, step)
 
     def _from(self, stream: int, make: object, step: int, n_steps: int) -> Array:
         length = self.block_length

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pymc_sgld.chain.latent_rows import KeptLatents
 from pymc_sgld.chain.step_plan import StepPlan
 from pymc_sgld.preconditioners import Averages, Metric
 from pymc_sgld.tuning import PredictedLaw
@@ -54,7 +55,7 @@ class ChainState:
     mode_distance: float = np.nan  # from the mode that was found beforehand, in posterior sds
     unreported_passes: float = 0.0
     refused_in_a_row: int = 0
-    moves: Any = None  # what moves between draws remember
+    moves: Any = None  # what moves between draws remember, or the latents of rows that are kept
     # positions and the log-density of all rows there, for rules with a test
     known_densities: tuple[tuple[Array, float], ...] = ()
 
@@ -85,9 +86,10 @@ class ChainState:
 
     def snapshot(self) -> "ChainState":
         """Return a copy that no later step writes into; arrays that none writes into are shared."""
-        table = self.gradient_table
+        table, moves = self.gradient_table, self.moves
         return replace(
             self,
+            moves=moves.copy() if isinstance(moves, KeptLatents) else moves,
             extra_state=dict(self.extra_state),
             gradient_table=None if table is None else table.copy(),
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from pymc_sgld.chain.anchors import Anchors
 from pymc_sgld.chain.block_gradients import CentreTables
+from pymc_sgld.chain.latent_rows import LatentRows
 from pymc_sgld.chain.loop import Loop, Recorded, joined
 from pymc_sgld.chain.random_streams import RandomStreams
 from pymc_sgld.chain.settings import Settings
@@ -45,6 +46,7 @@ class Steps:
     state: ChainState
     streams: RandomStreams
     tables: CentreTables
+    latents: LatentRows | None = None
 
     def run(
         self, coordinates: Array, step_sizes: Array, temperatures: Array
@@ -52,12 +54,13 @@ class Steps:
         """Run the compiled loop, in pieces; return the last state and the rule's statistics."""
         rule, dtype = self.settings.kernel.rule, coordinates.dtype
         current = {"position": coordinates} | self.state.extra_state
-        before, statistics = current, []
-        done = 0
+        before, statistics, done = current, [], 0
         while done < len(step_sizes):
             first = self.state.step_number + done
             n_steps = min(len(step_sizes) - done, self._until_pause(first))
             self.renew_anchors(first, current["position"])
+            if self.latents is not None:
+                self._move_latents(self.latents, first, n_steps, current["position"], done == 0)
             piece = slice(done, done + n_steps)
             current = self.run_piece(
                 current, first, step_sizes[piece].astype(dtype), temperatures[piece].astype(dtype)
@@ -185,6 +188,15 @@ class Steps:
             step, streams.shuffle_numbers(step)[0], streams.steps_until_copy(step)
         )
 
+    def _move_latents(
+        self, latents: LatentRows, first: int, n_steps: int, coordinates: Array, begins: bool
+    ) -> None:
+        """Move the latents of the rows of steps to come."""
+        self.state.unreported_passes += latents.before_steps(
+            self.state.moves, self.to_position(coordinates), self.streams, self.leaves(first),
+            first, n_steps, adapts=self.state.tuning, begins=begins,
+        )  # fmt: skip
+
     def _until_pause(self, step: int) -> int:
         """Return how many steps can be run before something outside the loop is to be done."""
         until = self.streams.steps_until_copy(step)
@@ -193,7 +205,7 @@ class Steps:
             until = min(until, renewal)
         if self.settings.tested:
             until = min(until, self.settings.trajectory - step % self.settings.trajectory)
-        return until
+        return until if self.latents is None else min(until, self.latents.steps_at_once)
 
     def renew_anchors(self, step: int, coordinates: Array) -> None:
         """Do what is due of anchors and tables before a step."""
@@ -256,8 +268,8 @@ class Steps:
 
     def anchors(self) -> Anchors:
         """Return what the estimator compares gradients with."""
-        estimator = self.settings.kernel.estimator
-        return Anchors(estimator, self.block_function, self.batches, self.state)
+        kernel = self.settings.kernel
+        return Anchors(kernel.estimator, self.block_function, self.batches, self.state)
 
 
 def run_once(run: Steps) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pymc_sgld.model_graph import BlockFunction
+from pymc_sgld.posterior.latent_scores import MarginalRows
 from pymc_sgld.posterior.scores import PosteriorScores, check_finite, evenly_spaced, scores_at
 from pymc_sgld.tuning import TARGET_BIAS
 from pymc_sgld.types import Array
@@ -46,7 +47,7 @@ class ScoreSource:
         Relative excess of an sd that the run was to keep to.
     """
 
-    function: BlockFunction
+    function: BlockFunction | MarginalRows
     labels: list[str]
     positions: Callable[[Array], Array] = np.asarray
     centre: Centre | None = None
@@ -93,7 +94,7 @@ def affordable_scores(
         batches = _Batches(function, np.random.default_rng(seed))
         if centre is not None:
             batches.centre = centre
-        elif budget >= _PASSES_FOR_A_CENTRE:
+        elif budget >= _PASSES_FOR_A_CENTRE and isinstance(function, BlockFunction):
             batches.make_centre(draws.mean(axis=(0, 1)))
         n_scored = batches.share_rows(budget, most)
         if n_scored < FEWEST_SCORED:
@@ -110,7 +111,9 @@ def affordable_scores(
 class _Batches:
     """Unbiased estimates of the gradient from batches of equal shares of each group of rows."""
 
-    def __init__(self, function: BlockFunction, generator: np.random.Generator) -> None:
+    def __init__(
+        self, function: BlockFunction | MarginalRows, generator: np.random.Generator
+    ) -> None:
         self.function, self.generator = function, generator
         self.total = sum(function.total_sizes)
         self.centre: Centre | None = None

@@ -19,16 +19,17 @@ from pymc_sgld.model_graph.latents.number_of_nodes import (
     ShiftOfMeans,
 )
 from pymc_sgld.model_graph.latents.quadrature_rules import QuadratureRule
-from pymc_sgld.model_graph.latents.row_latents import RowLatents, row_latents
+from pymc_sgld.model_graph.latents.row_latents import MOST_LATENTS, RowLatents, row_latents
 from pymc_sgld.model_graph.latents.unseen import hardly_told, refuse_flat_likelihood
 from pymc_sgld.step_methods.auto_nuts import Reading, read_for_auto
+from pymc_sgld.step_methods.joint_latents import Joint, joint_model
 from pymc_sgld.tuning import find_laplace
 from pymc_sgld.types import Array
 from pymc_sgld.validate import check_arguments, check_one_of
 
 _log = logging.getLogger("pymc.sgld")
 
-WAYS = ("auto", "quadrature")
+WAYS = ("auto", "quadrature", "joint")
 _TO_SEARCH = 9
 # Numbers of all rows at all nodes beyond which the search for a mode is compiled.
 _MOST_BY_NUMPY = 1_000_000
@@ -47,11 +48,14 @@ class WithoutLatents(NamedTuple):
         Of the posterior: what was integrated out.
     reading : Reading or None
         For "auto", where latents were integrated out since minibatches are taken.
+    joint : Joint or None
+        Where latents are kept.
     """
 
     model: pm.Model
     attributes: dict[str, Any] = {}  # noqa: RUF012, nobody writes into it
     reading: Reading | None = None
+    joint: Joint | None = None
 
 
 class IntegratedModel(NamedTuple):
@@ -90,13 +94,37 @@ def without_latents(
     """
     if latents is not False:
         check_one_of("latents", latents, WAYS, hint="or False")
+    if latents == "joint":
+        return _kept(joint_model(model, rows))
     integrated = integrated_where_wanted(model, latents, rows, random_seed, mode, nuts_draws)
     if integrated is None:
-        return WithoutLatents(model)
+        joint = _joint_where_needed(model, latents, rows, nuts_draws)
+        return WithoutLatents(model) if joint is None else _kept(joint)
     words = integrated.in_words()
     _log.info(words)
     known = {records.INTEGRATED: words, records.NODES: integrated.nodes}
     return WithoutLatents(integrated.model, known, integrated.reading)
+
+
+def _kept(joint: Joint) -> WithoutLatents:
+    """Return a model whose latents are kept, and say so."""
+    words = joint.in_words()
+    _log.info(words)
+    return WithoutLatents(joint.row_model.model, {records.LATENTS_KEPT: words}, joint=joint)
+
+
+def _joint_where_needed(model: pm.Model, latents: Any, rows: Any, nuts_draws: int) -> Joint | None:
+    """Return the model with its latents kept, where "auto" finds too many of a row to integrate.
+
+    None where NUTS may be taken: that is quicker, if it is possible.
+    """
+    if latents != "auto" or nuts_draws or not _may_have_latents(model):
+        return None
+    try:
+        joint = joint_model(model, rows)
+    except RowError:
+        return None  # `row_model` says what it cannot take
+    return joint if joint.row_model.start.shape[1] > MOST_LATENTS else None
 
 
 def integrated_where_wanted(

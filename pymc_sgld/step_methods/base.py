@@ -6,7 +6,6 @@ import time
 from dataclasses import fields, replace
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import pymc as pm
 
 from pymc.step_methods.compound import BlockedStep, StepMethodState
@@ -27,7 +26,6 @@ from pymc_sgld.chain.parts import Parts, build_chain
 from pymc_sgld.chain.random_streams import draw_key
 from pymc_sgld.gradient_estimators import ESTIMATORS, GradientEstimator
 from pymc_sgld.model_graph import count_rows_from, rows_asked
-from pymc_sgld.model_graph import verify as verify_rows
 from pymc_sgld.model_graph.context import chosen_model
 from pymc_sgld.model_graph.density.nonfinite_data import refuse_uncompilable
 from pymc_sgld.posterior import ScoreSource, position_labels
@@ -50,6 +48,11 @@ from pymc_sgld.step_methods.arguments import (
 )
 from pymc_sgld.step_methods.data_as_read import DataAsRead
 from pymc_sgld.step_methods.errors import as_sampling_errors
+from pymc_sgld.step_methods.joint_latents import (
+    scheme_beside_latents,
+    score_function_of,
+    verify_model,
+)
 from pymc_sgld.step_methods.model_argument import ChecksModel
 from pymc_sgld.step_methods.points import PointMap
 from pymc_sgld.step_methods.processes import CrossesProcesses
@@ -245,11 +248,11 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         self.run_key = draw_key(self.rng.spawn(1)[0]) if rng is not None else _ANY_RUN
         self.tune, self.row_dims = True, {group.name for group in row_model.groups}
         self.labels = position_labels(row_model)
+        asked = replace(settings(row_model.n_dim), purpose=purpose, labels=self.labels)
+        scheme = scheme_beside_latents(self.name, row_model, asked, batches, scheme, mode)
         if verify:
-            verify_rows(row_model, mode, rng=np.random.default_rng(0))
-        asked = within_support(settings(row_model.n_dim), row_model)
-        asked = replace(asked, purpose=purpose, labels=self.labels)
-        parts = Parts(asked, row_model, mode, batch_sizes, scheme)
+            verify_model(row_model, mode)
+        parts = Parts(within_support(asked, row_model), row_model, mode, batch_sizes, scheme)
         with as_sampling_errors():
             self.chain = build_chain(self._choose(parts, batch_size is None, model))
         self.draws, self.points = DrawsAhead(self.chain), PointMap.of(row_model)
@@ -309,7 +312,7 @@ class StochasticGradientStep(ChecksModel, CrossesProcesses, ProgressColumns, Blo
         """Return what the scores of the draws are to be taken from."""
         chain, labels, bias = self.chain, list(self.labels), self.chain.settings.target_bias
         centre = None if chain.prepared is None else chain.prepared.centre
-        return ScoreSource(chain.block_function, labels, self.points.positions, centre, bias)
+        return ScoreSource(score_function_of(chain), labels, self.points.positions, centre, bias)
 
     def _stats(self, draw: Draw, seconds: float) -> dict[str, Any]:
         own: dict[str, Any] = {name: draw.statistics[name] for name in self.statistics}

@@ -199,11 +199,11 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
         )
     local = local_latent_model(model, rows=rows)
     n_rows, n_latents = local.latents[0].total_size, _number_of_latents(local.latents)
-    fgraph, memo = _as_graph(model)
+    fgraph, memo = as_graph(model)
     by_value = {value.name: variable for variable, value in model.rvs_to_values.items()}
     variables = [by_value[leaf.name] for leaf in local.latents]
     gone = {memo[variable] for variable in variables}
-    observed = [y for y in model.observed_RVs if _depends(memo[y], gone)]
+    observed = [y for y in model.observed_RVs if depends(memo[y], gone)]
     _refuse_potentials(model, memo, gone)
     axes = {term.name: term.axis for term in local.row_model.terms}
     latents = [pt.vector(f"latent_{j}", shape=(n_rows,)) for j in range(n_latents)]
@@ -213,10 +213,10 @@ def row_latents(model: pm.Model | None = None, *, rows: RowsArgument = "auto") -
     joint, prior, *natural = graph_replace(
         graphs, {v: placeholders[v.owner.op.name] for v in boundary}, strict=False
     )
-    left_out = [d for d in model.deterministics if _depends(memo[d], gone)]
+    left_out = [d for d in model.deterministics if depends(memo[d], gone)]
     group = local.row_model.groups[local.latents[0].group].name
     return RowLatents(
-        shared=_without(model, fgraph, [memo[v] for v in (*variables, *observed, *left_out)]),
+        shared=without(model, fgraph, [memo[v] for v in (*variables, *observed, *left_out)]),
         latents=tuple(v.name for v in variables),
         observed=tuple(y.name for y in observed),
         left_out=tuple(d.name for d in left_out),
@@ -252,7 +252,7 @@ def _of_prior(
         ) from None
 
 
-def _as_graph(model: pm.Model) -> tuple[FunctionGraph, dict[Variable, Variable]]:
+def as_graph(model: pm.Model) -> tuple[FunctionGraph, dict[Variable, Variable]]:
     """Return PyMC's graph of a model, whose variables can be taken out."""
     try:
         graph: tuple[FunctionGraph, dict[Variable, Variable]] = fgraph_from_model(model)
@@ -342,8 +342,8 @@ def _number_of_latents(leaves: Sequence[RowLeaf]) -> int:
     if number > MOST_LATENTS:
         raise RowError(
             f"{names} are {number} latents in each row, of which quadrature integrates at most "
-            f"{MOST_LATENTS} out. Use pm.sample() (NUTS), or integrate them out by hand where the "
-            "integral has a closed form."
+            f"{MOST_LATENTS} out. Use psg.sample(latents='joint'), which keeps them, pm.sample() "
+            "(NUTS), or integrate them out by hand where the integral has a closed form."
         )
     if len({leaf.group for leaf in leaves}) > 1:
         raise RowError(
@@ -370,14 +370,15 @@ def _is_named(variable: Variable) -> bool:
     return variable.owner is not None and isinstance(variable.owner.op, ModelVar)
 
 
-def _depends(variable: Variable, on: set[Variable]) -> bool:
+def depends(variable: Variable, on: set[Variable]) -> bool:
+    """Return whether a variable is made of any of some others."""
     return not on.isdisjoint(ancestors([variable]))
 
 
 def _refuse_potentials(
     model: pm.Model, memo: Mapping[Variable, Variable], gone: set[Variable]
 ) -> None:
-    names = [potential.name for potential in model.potentials if _depends(memo[potential], gone)]
+    names = [potential.name for potential in model.potentials if depends(memo[potential], gone)]
     if names:
         raise RowError(
             f"Potential {listed(names)} depends on latents of rows, which cannot be integrated out "
@@ -386,7 +387,7 @@ def _refuse_potentials(
         )
 
 
-def _without(model: pm.Model, fgraph: FunctionGraph, gone: Sequence[Variable]) -> pm.Model:
+def without(model: pm.Model, fgraph: FunctionGraph, gone: Sequence[Variable]) -> pm.Model:
     """Return the model of a graph without some of its variables, the others in their order."""
     for variable in gone:
         fgraph.remove_output(fgraph.outputs.index(variable))
