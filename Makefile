@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test statistical lint benchmark docs clean
+.PHONY: help compare test statistical lint benchmark docs release-check test-matrix clean
 
 # Pages of the gallery are run, once, and run again where they changed: EXECUTE=off shows them as they stand.
 EXECUTE := on
@@ -19,6 +19,8 @@ help:
 	@echo "make lint         ruff and mypy"
 	@echo "make benchmark    speed beside loops by hand and other libraries; docs/benchmarks.md"
 	@echo "make docs         the site, into build/docs; EXECUTE=off does not run the gallery"
+	@echo "make release-check  wheel and sdist, each installed bare: the README's example, and types in a user's file"
+	@echo "make test-matrix    quick tests on each Python that is there, with the lowest and the newest PyMC"
 	@echo "make clean        remove .venv, caches and results"
 
 compare: $(VENV)/.installed
@@ -41,6 +43,12 @@ benchmark: $(VENV)/.installed
 docs: $(VENV)/.installed-docs
 	DOCS_EXECUTE=$(EXECUTE) $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo "Open build/docs/index.html"
+
+release-check: $(VENV)/.installed
+	$(BIN)/python -m tests.release check
+
+test-matrix: $(VENV)/.installed
+	$(BIN)/python -m tests.release matrix
 
 clean:
 	rm -rf $(VENV) .venv-peers docs/generated results build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
