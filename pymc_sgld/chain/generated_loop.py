@@ -19,8 +19,6 @@ from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.link.numba.cache import compile_numba_function_src
-from pytensor.link.numba.dispatch.basic import numba_njit
 from pytensor.sparse.type import SparseTensorType
 
 from pymc_sgld.chain.loop import Loop, Recorded
@@ -173,6 +171,9 @@ class GeneratedLoop(Loop):
 
     @cached_property
     def _compiled(self) -> Any:
+        from pytensor.link.numba.cache import compile_numba_function_src
+        from pytensor.link.numba.dispatch.basic import numba_njit
+
         source = self.shape.source()
         functions = {"step": self.step} | {f"take_{i}": one for i, one in self.takes.items()}
         inner = {name: converted(function) for name, function in functions.items()}

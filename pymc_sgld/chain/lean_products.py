@@ -14,13 +14,11 @@ from pytensor.compile.mode import optdb
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import copy_stack_trace, dfs_rewriter, node_rewriter
-from pytensor.link.numba.dispatch.basic import (
-    numba_njit,
-    register_funcify_default_op_cache_key,
-)
 from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.math import Dot
 from pytensor.tensor.type import TensorType
+
+from pymc_sgld.model_graph.density.numba_rules import when_compiled
 
 TAG = "lean_products"
 # Beyond this many entries of the vector, BLAS wins over the loops below.
@@ -69,36 +67,42 @@ matrix_vector = MatrixVector()
 vector_matrix = VectorMatrix()
 
 
-@register_funcify_default_op_cache_key(MatrixVector)
-def _numba_matrix_vector(op: MatrixVector, node: Apply, **kwargs: Any) -> Any:
-    # "reassoc" lets LLVM split the running sum over vector lanes.
-    @numba_njit(fastmath={"reassoc", "contract"})
-    def matrix_vector(matrix, vector):  # type: ignore[no-untyped-def]
-        n, d = matrix.shape
-        out = np.empty(n, matrix.dtype)
-        for i in range(n):
-            total = matrix.dtype.type(0)
-            for j in range(d):
-                total += matrix[i, j] * vector[j]
-            out[i] = total
-        return out
+@when_compiled
+def _register() -> None:
+    from pytensor.link.numba.dispatch.basic import (
+        numba_njit,
+        register_funcify_default_op_cache_key,
+    )
 
-    return matrix_vector, 1
+    @register_funcify_default_op_cache_key(MatrixVector)
+    def numba_matrix_vector(op: MatrixVector, node: Apply, **kwargs: Any) -> Any:
+        # "reassoc" lets LLVM split the running sum over vector lanes.
+        @numba_njit(fastmath={"reassoc", "contract"})
+        def matrix_vector(matrix, vector):  # type: ignore[no-untyped-def]
+            n, d = matrix.shape
+            out = np.empty(n, matrix.dtype)
+            for i in range(n):
+                total = matrix.dtype.type(0)
+                for j in range(d):
+                    total += matrix[i, j] * vector[j]
+                out[i] = total
+            return out
 
+        return matrix_vector, 1
 
-@register_funcify_default_op_cache_key(VectorMatrix)
-def _numba_vector_matrix(op: VectorMatrix, node: Apply, **kwargs: Any) -> Any:
-    @numba_njit(fastmath={"contract"})
-    def vector_matrix(vector, matrix):  # type: ignore[no-untyped-def]
-        n, d = matrix.shape
-        out = np.zeros(d, matrix.dtype)
-        for i in range(n):
-            weight = vector[i]
-            for j in range(d):
-                out[j] += weight * matrix[i, j]
-        return out
+    @register_funcify_default_op_cache_key(VectorMatrix)
+    def numba_vector_matrix(op: VectorMatrix, node: Apply, **kwargs: Any) -> Any:
+        @numba_njit(fastmath={"contract"})
+        def vector_matrix(vector, matrix):  # type: ignore[no-untyped-def]
+            n, d = matrix.shape
+            out = np.zeros(d, matrix.dtype)
+            for i in range(n):
+                weight = vector[i]
+                for j in range(d):
+                    out[j] += weight * matrix[i, j]
+            return out
 
-    return vector_matrix, 1
+        return vector_matrix, 1
 
 
 def _transposed(variable: Variable) -> Variable | None:

@@ -11,9 +11,10 @@ from pytensor.compile.mode import optdb
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import copy_stack_trace, dfs_rewriter, node_rewriter
-from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.type import TensorType
+
+from pymc_sgld.model_graph.density.numba_rules import when_compiled
 
 TAG = "known_shapes"
 
@@ -48,13 +49,17 @@ class KnownShape(Op):
         return shapes
 
 
-@register_funcify_and_cache_key(KnownShape)
-def _numba_known_shape(op: KnownShape, node: Apply, **kwargs: Any) -> Any:
-    @numba_njit
-    def known_shape(variable):  # type: ignore[no-untyped-def]
-        return variable
+@when_compiled
+def _register() -> None:
+    from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-    return known_shape, "pymc_sgld known_shape 1"
+    @register_funcify_and_cache_key(KnownShape)
+    def numba_known_shape(op: KnownShape, node: Apply, **kwargs: Any) -> Any:
+        @numba_njit
+        def known_shape(variable):  # type: ignore[no-untyped-def]
+            return variable
+
+        return known_shape, "pymc_sgld known_shape 1"
 
 
 @node_rewriter([SpecifyShape])

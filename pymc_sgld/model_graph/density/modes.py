@@ -12,6 +12,7 @@ from pytensor.link.jax import JAXLinker
 from pytensor.link.numba import NumbaLinker
 
 from pymc_sgld.model_graph.density import known_shape, wide_indices
+from pymc_sgld.model_graph.density.numba_rules import register_rules
 from pymc_sgld.validate import BACKENDS, check_one_of, shown
 
 
@@ -84,6 +85,7 @@ class StrictNumbaLinker(NumbaLinker):
 
     def fgraph_convert(self, *args: Any, **kwargs: Any) -> Any:
         """Translate a graph."""
+        register_rules()
         with pytensor.config.change_flags(numba__fastmath=False):
             self.converted = super().fgraph_convert(*args, **kwargs)
         return self.converted
