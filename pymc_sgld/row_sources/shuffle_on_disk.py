@@ -117,6 +117,14 @@ class ShuffledFile:
                 if not _is_in_memory(file.fileno(), at):
                     self._pages.madvise(mmap.MADV_WILLNEED, at, min(_BYTES_ASKED, stop - at))
 
+    def let_go(self) -> None:
+        """Take the pages that were read out of what counts as memory of this process.
+
+        They stay in the system's cache of files, and are mapped again where they are read again.
+        """
+        if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._pages.madvise(mmap.MADV_DONTNEED)
+
     @property
     def is_there(self) -> bool:
         """Whether this machine has the file, whole."""

@@ -1,12 +1,17 @@
 """Rows that workers read by themselves: the shared file, a copy of their own, or none."""
 
+import os
+
 import numpy as np
 import pytest
 
 import pymc_sgld as psg
 
+from pymc_sgld.checkpoints.cluster import rows_here
 from pymc_sgld.checkpoints.cluster.chain_piece import Parcel, Refused, Work, run_piece
-from pymc_sgld.row_sources import scratch
+from pymc_sgld.checkpoints.cluster.rows_here import PagesHeld
+from pymc_sgld.row_sources import RandomOrder, scratch
+from pymc_sgld.row_sources.shuffle_on_disk import shuffled_file
 from tests.checkpoints.streamed import hierarchy, written
 from tests.cluster.executors import Serial, run_of
 
@@ -94,3 +99,26 @@ def test_another_source_at_the_same_place_is_refused(begun, parcel, moved):
     finally:
         source.write_bytes(content)
     assert "are not those of the run" in str(refused.error)
+
+
+def mapped():
+    """Return the bytes of files that count as memory of this process."""
+    with open("/proc/self/status") as status:
+        lines = dict(line.split(":", 1) for line in status)
+    return int(lines["RssFile"].split()[0]) * 1024
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+def test_pages_that_were_read_are_let_go(tmp_path, monkeypatch):
+    """Dask ends a worker whose limit they fill, though the system could have them back."""
+    order, size = RandomOrder.of(4_000_000, 8), 32e6
+    file = shuffled_file(np.ones(4_000_000), order, tmp_path / "rows-1.npy")
+    before, held = mapped(), PagesHeld([file])
+    total = file[:].sum()
+    assert mapped() - before > 0.9 * size
+    held.let_go()
+    assert mapped() - before > 0.9 * size  # of few rows nothing is worth it
+    monkeypatch.setattr(rows_here, "_LARGE", 1)
+    held.let_go()
+    assert mapped() - before < 0.1 * size
+    assert file[:].sum() == total == 4e6

@@ -26,7 +26,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pymc_sgld.checkpoints import AsWritten, DrawBlock, SavedState, given_to_states, next_draw
-from pymc_sgld.checkpoints.cluster.rows_here import contents_of, find_rows
+from pymc_sgld.checkpoints.cluster.rows_here import PagesHeld, contents_of, find_rows
 from pymc_sgld.checkpoints.manifest import differences, versions
 from pymc_sgld.checkpoints.recorder import stacked
 from pymc_sgld.checkpoints.running_moments import RunningMoments, RunningSummary
@@ -250,14 +250,17 @@ def _made(work: Work, piece: Piece) -> Made:
     if piece.rows_asked is not None:
         count_rows_from(step.chain.block_function, piece.rows_asked)
     point, made, began = piece.point, [], started
+    held = PagesHeld(step.chain.block_function.arrays)
     for number in range(piece.first, piece.first + piece.n_draws):
         tuning = step.tune = number < piece.tune
         point, statistics, moments = next_draw(
             step, point, 1 if tuning else work.thin, moments, work.as_written
         )
         made.append((point, statistics))
+        held.look()
         if number == piece.first:
             began = time.perf_counter()  # tuning and compiling lie before the first draw
+    held.let_go()
     now = time.perf_counter()
     block = DrawBlock(
         piece.first,

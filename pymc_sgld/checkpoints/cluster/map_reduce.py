@@ -19,7 +19,7 @@ import numpy as np
 
 from pymc_sgld.checkpoints.cluster.chain_piece import Parcel, Refused
 from pymc_sgld.checkpoints.cluster.executors import DaskPieces, ExecutorPieces, executor_of
-from pymc_sgld.checkpoints.cluster.rows_here import contents_of, find_rows
+from pymc_sgld.checkpoints.cluster.rows_here import PagesHeld, contents_of, find_rows
 from pymc_sgld.model_graph.density.full_passes import Part, passes_made_by
 from pymc_sgld.model_graph.density.pass_counter import count
 from pymc_sgld.row_sources import row_bytes
@@ -53,7 +53,15 @@ class PassWork:
 
     def run(self, piece: "Chunks") -> list[Part]:
         """Evaluate chunks; what listens here, such as a count of passes, is not told."""
-        return Context().run(lambda: list(self.function.parts(*piece)))
+        return Context().run(self._evaluated, piece)
+
+    def _evaluated(self, piece: "Chunks") -> list[Part]:
+        held, parts = PagesHeld(self.function.arrays), []
+        for part in self.function.parts(*piece):
+            parts.append(part)
+            held.look()
+        held.let_go()
+        return parts
 
 
 @dataclass(frozen=True)

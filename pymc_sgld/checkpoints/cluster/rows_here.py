@@ -1,13 +1,45 @@
 """Rows in random order where a worker is: the file that is shared, or a copy of its own."""
 
+import time
+
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from pymc_sgld.model_graph.fingerprint import fingerprint_of_rows
-from pymc_sgld.row_sources import RowSourceError, Scratch, ShuffledFile
+from pymc_sgld.row_sources import RowSourceError, Scratch, ShuffledFile, row_bytes
+
+_LARGE = 2**28  # bytes of files, of which the pages that were read are let go
+_SECONDS_HELD = 1.0
+
+
+@dataclass
+class PagesHeld:
+    """Lets pages of files go every second: Dask ends workers by all that is mapped.
+
+    Parameters
+    ----------
+    arrays : sequence
+    """
+
+    arrays: Sequence[Any]
+    _last: float = field(default_factory=time.monotonic, init=False, repr=False)
+
+    def look(self) -> None:
+        """Let go, where it is time."""
+        if time.monotonic() - self._last > _SECONDS_HELD:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of what was read."""
+        self._last = time.monotonic()
+        files = [one for one in self.arrays if isinstance(one, ShuffledFile)]
+        if sum(len(one) * row_bytes(one) for one in files) >= _LARGE:
+            for file in files:
+                file.let_go()
 
 
 def contents_of(arrays: Sequence[Any]) -> dict[int, str]:
