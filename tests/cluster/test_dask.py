@@ -76,15 +76,21 @@ class Meanwhile(threading.Thread):
             self.done += 1
 
 
-def test_threads_of_dask_in_this_process():
+def test_threads_of_dask_in_this_process_that_come_late(caplog):
+    """As where a queue gives workers when it has some."""
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
+            n_workers=0, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as cluster,
         client_of(cluster) as client,
         MODEL,
     ):
-        assert_same(sample(), on(client))
+        one = sample()
+        late = Meanwhile([1.0], lambda: cluster.scale(1))
+        late.start()
+        assert_same(one, on(client))
+        late.join()
+    assert "Waiting for a worker of Dask" in caplog.text
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 The one file that knows of Dask.
 """
 
+import logging
 import os
 import tempfile
 
@@ -14,6 +15,8 @@ from typing import Any
 
 from pymc_sgld.checkpoints.cluster.chain_piece import Parcel, run_piece
 from pymc_sgld.validate import shown
+
+_log = logging.getLogger("pymc.sgld")
 
 _RETRIES = 3  # of a task, by Dask
 _SENT_ALONG = 2**20  # bytes of a state, beyond which it does not travel through the scheduler
@@ -60,6 +63,9 @@ class DaskPieces:
 
     def send(self, parcel: Parcel) -> None:
         """Send the work of a run to the workers; once more, where it was lost with them."""
+        if not self.client.nthreads():
+            _log.info("Waiting for a worker of Dask: there is none yet, or none any more.")
+            self.client.wait_for_workers(1)  # else Dask sends to nobody, and gives up
         self._executor = self.client.get_executor(pure=False, retries=_RETRIES)
         self._scattered = self._scatter(parcel, broadcast=True)
 
