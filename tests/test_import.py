@@ -28,7 +28,9 @@ LATER = (
     "numba",
     "nutpie",
     "scipy.integrate",
+    "scipy.linalg",
     "scipy.optimize",
+    "scipy.sparse.linalg",
     "scipy.stats",
     "zarr",
 )

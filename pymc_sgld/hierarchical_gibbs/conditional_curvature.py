@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, conditional_metric
 from pymc_sgld.hierarchical_gibbs.block_metric import block_metric
@@ -338,7 +337,9 @@ def _parts(variable: Array, coupled: Array) -> tuple[Array, Array, Array | None]
         return everything[:0], everything, None
     numbers, counts = np.unique(variable, return_counts=True)
     largest = variable == numbers[np.argmax(counts)]
-    _, label = connected_components(coupled[np.ix_(largest, largest)], directed=False)
+    _, label = scipy.sparse.csgraph.connected_components(
+        coupled[np.ix_(largest, largest)], directed=False
+    )
     [size, *others] = np.unique(np.bincount(label))
     tied = len(others) > 0 or size > LARGEST_BLOCK
     if tied or (~largest).sum() > _LARGEST_BORDER:

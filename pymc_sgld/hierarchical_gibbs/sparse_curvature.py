@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import scipy
 
 from scipy.sparse import coo_array, csr_array, diags_array, sparray
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric
 from pymc_sgld.hierarchical_gibbs.conditional_curvature import ConditionalCurvature
@@ -115,15 +115,17 @@ class SparseCurvature(ConditionalCurvature):
             return metric.whitened(whole)[self.moving]
 
         n_moving = len(self.moving)
-        operator = LinearOperator((n_moving, n_moving), matvec=product, dtype=float)
+        operator = scipy.sparse.linalg.LinearOperator(
+            (n_moving, n_moving), matvec=product, dtype=float
+        )
         start = np.random.default_rng(0).standard_normal(n_moving)
         options = {"k": 1, "tol": _LANCZOS, "v0": start, "return_eigenvectors": False}
-        largest = eigsh(operator, which="LA", **options)[0]
+        largest = scipy.sparse.linalg.eigsh(operator, which="LA", **options)[0]
         # what is left of a shifted operator converges to the other end without a solve
-        shifted = LinearOperator(
+        shifted = scipy.sparse.linalg.LinearOperator(
             operator.shape, matvec=lambda v: largest * np.ravel(v) - product(v), dtype=float
         )
-        smallest = largest - eigsh(shifted, which="LA", **options)[0]
+        smallest = largest - scipy.sparse.linalg.eigsh(shifted, which="LA", **options)[0]
         return float(max(smallest, 1e-6)), float(largest)
 
     def with_good_coordinates(self, position: Array) -> "SparseCurvature":

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 
 from scipy.sparse import csr_array
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from pymc_sgld.hierarchical_gibbs.arrowhead_metric import ConditionalMetric, ConditionalNoise
 from pymc_sgld.hierarchical_gibbs.sparse_rows import SparseRows, Sums
@@ -193,11 +193,11 @@ def largest_noise(noise: csr_array, metric: ConditionalMetric) -> tuple[float, A
         moved = metric.to_position(np.ravel(coordinates), np.zeros(n_dim), *parameters)
         return metric.whitened(noise @ moved)
 
-    operator = LinearOperator((n_dim, n_dim), matvec=product, dtype=float)
+    operator = scipy.sparse.linalg.LinearOperator((n_dim, n_dim), matvec=product, dtype=float)
     start = np.random.default_rng(0).standard_normal(n_dim)
     if not product(start).any():
         return 0.0, np.zeros(n_dim)
-    values, vectors = eigsh(operator, k=1, which="LA", tol=_LANCZOS, v0=start)
+    values, vectors = scipy.sparse.linalg.eigsh(operator, k=1, which="LA", tol=_LANCZOS, v0=start)
     return float(values[0]), vectors[:, 0]
 
 

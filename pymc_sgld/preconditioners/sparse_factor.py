@@ -23,11 +23,9 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse.linalg
+import scipy
 
 from scipy.sparse import csc_array, csr_array, sparray, tril
-from scipy.sparse.csgraph import connected_components
 
 from pymc_sgld.types import Array
 
@@ -289,11 +287,13 @@ def elimination(matrix: sparray, variable: Array) -> Elimination:
     numbers, counts = np.unique(variable, return_counts=True)
     for number in numbers[np.argsort(-counts, kind="stable")]:
         tried = taken | (variable == number)
-        _, label = connected_components(pattern[tried][:, tried], directed=False)
+        _, label = scipy.sparse.csgraph.connected_components(
+            pattern[tried][:, tried], directed=False
+        )
         if np.bincount(label).max(initial=0) <= LARGEST_BLOCK:
             taken = tried
     single, border = np.flatnonzero(taken), np.flatnonzero(~taken)
-    _, block = connected_components(pattern[single][:, single], directed=False)
+    _, block = scipy.sparse.csgraph.connected_components(pattern[single][:, single], directed=False)
     dense = len(border) <= ALWAYS_DENSE or _filled(pattern, single, border) > DENSE_SHARE
     return Elimination(single, border, np.asarray(block), dense)
 
