@@ -5,6 +5,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pymc as pm
 
+from threadpoolctl import threadpool_limits
+
 from pymc_sgld import records
 from pymc_sgld.chain import (
     Draw,
@@ -120,7 +122,9 @@ class Auto(StochasticGradientStep):
         )
         total = sum(parts.block_function.total_sizes)
         most = self._tuning_passes or most_passes(total, parts.row_model.n_dim)
-        with within_passes(most, total) as counter:
+        # Thousands of products and factorisations of matrices of some hundred rows: threads that
+        # wait for each other take several times as long, beside other work.
+        with threadpool_limits(1, user_api="blas"), within_passes(most, total) as counter:
             known = chosen_in_turn(self.choices, known)
         self.doubtful = known.doubtful
         self.choice = _record(known, counter.passes)

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from threadpoolctl import threadpool_limits
-
 from pymc_sgld import schedules
 from pymc_sgld.chain import Parts, problem_of, steps_in_whitened_coordinates
 from pymc_sgld.gradient_estimators import ESTIMATORS
@@ -52,11 +50,6 @@ CUT_OFF = "the search for other modes was cut off where it read the data too oft
 # are moved with the effects following too: draws given the effects are slow then.
 _MOVES_PAY = 0.25
 _LARGEST_ERROR = 3.0  # of the log of a ratio that is tested, beyond which few moves are taken
-
-
-# Thousands of factorisations of matrices of some hundred rows: threads that wait for each other
-# took ten times as long, beside other work. PyMC does the same while it samples.
-_ONE_BLAS_THREAD = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 class GibbsPlan(NamedTuple):
@@ -112,7 +105,6 @@ def why_not(parts: Parts, names: tuple[str, ...]) -> str | None:
     return None
 
 
-@_ONE_BLAS_THREAD
 def in_two_blocks(
     parts: Parts, labels: tuple[str, ...], rng: np.random.Generator, wanted: str
 ) -> tuple[GibbsPlan | None, Array | None]:
@@ -242,7 +234,6 @@ def _shift_of_mode(tuned: TunedHierarchy) -> float:
     return float(np.abs(shifts).max(initial=0.0))
 
 
-@_ONE_BLAS_THREAD
 def split_rows(
     split: GibbsPlan, chooses_batch_size: bool, rng: np.random.Generator
 ) -> tuple[Parts, BatchRequirement]:
