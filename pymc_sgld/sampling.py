@@ -27,7 +27,13 @@ from pymc_sgld.checkpoints import (
     chains_as_numbered,
     draws_of_others,
 )
-from pymc_sgld.checkpoints.cluster import check_client, passes_by, refuse_nuts, run_chains
+from pymc_sgld.checkpoints.cluster import (
+    check_client,
+    passes_by,
+    refuse_nuts,
+    rows_written_by,
+    run_chains,
+)
 from pymc_sgld.gradient_estimators import GradientEstimator
 from pymc_sgld.model_graph import RowModel, read_rows
 from pymc_sgld.model_graph.context import chosen_model
@@ -251,7 +257,7 @@ def sample(
     model, scratch = _announced(model), check_arguments(scratch=scratch)["scratch"]
     if data is not None:
         for_step["rows"] = rows_of_data(
-            sampler, model, data, rows, recentre, scratch=scratch, progressbar=progressbar
+            sampler, model, data, rows, recentre, client, scratch=scratch, progressbar=progressbar
         )
         for_step.pop("recentre", None)
     latents = data is None and latents
@@ -295,6 +301,7 @@ def rows_of_data(
     data: Any,
     rows: Any,
     recentre: Any,
+    client: Any = None,
     *,
     scratch: bool | str | Path,
     progressbar: Any,
@@ -305,15 +312,11 @@ def rows_of_data(
             f"sample({sampler!r}) got data beside a row model. Give data where that is made: "
             "rows=pymc_sgld.row_model(model, data=...)."
         )
-    return read_rows(
-        model,
-        rows=rows,
-        data=data,
-        scratch=scratch,
-        recentre=recentre,
-        progressbar=progressbar,
-        allow_no_rows=sampler != "auto",
-    )
+    with rows_written_by(client):
+        return read_rows(
+            model, rows=rows, data=data, scratch=scratch, recentre=recentre,
+            progressbar=progressbar, allow_no_rows=sampler != "auto",
+        )  # fmt: skip
 
 
 class _Run(NamedTuple):

@@ -22,6 +22,7 @@ from pymc_sgld.row_sources.schemes import (
     Weighted,
 )
 from pymc_sgld.row_sources.scratch import Scratch
+from pymc_sgld.row_sources.shuffle_by_parts import shuffled_by
 from pymc_sgld.row_sources.shuffle_on_disk import ShuffledFile, in_random_order, size_of_file
 from pymc_sgld.row_sources.sweep import INDEPENDENT, Sweep
 from pymc_sgld.row_sources.tables import Columns, column_names, columns, is_table
@@ -62,5 +63,6 @@ __all__ = [
     "number_of_blocks",
     "row_bytes",
     "rows_on_disk",
+    "shuffled_by",
     "size_of_file",
 ]

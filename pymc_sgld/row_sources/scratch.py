@@ -18,8 +18,8 @@ from typing import Any
 from pymc_sgld.row_sources.errors import RowSourceError
 from pymc_sgld.row_sources.in_pieces import fingerprint_of
 from pymc_sgld.row_sources.random_order import RandomOrder
+from pymc_sgld.row_sources.rows_in_file import Progress
 from pymc_sgld.row_sources.shuffle_on_disk import (
-    Progress,
     ShuffledFile,
     rows_again,
     shuffled_file,

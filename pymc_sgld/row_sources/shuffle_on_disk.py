@@ -12,7 +12,6 @@ import errno
 import mmap
 import os
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,13 @@ import numpy as np
 from pymc_sgld.row_sources.errors import RowSourceError
 from pymc_sgld.row_sources.in_pieces import blocks_of, fingerprint_of, row_bytes
 from pymc_sgld.row_sources.random_order import RandomOrder
+from pymc_sgld.row_sources.rows_in_file import Progress, RowsInFile, permute, ranges, scatter
+from pymc_sgld.row_sources.shuffle_by_parts import Place, shuffled_elsewhere
 from pymc_sgld.types import Array
 
-_BYTES_AT_ONCE = 2**27  # of rows that are scattered together: the more, the fewer writes
-_ROWS_AT_ONCE = 2**22  # at most: of narrow rows the numbers of their order are what takes memory
 _SHARE_AGAIN = 16  # the first of so many parts of the rows are written again behind the last
 _FEWEST_AGAIN = 2**16
 _BYTES_ASKED = 2**20  # of rows that are asked for where the first page of them is not in memory
-
-type Progress = Callable[[int], None]
 
 
 @dataclass(eq=False)
@@ -230,10 +227,13 @@ def shuffled_file(
             descr = np.lib.format.dtype_to_descr(dtype)
             header = {"descr": descr, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_2_0(file, header)
-            writer = _Writer(file.fileno(), file.tell(), dtype, source.shape[1:], progress)
-            _scatter(source, order, writer)
-            _permute(order, writer)
-            for start, stop in _ranges(rows_again(total), writer.rows_at_once):
+            writer = RowsInFile(file.fileno(), file.tell(), dtype, source.shape[1:], progress)
+            file.flush()
+            place = Place(str(part), writer.offset, dtype, source.shape[1:])
+            if not shuffled_elsewhere(source, order, place):
+                scatter(blocks_of(source), order, writer, 0, order.starts[:-1].copy())
+                permute(order, writer, writer, 0, order.n_buckets)
+            for start, stop in ranges(rows_again(total), writer.rows_at_once):
                 writer.write(total + start, writer.read(start, stop))
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -262,82 +262,3 @@ def _opened(
             "changed or cut short. Delete it."
         )
     return ShuffledFile(str(path), total, shape, dtype, mapped.offset, made_of)
-
-
-def _scatter(source: Any, order: RandomOrder, writer: _Writer) -> None:
-    """Write every row to a place in its bucket, in the order in which they come."""
-    free = order.starts[:-1].copy()
-    at = 0
-    for block in _joined(blocks_of(source), writer.rows_at_once):
-        buckets = order.buckets(at, at + len(block))
-        first = np.argsort(buckets, kind="stable")
-        block, counts = block[first], np.bincount(buckets, minlength=len(free))
-        low = 0
-        for bucket in np.flatnonzero(counts).tolist():
-            high = low + int(counts[bucket])
-            writer.write(int(free[bucket]), block[low:high])
-            low = high
-        free += counts
-        at += len(block)
-
-
-def _permute(order: RandomOrder, writer: _Writer) -> None:
-    """Permute the rows of each bucket."""
-    for bucket, (start, stop) in enumerate(order.ranges()):
-        writer.write(start, writer.read(start, stop)[order.within(bucket)])
-
-
-def _joined(blocks: Iterator[Array], rows: int) -> Iterator[Array]:
-    """Yield blocks of about so many rows, however long those are that come."""
-    waiting: list[Array] = []
-    for block in blocks:
-        for start, stop in _ranges(len(block), rows):
-            waiting.append(block[start:stop])
-            if sum(map(len, waiting)) >= rows:
-                yield np.concatenate(waiting)
-                waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
-
-
-def _ranges(total: int, rows: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(start + rows, total)) for start in range(0, total, rows))
-
-
-@dataclass
-class _Writer:
-    """Rows of a file that is written by plain writes: no page of it is mapped."""
-
-    file: int
-    offset: int
-    dtype: np.dtype[Any]
-    row_shape: tuple[int, ...]
-    progress: Progress | None
-
-    @property
-    def row_bytes(self) -> int:
-        return int(self.dtype.itemsize * np.prod(self.row_shape, dtype=np.int64))
-
-    @property
-    def rows_at_once(self) -> int:
-        return max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // max(1, self.row_bytes)))
-
-    def write(self, row: int, block: Array) -> None:
-        left = memoryview(np.ascontiguousarray(block, self.dtype).reshape(-1).view(np.uint8))
-        at = self.offset + row * self.row_bytes
-        if self.progress is not None:
-            self.progress(len(left))
-        while len(left):
-            written = os.pwrite(self.file, left, at)
-            at, left = at + written, left[written:]
-
-    def read(self, start: int, stop: int) -> Array:
-        result = np.empty((stop - start, *self.row_shape), self.dtype)
-        into = memoryview(result.reshape(-1).view(np.uint8))
-        at = self.offset + start * self.row_bytes
-        while len(into):
-            read = os.preadv(self.file, [into], at)
-            if not read:
-                raise OSError(errno.EIO, "the file of rows in random order was cut short")
-            at, into = at + read, into[read:]
-        return result

@@ -57,9 +57,9 @@ def short_pieces(monkeypatch):
     monkeypatch.setattr(driver, "_SECONDS", 0.3)
 
 
-def workers_of(client):
-    """Return the processes of the workers."""
-    return list(client.run(os.getpid).values())
+def workers_of(cluster):
+    """Return the processes of the workers that are alive."""
+    return [nanny.pid for nanny in cluster.workers.values() if nanny.pid is not None]
 
 
 class Meanwhile(threading.Thread):
@@ -119,7 +119,9 @@ def test_workers_are_killed_at_random(long, cluster, client, short_pieces):
     rng = np.random.default_rng(1)
 
     def kill():
-        os.kill(rng.choice(workers_of(client)), signal.SIGKILL)
+        alive = workers_of(cluster)
+        if alive:
+            os.kill(rng.choice(alive), signal.SIGKILL)
 
     killer = Meanwhile(rng.uniform(0.3, 3.0, size=4), kill)
     killer.start()
@@ -128,7 +130,7 @@ def test_workers_are_killed_at_random(long, cluster, client, short_pieces):
     assert killer.done
     assert_same(long, found)
     killer.join()
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=60)
 
 
 @pytest.mark.slow
@@ -138,7 +140,7 @@ def test_a_worker_that_stops_without_a_word(long, cluster, client, short_pieces,
     stopped = []
 
     def stop():
-        stopped.append(workers_of(client)[0])
+        stopped.append(workers_of(cluster)[0])
         os.kill(stopped[0], signal.SIGSTOP)
 
     stopper = Meanwhile([1.5], stop)

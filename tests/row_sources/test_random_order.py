@@ -10,7 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pymc_sgld.row_sources import RandomOrder, as_row_source, in_random_order, shuffle_on_disk
+from pymc_sgld.row_sources import (
+    RandomOrder,
+    as_row_source,
+    in_random_order,
+    rows_in_file,
+    shuffle_on_disk,
+)
 from pymc_sgld.row_sources.shuffle_on_disk import ShuffledFile, rows_again, shuffled_file
 from tests.row_sources.test_any_source import TYPES, Blocks, numbers
 
@@ -53,7 +59,7 @@ def test_a_file_holds_every_row_once_in_the_order_in_memory(data, tmp_path_facto
     order = RandomOrder(total, data.draw(st.integers(1, 400)))
     before = rows.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shuffle_on_disk, "_BYTES_AT_ONCE", data.draw(st.integers(1, 5000)))
+        patch.setattr(rows_in_file, "_BYTES_AT_ONCE", data.draw(st.integers(1, 5000)))
         patch.setattr(shuffle_on_disk, "_FEWEST_AGAIN", data.draw(st.integers(0, 300)))
         path = tmp_path_factory.mktemp("rows") / "rows.npy"
         source = as_row_source("X", Blocks(rows, cuts))

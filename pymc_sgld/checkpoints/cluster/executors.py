@@ -66,7 +66,7 @@ class DaskPieces:
         if not self.client.nthreads():
             _log.info("Waiting for a worker of Dask: there is none yet, or none any more.")
             self.client.wait_for_workers(1)  # else Dask sends to nobody, and gives up
-        self._executor = self.client.get_executor(pure=False, retries=_RETRIES)
+        self._executor = self.tasks()
         self._scattered = self._scatter(parcel, broadcast=True)
 
     def submit(self, piece: Any) -> "Future[Any]":
@@ -84,6 +84,10 @@ class DaskPieces:
     def n_workers(self) -> int:
         """Threads of all workers, of which there is at least to be one."""
         return max(1, sum(map(int, self.client.nthreads().values())))
+
+    def tasks(self) -> Any:
+        """Return an executor for tasks of any kind."""
+        return self.client.get_executor(pure=False, retries=_RETRIES)
 
     def _scatter(self, value: Any, **how: Any) -> Any:
         """Send an object as a whole: Dask takes tuples apart."""
@@ -124,6 +128,10 @@ class ExecutorPieces:
         """Have a piece run."""
         submit: Callable[..., Future[Any]] = self.executor.submit
         return submit(run_piece_of_file, str(self._path), self._parcel, piece)
+
+    def tasks(self) -> Any:
+        """Return an executor for tasks of any kind."""
+        return self.executor
 
     @property
     def n_workers(self) -> int:
