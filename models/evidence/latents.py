@@ -176,6 +176,13 @@ PROBLEMS = [
         )
         for mean, spread in ((0.5, 0.7), (3.5, 1.5))
     ),
+    Problem(
+        "counts-kept",
+        partial(counts, 0.5, 0.7),
+        var_names=_COUNTS,
+        rewritten=partial(counts, 0.5, 0.7, by_kind=True),
+        sampling={"latents": "joint"},
+    ),
     *(
         Problem(
             f"answers-{persons}x{questions}" if persons else "answers-lsat6",

@@ -32,6 +32,8 @@ class Problem:
         Whether the bars for log-concave models of 1e4 rows and more apply.
     details : dict
         What the kind of reference needs to know.
+    sampling : dict
+        Arguments of `psg.sample` that are the matter of the problem; none: as it is with none.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Problem:
     rewritten: Callable[[], pm.Model] | None = None
     log_concave: bool = False
     details: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
 
     def names_in(self, model: pm.Model) -> list[str]:
         """Return the variables to compare."""

@@ -50,7 +50,7 @@ def measure(problem: Problem, seed: int, options: Options) -> dict[str, Any]:
     with listening() as heard:
         cpu, wall = _cpu_seconds(), time.perf_counter()
         try:
-            result = _sample(model, seed, options)
+            result = _sample(model, seed, options, problem.sampling)
         except Exception as error:  # every failure is a row of the table
             told = f"{type(error).__name__}: {error}"
             return row | {"verdict": "raised", "note": told, "warnings": heard}
@@ -124,8 +124,8 @@ def listening() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _sample(model: pm.Model, seed: int, options: Options) -> Any:
-    own: dict[str, Any] = {} if options.draws is None else {"draws": options.draws}
+def _sample(model: pm.Model, seed: int, options: Options, named: dict[str, Any]) -> Any:
+    own = named if options.draws is None else named | {"draws": options.draws}
     with model:
         return psg.sample(
             **own,
@@ -146,7 +146,8 @@ def _sizes(model: pm.Model) -> dict[str, int]:
 def _choices(result: Any) -> dict[str, Any]:
     """Return what was chosen, and the widths that the sampler measured itself."""
     attributes = result["posterior"].attrs
-    said = {"integrated_out": attributes.get("integrated_out", "")}
+    kept = attributes.get("latents_kept", "")
+    said = {"integrated_out": attributes.get("integrated_out", kept)}
     if "tuning" not in result.children:
         sampler, reason = attributes.get("sampler", "?"), attributes.get("reason", "")
         return said | {"chosen": sampler, "reason": reason}
@@ -178,7 +179,8 @@ def _costs(result: Any, wall: float) -> dict[str, float]:
     else:
         draw = float(statistics["data_passes"].sum())
         tune = float(tuning["data_passes"].sum()) if tuning is not None else np.nan
-        tune += float(result["tuning"].attrs["data_passes"])  # before the chains, once for all
+        if "tuning" in result.children:  # of "auto": before the chains, once for all
+            tune += float(result["tuning"].attrs["data_passes"])
         phases = ("compile_seconds", "tune_seconds", "draw_seconds")
         seconds = tuple(float(attributes[phase]) for phase in phases)  # type: ignore[assignment]
     names = ("wall_compile", "wall_tune", "wall_draw")
