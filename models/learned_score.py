@@ -116,7 +116,7 @@ def learned_score(draws: Any, most: int = 5) -> Score:
     def score(points: Array, level: float) -> Array:
         levels = np.full(len(points), level)
         each = [network({n: x[i] for n, x in at.items()}, points, levels) for i in chosen]
-        return -np.mean(each, axis=0) / level
+        return np.asarray(-np.mean(each, axis=0) / level)
 
     return score
 
