@@ -143,7 +143,7 @@ def langevin(score: Score, levels: Array, steps: int, seed: int = 2, paths: int 
         for _ in range(steps):
             noise = rng.standard_normal(points.shape)
             points = points + length / 2 * score(points, level) + np.sqrt(length) * noise
-    return points
+    return np.asarray(points)
 
 
 def loss(score: Score, data: Noised) -> float:
