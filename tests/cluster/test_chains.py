@@ -91,7 +91,7 @@ def test_pieces_are_pure_and_of_growing_length(whole, step):
         np.testing.assert_array_equal(drawn, chain.posterior["mu"][first : first + len(drawn)])
 
 
-@pytest.mark.parametrize("numbers", [{1}, {2, 3, 4}, {5, 7}])
+@pytest.mark.parametrize("numbers", [{1, 5}, {2, 3, 4}])
 def test_pieces_that_are_lost_are_run_again(whole, step, executor, numbers, caplog):
     with caplog.at_level(logging.WARNING, "pymc.sgld"):
         assert_draws_of(whole, run(Losing(executor, lambda number, _: number in numbers), step))
@@ -126,20 +126,18 @@ def test_a_piece_that_hangs_is_given_to_another_worker(whole, step, executor, mo
     assert stopping.count >= 7  # of six pieces
 
 
-def test_an_interrupt_keeps_what_is_there(whole, executor, step):
-    with MODEL:
-        found = on(Interrupting(executor, 5), draws=DRAWS)
-    chains, n_draws = found.posterior["chain"].to_numpy(), found.posterior.sizes["draw"]
-    assert n_draws in (24, DRAWS)  # 36 of a chain, and 12 of them tuning
-    assert_same(whole.isel(chain=chains, draw=slice(n_draws)), found)
+def test_an_interrupt_of_the_tune_phase_is_one(step, executor):
     assert run(Interrupting(executor, 3), step).interrupted
 
 
-def test_a_checkpoint_is_written_and_gone_on_with(whole, executor, tmp_path):
-    """Interrupted, gone on with elsewhere, in one process, and read."""
+def test_an_interrupt_keeps_what_is_there_and_the_run_goes_on(whole, executor, tmp_path):
+    """Interrupted, gone on with elsewhere, and read."""
     every = {"checkpoint_every": 1e-9}
     with MODEL:
-        on(Interrupting(executor, 5), draws=DRAWS, checkpoint=tmp_path, **every)
+        found = on(Interrupting(executor, 5), draws=DRAWS, checkpoint=tmp_path, **every)
+        chains, n_draws = found.posterior["chain"].to_numpy(), found.posterior.sizes["draw"]
+        assert n_draws in (24, DRAWS)  # 36 of a chain, and 12 of them tuning
+        assert_same(whole.isel(chain=chains, draw=slice(n_draws)), found)
         stops = {n: ChainFolder(tmp_path / f"chain-{n}").n_draws for n in range(2)}
         assert max(stops.values()) in (36, 12 + DRAWS)
         serial = Serial()
@@ -148,7 +146,6 @@ def test_a_checkpoint_is_written_and_gone_on_with(whole, executor, tmp_path):
         missing = {n: stop for n, stop in stops.items() if stop < 12 + DRAWS}
         assert {piece.chain: piece.first for piece in pieces} == missing
         assert_same(whole, psg.open_run(tmp_path))
-        assert_same(whole, psg.resume(tmp_path, **SESSION))
 
 
 @pytest.mark.slow

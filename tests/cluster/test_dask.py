@@ -1,5 +1,6 @@
 """Chains on Dask: workers that die, stop, or are short of memory; a scheduler that goes away."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -86,11 +87,17 @@ def test_threads_of_dask_in_this_process_that_come_late(caplog):
         MODEL,
     ):
         one = sample()
-        late = Meanwhile([1.0], lambda: cluster.scale(1))
+
+        def come():
+            while "Waiting for a worker of Dask" not in caplog.text:
+                time.sleep(0.05)
+            cluster.scale(1)
+
+        late = Meanwhile([0], come)
         late.start()
         assert_same(one, on(client))
-        late.join()
-    assert "Waiting for a worker of Dask" in caplog.text
+        late.join(1)
+    assert late.done
 
 
 @pytest.mark.slow
@@ -150,7 +157,8 @@ def test_a_worker_that_stops_without_a_word(long, cluster, client, short_pieces,
             assert_same(long, on(client, **LONG))
     finally:
         stopper.join()
-        os.kill(stopped[0], signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(stopped[0], signal.SIGCONT)
 
 
 @pytest.mark.slow

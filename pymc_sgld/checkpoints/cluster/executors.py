@@ -6,6 +6,7 @@ The one file that knows of Dask.
 import logging
 import os
 import tempfile
+import time
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ _log = logging.getLogger("pymc.sgld")
 
 _RETRIES = 3  # of a task, by Dask
 _SENT_ALONG = 2**20  # bytes of a state, beyond which it does not travel through the scheduler
+_SENDS, _PAUSE = 4, 1.0  # how often the work of a run is sent, and seconds between
 _WORKERS = 4  # of an executor that does not say
 _TEMPORARY = "pymc-sgld-work-"
 
@@ -63,11 +65,18 @@ class DaskPieces:
 
     def send(self, parcel: Parcel) -> None:
         """Send the work of a run to the workers; once more, where it was lost with them."""
-        if not self.client.nthreads():
-            _log.info("Waiting for a worker of Dask: there is none yet, or none any more.")
-            self.client.wait_for_workers(1)  # else Dask sends to nobody, and gives up
         self._executor = self.tasks()
-        self._scattered = self._scatter(parcel, broadcast=True)
+        for attempt in range(_SENDS):
+            if not self.client.nthreads():
+                _log.info("Waiting for a worker of Dask: there is none yet, or none any more.")
+                self.client.wait_for_workers(1)  # else Dask sends to nobody, and gives up
+            try:
+                self._scattered = self._scatter(parcel, broadcast=attempt == 0)
+                return
+            except Exception:  # Dask's own, where a worker is lost while it sends
+                if attempt == _SENDS - 1:
+                    raise
+                time.sleep(_PAUSE)
 
     def submit(self, piece: Any) -> "Future[Any]":
         """Have a piece run."""
