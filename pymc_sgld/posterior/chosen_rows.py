@@ -11,6 +11,7 @@ import pymc as pm
 import xarray as xr
 
 from pymc_sgld.model_graph.density.bound_data import opened_with_sizes
+from pymc_sgld.model_graph.density.by_numpy import QUICKLY_COMPILED
 from pymc_sgld.model_graph.density.modes import compile_function
 from pymc_sgld.model_graph.density.row_likelihood import RowFunction
 from pymc_sgld.model_graph.rewrite.split import Options
@@ -18,7 +19,7 @@ from pymc_sgld.posterior.draws import posterior_of
 from pymc_sgld.posterior.log_likelihood import Likelihood, likelihood_of
 
 # PyTensor's Python linker: nothing to compile, and on blocks of rows as quick as NumPy
-_MODE = "FAST_COMPILE"
+_MODE = QUICKLY_COMPILED
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import pymc as pm
 
 from pymc_sgld.model_graph import RowError, read_rows
 from pymc_sgld.model_graph.context import chosen_model
+from pymc_sgld.model_graph.density.by_numpy import QUICKLY_COMPILED
 from pymc_sgld.model_graph.density.modes import chosen_mode, strict_mode
 from pymc_sgld.posterior.draws import check_draws_of, posterior_of
 from pymc_sgld.posterior.unconstrained import parameter_labels, unconstrained_positions
@@ -17,7 +18,7 @@ from pymc_sgld.validate import and_more, check_arguments
 # a position, shape (n_dim,), to the log-density of all rows and its gradient
 ScoreFunction = Callable[[Array], tuple[float, Array]]
 # PyTensor's Python linker: nothing to compile, and on blocks of rows as quick as NumPy
-_MODE = "FAST_COMPILE"
+_MODE = QUICKLY_COMPILED
 
 
 class NoScoreError(ValueError):

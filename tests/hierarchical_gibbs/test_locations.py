@@ -7,6 +7,7 @@ import pytest
 from pymc_sgld.hierarchical_gibbs.locations import locations
 from pymc_sgld.hierarchical_gibbs.prior_model import compile_prior, hyperparameters_of
 from pymc_sgld.model_graph import row_model
+from pymc_sgld.model_graph.density.by_numpy import QUICKLY_COMPILED
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def hierarchy():
         level = np.arange(12) % 3
         pm.Normal("y", (nested + first + second)[level], 1, observed=np.zeros(12))
     rows = row_model(model)
-    return rows, compile_prior(rows, "NUMBA")
+    return rows, compile_prior(rows, QUICKLY_COMPILED)
 
 
 def found(rows, prior, names):
