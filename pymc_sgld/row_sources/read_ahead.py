@@ -22,7 +22,7 @@ from pymc_sgld.types import Array
 
 _BYTES_AHEAD = 2**26  # of windows that are asked for before they are read
 _GAPS = 4  # windows between two that are asked for together
-_LIMITS = ("memory/memory.limit_in_bytes", "memory.max")  # of a control group, versions 1 and 2
+_GROUPS, _GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # all control groups, and mine
 
 
 class Streams(Protocol):
@@ -122,9 +122,27 @@ def available_memory() -> float:
         sizes = [float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))]
     except (ValueError, OSError):
         return float(np.inf)
-    for limit in _LIMITS:
+    for limit in _limits():
         try:
-            sizes.append(float(Path("/sys/fs/cgroup", limit).read_text()))
-        except (OSError, ValueError):
+            sizes.append(float(limit.read_text()))
+        except (OSError, ValueError):  # none, or "max"
             continue
     return min(sizes)
+
+
+def _limits() -> Iterator[Path]:
+    """Yield where the limits of this process's control group are, and of those it is in."""
+    yield from (_GROUPS / "memory/memory.limit_in_bytes", _GROUPS / "memory.max")
+    try:
+        lines = _GROUP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, kinds, path = line.split(":", 2)
+        version = "memory.max" if number == "0" else "memory.limit_in_bytes"
+        if number == "0" or "memory" in kinds.split(","):
+            top = _GROUPS if number == "0" else _GROUPS / "memory"
+            group = top / path.strip("/")
+            while group != top:
+                yield group / version
+                group = group.parent

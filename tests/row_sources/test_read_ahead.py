@@ -65,6 +65,26 @@ def test_nothing_is_asked_where_the_rows_fit(batches, monkeypatch):
     assert not made
 
 
+@pytest.mark.parametrize(
+    "group, limit",
+    [
+        ("0::/a/b.scope\n", "a/b.scope/memory.max"),
+        ("0::/a/b.scope\n", "a/memory.max"),  # of the group it is in
+        ("4:memory:/a\n0::/c\n", "memory/a/memory.limit_in_bytes"),
+        ("", "memory.max"),
+    ],
+)
+def test_memory_is_that_of_the_control_group(group, limit, tmp_path, monkeypatch):
+    (tmp_path / limit).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / limit).write_text("12345\n")
+    (tmp_path / "mine").write_text(group)
+    monkeypatch.setattr(read_ahead, "_GROUPS", tmp_path)
+    monkeypatch.setattr(read_ahead, "_GROUP", tmp_path / "mine")
+    assert read_ahead.available_memory() == 12345
+    (tmp_path / limit).write_text("max\n")
+    assert read_ahead.available_memory() > 1e8
+
+
 def test_the_pages_of_a_file_can_be_asked_for(batches):
     [[file]] = [group.sources for group in batches.groups]
     for row, count in ((0, 1), (N - 1, 3), (N, file.shape_with_more[0] - N)):
