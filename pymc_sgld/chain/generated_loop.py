@@ -71,6 +71,8 @@ class _Shape:
         Whether a leaf is a sparse matrix, of which ``take`` returns rows.
     tabled, remembers : bool
         As of a gradient estimator.
+    dtype : str
+        Of the state.
     """
 
     n_state: int
@@ -80,6 +82,7 @@ class _Shape:
     sparse: tuple[bool, ...]
     tabled: bool
     remembers: bool
+    dtype: str
 
     def source(self) -> str:
         """Return the source of the loop."""
@@ -88,7 +91,12 @@ class _Shape:
         constants = [f"constant_{i}" for i in range(self.n_constants)]
         blocks = [self._block(leaf) for leaf in leaves]
         remembered = ["remembered[t]"] if self.tabled else []
-        results = [*(f"state_{i}" for i in numbers), *(["new"] if self.remembers else [])]
+        # in four bytes: what PyTensor types so, numba may return in eight
+        widens = self.dtype != "float64"
+        results = [f"{'result' if widens else 'state'}_{i}" for i in numbers]
+        results += ["new"] * self.remembers
+        after = [f"state_{i} = result_{i}.astype(np.{self.dtype})" for i in numbers if widens]
+        after.append(_copied("new", "fresh", "t", 8) if self.remembers else "pass")
         batch = [
             f"first_{g} = starts[t, {g}]; end_{g} = first_{g} + sizes[{g}]"
             for g in range(self.n_groups)
@@ -101,7 +109,7 @@ class _Shape:
             batch="; ".join(batch) or "pass",
             results=", ".join(results) + ",",
             arguments=", ".join([*remembered, "sizes", *constants, *blocks]),
-            remember=_copied("new", "fresh", "t", 8) if self.remembers else "pass",
+            remember=f"\n{' ' * 8}".join(after),
             finite=" and ".join(f"np.isfinite(state_{i}[j])" for i in numbers),
             keep="; ".join(f"kept_{i} = state_{i}" for i in numbers),
             restore="; ".join(f"state_{i} = kept_{i}" for i in numbers),
@@ -224,6 +232,7 @@ def compile_generated(row_model: RowModel, kernel: Kernel, mode: Mode) -> Genera
         sparse,
         kernel.estimator.tabled,
         kernel.estimator.remembers,
+        dtype,
     )
     takes = {i: _taking(leaf, mode) for i, leaf in enumerate(leaves) if sparse[i]}
     step = compile_function(inputs, _without_shared(after), mode=mode)
