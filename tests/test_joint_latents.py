@@ -2,6 +2,8 @@
 
 import logging
 
+from types import SimpleNamespace
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -10,7 +12,10 @@ import pytest
 import pymc_sgld as psg
 
 from pymc_sgld import records
+from pymc_sgld.chain import ChainState
+from pymc_sgld.chain.latent_rows import KeptLatents, LatentRows
 from pymc_sgld.chain.latent_warmup import best_moves
+from pymc_sgld.chain.tune_phase import distance_limit
 from pymc_sgld.model_graph import RowError, read_rows
 from pymc_sgld.model_graph.latents.joint_rows import joint_row_model
 from tests.model_graph.test_local_latents import CASES, random_point
@@ -59,12 +64,17 @@ def test_the_rows_given_their_latents_are_the_model(name):
 
 
 def test_more_moves_where_they_leave_much_and_much_is_missing():
+    """Planted once: the mean over parameters, of which one goes to and fro and the other stays."""
     left = [(1, 0.8), (2, 0.64), (4, 0.4), (8, 0.16), (16, 0.03)]
-    few = best_moves(0.1, [(m, 0.1 * r) for m, r in left], 2.0)
-    many = best_moves(0.95, [(m, 0.95 * r) for m, r in left], 2.0)
-    assert few == 1
-    assert many > 1
-    assert best_moves(0.95, [(m, 0.0) for m, _ in left], 2.0) == 1
+
+    def moves(missing, signs):
+        missing = np.array(missing)
+        return best_moves(missing, [(m, missing * r * np.array(signs)) for m, r in left], 2.0)
+
+    assert moves([0.1], [1]) == 1
+    assert moves([0.95], [1]) > 1
+    assert moves([0.95], [0]) == 1
+    assert moves([0.95, 0.95], [1, -1]) == moves([0.95], [1])
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +102,7 @@ def test_draws_of_what_rows_share(run):
 
 
 def test_a_run_with_latents_goes_on_bit_for_bit(run, tmp_path):
-    """Latents and their scales are in the checkpoint; planted once: a snapshot without a copy."""
+    """Latents and their scales are in the checkpoint; planted once: scales that are not."""
     model, whole, _, _ = run
     with model:
         half = tmp_path / "half"
@@ -100,6 +110,37 @@ def test_a_run_with_latents_goes_on_bit_for_bit(run, tmp_path):
         both = psg.resume(half, 40, progressbar=False, cores=1)
     assert both.posterior.sizes["draw"] == whole.posterior.sizes["draw"]
     np.testing.assert_array_equal(both.posterior["mean"], whole.posterior["mean"])
+
+
+def test_a_snapshot_of_a_chain_is_not_moved_with_it():
+    """Planted once: without a copy."""
+    state = ChainState((0, 0), 0, 0, None, moves=KeptLatents(np.zeros((3, 1)), np.ones((3, 1)), 2))
+    taken = state.snapshot().moves
+    state.moves.values += 1
+    state.moves.scales += 1
+    assert (taken.values == 0).all() and (taken.scales == 1).all() and taken.moves == 2
+
+
+def test_a_chain_in_its_tune_phase_may_leave_the_mode_given_the_latents():
+    """Beyond 10 sds given the latents draws were refused, and steps halved until there were none."""
+    settings = SimpleNamespace(anneals=False)
+    limits = []
+    for moves in (None, KeptLatents(np.zeros((3, 1)), np.ones((3, 1)), 1)):
+        metric = SimpleNamespace(name="dense")
+        state = ChainState((0, 0), 10, 10, metric, moves=moves, predicted_law=object())
+        limits.append(np.sqrt(distance_limit(settings, state, 1)))
+    assert limits == [10, 1000]
+
+
+def test_a_draw_that_is_refused_leaves_latents_where_they_were():
+    """Also of rows that were moved twice; planted once: undone in the order of the moves."""
+    kept = KeptLatents(np.arange(5.0)[:, None], np.ones((5, 1)), 1)
+    rows = LatentRows(None, None, 5, 2)
+    for some in ([0, 1], [1, 2]):
+        rows._before.append((np.array(some), kept.values[some]))
+        kept.values[some] += 10
+    rows.undo(kept)
+    np.testing.assert_array_equal(kept.values[:, 0], np.arange(5))
 
 
 @pytest.mark.parametrize(

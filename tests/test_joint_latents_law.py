@@ -172,8 +172,7 @@ def simulated(step, r, seed=3, draws=600):
 def test_the_chain_has_that_law(step, r):
     """To its error of 2 %; the wrong order is a fifth off (next test).
 
-    Planted once: moves of rows that are not those of the window, latents that are not written into
-    the arrays of the step, a scale of the rows by n instead of N.
+    Planted once: latents that are not written into the arrays of the step.
     """
     expected = variance_ratio(
         n_rows=N_ROWS, n=BATCH, r=r, delta=SHARE * BATCH / N_ROWS

@@ -4,6 +4,7 @@ import numpy as np
 
 from pymc_sgld import schedules
 from pymc_sgld.chain.between_draws import Tuner
+from pymc_sgld.chain.latent_rows import KeptLatents
 from pymc_sgld.chain.settings import Settings
 from pymc_sgld.chain.state import ChainState
 from pymc_sgld.chain.step_plan import StepPlan
@@ -24,12 +25,14 @@ def distance_limit(settings: Settings, state: ChainState, n_dim: int) -> float:
     A chain that is being tuned is not to leave the posterior that it was tuned to: in whitened
     coordinates, where an sd is 1. Once tuned, what is refused is where no chain of steps of about
     an sd comes to but by a leap: from where a scale is large the slope throws its logarithm to
-    minus 10⁷, where the density is finite, and flat, so that the chain never returns.
+    minus 10⁷, where the density is finite, and flat, so that the chain never returns. From a mode
+    given latents that are kept a chain is to come away, by many of these sds.
     """
     whitened = state.predicted_law is not None and state.metric.name == "dense"
     if not whitened or settings.anneals:
         return np.inf
-    return (_FAR_AWAY if state.tuning else _A_LEAP) ** 2 * n_dim
+    stays = state.tuning and not isinstance(state.moves, KeptLatents)
+    return (_FAR_AWAY if stays else _A_LEAP) ** 2 * n_dim
 
 
 def is_beyond(coordinates: Array, limit: float) -> bool:

@@ -167,6 +167,10 @@ def integrated_where_wanted(
         marginal = taken.marginal_model(QuadratureRule.gauss_hermite(_TO_SEARCH, taken.n_latents))
         reading = read_for_auto(marginal, draws=nuts_draws, tune=None)
         if reading.why_nuts:
+            _log.info(
+                f"{', '.join(taken.latents)} not integrated out, but drawn by NUTS with all else; "
+                f"without latents NUTS would be taken, too: {reading.why_nuts}"
+            )
             return None
     seed = random_seed
     if isinstance(seed, np.random.Generator):
