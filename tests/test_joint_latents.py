@@ -122,7 +122,7 @@ def test_a_snapshot_of_a_chain_is_not_moved_with_it():
 
 
 def test_a_chain_in_its_tune_phase_may_leave_the_mode_given_the_latents():
-    """Beyond 10 sds given the latents draws were refused, and steps halved until there were none."""
+    """Draws beyond 10 sds given the latents were refused, and steps halved to nothing."""
     settings = SimpleNamespace(anneals=False)
     limits = []
     for moves in (None, KeptLatents(np.zeros((3, 1)), np.ones((3, 1)), 1)):
