@@ -22,7 +22,8 @@ from pymc_sgld.preconditioners import Metric
 from pymc_sgld.tuning import LARGEST_MEASURED, Centre, PredictedLaw, Start, Tuned, find_laplace
 from pymc_sgld.types import Array
 
-_FEWEST_ROUNDS, _ROUNDS = 4, 20
+_FEWEST_ROUNDS = 4
+_ROUNDS = 20
 _ARRIVED = 1.5  # posterior sds given the latents, from one round to the next
 _MOVES = 20  # of a round, of all rows
 _ROWS_AT_A_TIME = 20_000
