@@ -74,7 +74,7 @@ def stationary(cases):
     return np.linalg.solve(np.eye(4) - np.stack(columns, axis=1), zero)
 
 
-def variance_ratio(*, n_rows=400, n=4, ratio=1.0, r=0.0, delta, first_moved=True, steps=1):
+def variance_ratio(*, n_rows=200, n=2, ratio=1.0, r=0.0, delta, first_moved=True, steps=1):
     """Return Var theta over that of the posterior; steps of ``delta`` posterior variances."""
     h = delta * (1 + ratio) / n_rows
     case = {"n_rows": n_rows, "ratio": ratio, "r": r, "h": h, "first_moved": first_moved}
@@ -155,7 +155,7 @@ def step():
     ), y  # fmt: skip
 
 
-def simulated(step, r, seed=3, draws=600):
+def simulated(step, r, seed=3, draws=350):
     """Return Var theta over the posterior's, averaged over replicas, and its standard error."""
     step, y = step
     step.chain.latents.kernel = ExactMoves(1.0, r)
@@ -164,7 +164,7 @@ def simulated(step, r, seed=3, draws=600):
     for _ in range(draws + 5):
         point, _ = step.step(point)
         found.append(point["theta"])
-    squares = np.square(np.stack(found[100:]) - y.mean(axis=0)).mean(axis=0) * N_ROWS / 2
+    squares = np.square(np.stack(found[50:]) - y.mean(axis=0)).mean(axis=0) * N_ROWS / 2
     return squares.mean(), squares.std() / np.sqrt(REPLICAS)
 
 
@@ -178,7 +178,7 @@ def test_the_chain_has_that_law(step, r):
         n_rows=N_ROWS, n=BATCH, r=r, delta=SHARE * BATCH / N_ROWS
     )  # fmt: skip
     found, error = simulated(step, r)
-    assert error < 0.03
+    assert error < 0.04
     assert found == pytest.approx(expected, abs=3.5 * error)
 
 
