@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.release.environments import ROOT, Environment, Failed, pythons, run
+from tests.release.environments import ROOT, Environment, Failed, pythons
 
 PYTHONS = ["3.12", "3.13", "3.14"]
 PYMC = {"lowest": "pymc==6.3.*", "newest": "pymc>=6.3,<7"}
@@ -124,15 +124,15 @@ def check(folder: Path) -> int:
     return table.failures
 
 
-def matrix(folder: Path) -> int:
+def matrix(folder: Path, wanted: list[str]) -> int:
     """Run quick tests on every Python that is there, with the lowest and the newest PyMC."""
     table = _Table()
-    for version, path in pythons(PYTHONS).items():
+    for number, (version, path) in enumerate(pythons(wanted).items()):
         if not path:
             print(f"Python {version:<45} not on this machine")
             continue
         for which, pymc in PYMC.items():
-            environment = Environment.made(folder / f"{version}-{which}", path)
+            environment = Environment.made(folder / f"{number}-{which}", path)
             more = ("pytest", "pytest-xdist", "hypothesis", "jax")
             installed = table.line(
                 f"Python {version}, {which} PyMC, installed",
@@ -152,10 +152,13 @@ def main() -> int:
     """Run one of the two in a folder that is thrown away."""
     parser = argparse.ArgumentParser(prog="python -m tests.release", description=__doc__)
     parser.add_argument("what", choices=["check", "matrix"])
-    wanted = {"check": check, "matrix": matrix}[parser.parse_args().what]
-    run("git", "--version", folder=ROOT)
-    with tempfile.TemporaryDirectory() as folder:
-        failures = wanted(Path(folder))
+    parser.add_argument(
+        "--python", nargs="+", default=PYTHONS, help="versions or paths, for matrix"
+    )
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        failures = check(folder) if asked.what == "check" else matrix(folder, asked.python)
     print("All is well." if not failures else f"{failures} failed.")
     return min(failures, 1)
 

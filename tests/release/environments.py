@@ -30,15 +30,14 @@ def run(*command: str | Path, folder: Path, **environment: str) -> str:
 
 
 def pythons(wanted: list[str]) -> dict[str, str]:
-    """Return by version the Python that runs it; "" where there is none."""
-    found = {}
+    """Return the Python that each version or path stands for; "" where there is none."""
+    found, code = {}, "import ensurepip, sys, venv; print(sys.executable)"
     for version in wanted:
-        path = shutil.which(f"python{version}") or ""
-        try:
-            path and run(path, "-c", "import venv, ensurepip", folder=ROOT)
-        except Failed:  # a launcher of a version manager, with nothing behind it
-            path = ""
-        found[version] = path
+        path = shutil.which(version) or shutil.which(f"python{version}")
+        try:  # a launcher of a version manager may have nothing behind it
+            found[version] = run(path, "-c", code, folder=ROOT).strip() if path else ""
+        except Failed:
+            found[version] = ""
     return found
 
 
