@@ -102,7 +102,7 @@ def test_draws_of_what_rows_share(run):
 
 
 def test_a_run_with_latents_goes_on_bit_for_bit(run, tmp_path):
-    """Latents and their scales are in the checkpoint; planted once: scales that are not."""
+    """Latents and their scales are in the checkpoint."""
     model, whole, _, _ = run
     with model:
         half = tmp_path / "half"

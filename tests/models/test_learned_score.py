@@ -24,7 +24,6 @@ def test_the_exact_score_is_the_slope_of_the_log_density():
 
 
 def test_no_score_has_a_smaller_loss_than_the_exact_one():
-    """Planted once: a score without the level, and with the other sign."""
     data = learned_score.load_data(20_000, seed=3)
     least = learned_score.loss(learned_score.exact_score, data)
     assert least < 0.5
