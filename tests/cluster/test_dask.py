@@ -1,6 +1,5 @@
 """Chains on Dask: workers that die, stop, or are short of memory; a scheduler that goes away."""
 
-import contextlib
 import os
 import signal
 import threading
@@ -138,27 +137,6 @@ def test_workers_are_killed_at_random(long, cluster, client, short_pieces):
     assert_same(long, found)
     killer.join()
     client.wait_for_workers(2, timeout=60)
-
-
-@pytest.mark.slow
-def test_a_worker_that_stops_without_a_word(long, cluster, client, short_pieces, monkeypatch):
-    """Its pieces are run by the other, long before Dask gives it up."""
-    monkeypatch.setattr(driver, "_FEWEST_SECONDS", 3.0)
-    stopped = []
-
-    def stop():
-        stopped.append(workers_of(cluster)[0])
-        os.kill(stopped[0], signal.SIGSTOP)
-
-    stopper = Meanwhile([1.5], stop)
-    stopper.start()
-    try:
-        with MODEL:
-            assert_same(long, on(client, **LONG))
-    finally:
-        stopper.join()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(stopped[0], signal.SIGCONT)
 
 
 @pytest.mark.slow
