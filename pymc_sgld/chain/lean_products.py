@@ -28,16 +28,19 @@ _LARGEST_VECTOR = 2048
 class MatrixVector(Op):
     """``matrix @ vector`` as a loop over the rows of the matrix."""
 
-    __props__ = ()
+    __props__ = ("dtype",)  # of the result: part of the key under which numba's code is kept
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
 
     def make_node(self, matrix: Any, vector: Any) -> Apply:
         """Shape (n, d) times shape (d,) gives shape (n,)."""
-        out = TensorType(matrix.type.dtype, shape=(matrix.type.shape[0],))()
+        out = TensorType(self.dtype, shape=(matrix.type.shape[0],))()
         return Apply(self, [matrix, vector], [out])
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Evaluate with numpy."""
-        output_storage[0][0] = np.asarray(inputs[0] @ inputs[1])
+        output_storage[0][0] = np.asarray(inputs[0] @ inputs[1], self.dtype)
 
     def infer_shape(self, node: Apply, shapes: Any) -> Any:
         """Return the number of rows."""
@@ -47,24 +50,33 @@ class MatrixVector(Op):
 class VectorMatrix(Op):
     """``vector @ matrix`` as a sum of scaled rows of the matrix."""
 
-    __props__ = ()
+    __props__ = ("dtype",)  # of the result: part of the key under which numba's code is kept
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
 
     def make_node(self, vector: Any, matrix: Any) -> Apply:
         """Shape (n,) times shape (n, d) gives shape (d,)."""
-        out = TensorType(matrix.type.dtype, shape=(matrix.type.shape[1],))()
+        out = TensorType(self.dtype, shape=(matrix.type.shape[1],))()
         return Apply(self, [vector, matrix], [out])
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Evaluate with numpy."""
-        output_storage[0][0] = np.asarray(inputs[0] @ inputs[1])
+        output_storage[0][0] = np.asarray(inputs[0] @ inputs[1], self.dtype)
 
     def infer_shape(self, node: Apply, shapes: Any) -> Any:
         """Return the number of columns."""
         return [(shapes[1][1],)]
 
 
-matrix_vector = MatrixVector()
-vector_matrix = VectorMatrix()
+def matrix_vector(matrix: Any, vector: Any) -> Any:
+    """Return ``matrix @ vector``, of the vector's type."""
+    return MatrixVector(vector.type.dtype)(matrix, vector)
+
+
+def vector_matrix(vector: Any, matrix: Any) -> Any:
+    """Return ``vector @ matrix``, of the vector's type."""
+    return VectorMatrix(vector.type.dtype)(vector, matrix)
 
 
 @when_compiled
@@ -77,12 +89,15 @@ def _register() -> None:
     @register_funcify_default_op_cache_key(MatrixVector)
     def numba_matrix_vector(op: MatrixVector, node: Apply, **kwargs: Any) -> Any:
         # "reassoc" lets LLVM split the running sum over vector lanes.
+        dtype = np.dtype(op.dtype)
+        zero = dtype.type(0)
+
         @numba_njit(fastmath={"reassoc", "contract"})
         def matrix_vector(matrix, vector):  # type: ignore[no-untyped-def]
             n, d = matrix.shape
-            out = np.empty(n, matrix.dtype)
+            out = np.empty(n, dtype)
             for i in range(n):
-                total = matrix.dtype.type(0)
+                total = zero
                 for j in range(d):
                     total += matrix[i, j] * vector[j]
                 out[i] = total
@@ -92,10 +107,12 @@ def _register() -> None:
 
     @register_funcify_default_op_cache_key(VectorMatrix)
     def numba_vector_matrix(op: VectorMatrix, node: Apply, **kwargs: Any) -> Any:
+        dtype = np.dtype(op.dtype)
+
         @numba_njit(fastmath={"contract"})
         def vector_matrix(vector, matrix):  # type: ignore[no-untyped-def]
             n, d = matrix.shape
-            out = np.zeros(d, matrix.dtype)
+            out = np.zeros(d, dtype)
             for i in range(n):
                 weight = vector[i]
                 for j in range(d):
@@ -127,13 +144,16 @@ def lean_products(fgraph: Any, node: Apply) -> list[Variable] | None:
     """Replace a product of a matrix and a vector (a matrix of one column or row) by a loop."""
     left, right = node.inputs
     dtype = node.outputs[0].type.dtype
-    if not dtype.startswith("float") or not (left.type.dtype == right.type.dtype == dtype):
+    if not dtype.startswith("float"):
         return None
     if right.type.broadcastable[1]:
         matrix, vector, kept = left, right.dimshuffle(0), 0
     elif left.type.broadcastable[0]:
         matrix, vector, kept = right.T, left.dimshuffle(1), 1
     else:
+        return None
+    whole = matrix.type.numpy_dtype.kind in "bui"  # codes are multiplied as they are stored
+    if vector.type.dtype != dtype or not (whole or matrix.type.dtype == dtype):
         return None
     length = matrix.type.shape[1]
     if length is not None and length > _LARGEST_VECTOR:

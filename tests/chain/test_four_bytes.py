@@ -14,7 +14,7 @@ import pymc_sgld as psg
 )
 def test_draws_of_floats(sampler):
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 3, (2000, 2)).astype("float32")
+    codes = rng.integers(0, 3, (2000, 2)).astype("uint8")
     y = (codes @ [0.5, -1.0] + rng.normal(size=2000)).astype("float32")
     with pytensor.config.change_flags(floatX="float32"):
         with pm.Model() as model:

@@ -57,6 +57,24 @@ def test_lean_products_equal_numpy_in_every_layout():
             np.testing.assert_allclose(found, right, rtol=1e-13)
 
 
+@pytest.mark.parametrize(("kind", "dtype"), [("uint8", "float32"), ("int64", "float64")])
+def test_lean_products_of_whole_numbers_are_of_the_vectors_type(kind, dtype):
+    X, v, w = pt.matrix("X", dtype=kind), pt.vector("v", dtype=dtype), pt.vector("w", dtype=dtype)
+    function = pytensor.function(
+        [X, v, w], [X @ v, w @ X], mode=get_mode("NUMBA").including(lean_products.TAG)
+    )
+    kinds = {type(node.op).__name__ for node in function.maker.fgraph.apply_nodes}
+    assert "Dot" not in kinds, kinds
+    rng = np.random.default_rng(0)
+    a, b, c = (
+        rng.integers(0, 9, (7, 5)).astype(kind),
+        *(rng.normal(size=n).astype(dtype) for n in (5, 7)),
+    )
+    for found, right in zip(function(a, b, c), (a @ b, c @ a), strict=True):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, right, rtol=1e-5 if dtype == "float32" else 1e-13)
+
+
 def test_matrix_products_stay_with_blas():
     X, Y = pt.matrix("X"), pt.matrix("Y")
     mode = get_mode("NUMBA").including(lean_products.TAG)

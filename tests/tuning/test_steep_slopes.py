@@ -14,7 +14,8 @@ from pymc_sgld.chain import steps_in_whitened_coordinates
 from pymc_sgld.model_graph import read_rows
 from pymc_sgld.model_graph.density.support import transformed_entries
 from pymc_sgld.step_methods import arguments, auto_choices, auto_gibbs
-from pymc_sgld.tuning import warmup
+from pymc_sgld.tuning import find_laplace, warmup
+from pymc_sgld.tuning.starts import jittered
 from pymc_sgld.tuning.steep_slopes import steep_slopes, steep_slopes_of_many
 
 TARGET_BIAS = 0.05  # of an sd, as by default
@@ -139,7 +140,7 @@ def _slopes_near_zero(n_rows=4000):
     return model, stats.truncnorm(-mean / sd, np.inf, mean, sd)
 
 
-def _beside_groups(n_rows=4000, n_groups=12, scale_unknown=True):
+def _beside_groups(n_rows=4000, n_groups=12, scale_unknown=True, near=True):
     """Positive slopes at zero of their columns, beside effects of groups that are as many."""
     rng = np.random.default_rng(3)
     group = np.arange(n_rows) % n_groups
@@ -150,7 +151,7 @@ def _beside_groups(n_rows=4000, n_groups=12, scale_unknown=True):
     noise = rng.normal(size=n_rows)
     noise -= columns @ (columns.T @ noise) / n_rows
     with pm.Model() as model:
-        b = pm.HalfNormal("b", 1, shape=4, initval=np.full(4, n_rows**-0.5))
+        b = pm.HalfNormal("b", 1, shape=4, initval=np.full(4, n_rows**-0.5) if near else None)
         mu, tau = (pm.Normal("mu", 0, 1), pm.HalfNormal("tau", 1)) if scale_unknown else (0, 1)
         u = pm.Normal("u", mu, tau, shape=n_groups)
         pm.Normal("y", u[group] + columns @ b, 1, observed=noise + rng.normal(size=n_groups)[group])
@@ -185,6 +186,34 @@ def test_steps_of_every_way_to_tune_are_shortened_alike(monkeypatch, way):
         assert step.chain.settings.steps_per_draw >= plain / prepared.steep.step_factor
     choice = step.choice
     assert "steeper than a Gaussian" in choice.reason + choice.hyperparameters
+
+
+@pytest.fixture(scope="module")
+def from_afar():
+    model, exact = _beside_groups(n_rows=20_000, scale_unknown=False, near=False)
+    rows = read_rows(model)
+    return rows, rows.block_function("NUMBA"), np.log(exact.std() / (1 - 2 / np.pi) ** 0.5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_newton_step_leaps_to_where_the_slope_is_small(from_afar, seed):
+    """Far below its mode the log of a positive slope has a slope of one, and no curvature."""
+    rows, function, mode = from_afar
+    start = rows.ravel(rows.model.initial_point())
+    found = find_laplace(function, start, np.random.default_rng(seed))
+    assert found.arrived
+    # it was below -300; a curvature that was measured elsewhere may call 2.5 sds an arrival
+    np.testing.assert_allclose(found.position[:4], mode, atol=3)
+
+
+def test_a_start_moves_the_log_of_a_positive_variable_by_one_at_most(from_afar):
+    rows, function, mode = from_afar
+    start = rows.ravel(rows.model.initial_point())
+    start[:4] = mode
+    moved, _ = jittered(function, start, np.random.default_rng(0), transformed=range(4))
+    assert 0.1 < np.abs(moved - start)[:4].max() <= 1
+    wide, _ = jittered(function, start, np.random.default_rng(0))
+    assert np.abs(wide - start)[:4].max() > 10  # by their own scales
 
 
 @pytest.mark.statistical
